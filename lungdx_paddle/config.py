@@ -1,0 +1,235 @@
+"""YAML, one ``_base_`` and ``-o a.b=c`` become a :class:`lungdx_paddle.settings.Config`.
+
+An unknown key is an error that names the nearest known one; a value that is not legal
+is an error that says which are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union, get_type_hints
+
+import yaml
+
+from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.files import write_text
+from lungdx_paddle.settings import Config
+
+
+def load_config(path: Union[str, Path], overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file, its ``_base_`` and then ``a.b=c`` overrides.
+
+    Raises:
+        ConfigError: the file cannot be read, a key is unknown or a value not legal.
+    """
+    path = Path(path)
+    values = _read_with_base(path)
+    values.setdefault("name", path.stem)
+    config = _build(Config, values, str(path), "")
+    for override in overrides:
+        config = _override(config, override)
+    return config
+
+
+def save_config(config: Config, path: Union[str, Path]) -> None:
+    """Write every setting as YAML that :func:`load_config` reads back to an equal config.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_text(Path(path), yaml.safe_dump(_plain(config), sort_keys=False))
+
+
+def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
+    """Build a config from nested plain values, checked like a file.
+
+    Raises:
+        ConfigError: a key is unknown or a value not legal.
+    """
+    return _build(Config, values, where, "")
+
+
+def config_to_dict(config: Config) -> Dict[str, Any]:
+    """The config as nested plain values, as they stand in YAML."""
+    return _plain(config)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read_with_base(path: Path, seen: Tuple[Path, ...] = ()) -> Dict[str, Any]:
+    values = _read_yaml(path)
+    base = values.pop("_base_", None)
+    if base is None:
+        return values
+    if path.resolve() in seen:
+        raise ConfigError(
+            str(path),
+            expected="a chain of _base_ files that ends",
+            found="this file again",
+            fix="remove one _base_ line",
+        )
+    below = _read_with_base(path.parent / str(base), (*seen, path.resolve()))
+    below.pop("name", None)
+    return _merge(below, values)
+
+
+def _read_yaml(path: Path) -> Dict[str, Any]:
+    found = ""
+    values: Any = None
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        found = str(error.strerror)
+    except UnicodeDecodeError:
+        found = "bytes that are not UTF-8"
+    except yaml.YAMLError as error:
+        found = " ".join(str(error).split())
+    values = {} if values is None else values
+    if not found and not isinstance(values, dict):
+        found = f"a {type(values).__name__}"
+    if found:
+        raise ConfigError(
+            str(path),
+            expected="a YAML file of keys and values",
+            found=found,
+            fix="start from one of the files in configs/",
+        )
+    return dict(values)
+
+
+def _merge(below: Dict[str, Any], above: Mapping[str, Any]) -> Dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _override(config: Config, override: str) -> Config:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(
+            f"-o {override}",
+            expected="KEY=VALUE",
+            found=repr(override),
+            fix="write for example -o train.steps=200",
+        )
+    try:
+        value = yaml.safe_load(text) if text else ""
+    except yaml.YAMLError:
+        value = text
+    nested: Any = value
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return _build(Config, _merge(_plain(config), nested), f"-o {override}", "")
+
+
+def _build(kind: Type[Any], values: Any, where: str, prefix: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ConfigError(
+            f"{where}, {prefix.rstrip('.')}",
+            expected="keys and values",
+            found=repr(values),
+            fix=f"indent its keys below it: {', '.join(f.name for f in dataclasses.fields(kind))}",
+        )
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    for key in values:
+        if key not in known:
+            raise _unknown_key(f"{prefix}{key}", where)
+    types = get_type_hints(kind)
+    built: Dict[str, Any] = {}
+    for key, value in values.items():
+        if dataclasses.is_dataclass(types[key]):
+            built[key] = _build(types[key], value, where, f"{prefix}{key}.")
+        else:
+            built[key] = _value(types[key], value, known[key], f"{where}, {prefix}{key}")
+    return kind(**built)
+
+
+def _unknown_key(key: str, where: str) -> ConfigError:
+    every = _all_keys(Config)
+    near = difflib.get_close_matches(key, every, n=1, cutoff=0.0)
+    leaf = key.rsplit(".", 1)[-1]
+    same_leaf = [name for name in every if name.rsplit(".", 1)[-1] == leaf]
+    return ConfigError(
+        where,
+        expected="a known key",
+        found=f"'{key}'",
+        fix=f"the nearest is '{(same_leaf or near)[0]}'",
+    )
+
+
+def _all_keys(kind: Type[Any], prefix: str = "") -> Sequence[str]:
+    keys: List[str] = []
+    for name, annotation in get_type_hints(kind).items():
+        if dataclasses.is_dataclass(annotation):
+            keys += _all_keys(annotation, f"{prefix}{name}.")  # type: ignore[arg-type]
+        else:
+            keys.append(f"{prefix}{name}")
+    return keys
+
+
+def _value(kind: Any, value: Any, known: dataclasses.Field[Any], where: str) -> Any:
+    converted = _convert(kind, value)
+    if converted is None or not _is_legal(converted, known.metadata):
+        raise ConfigError(
+            where,
+            expected=_expectation(kind, known.metadata),
+            found=repr(value),
+            fix="give it such a value",
+        )
+    return converted
+
+
+def _convert(kind: Any, value: Any) -> Optional[Any]:
+    if kind is str:
+        return "" if value is None else value if isinstance(value, str) else None
+    if kind is int:
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if kind is float:
+        return _convert_float(value)
+    if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
+        return tuple(dict.fromkeys(value))
+    return None
+
+
+def _convert_float(value: Any) -> Optional[float]:
+    # PyYAML follows YAML 1.1, where 1e-4 without a dot is a text.
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _is_legal(value: Any, rules: Mapping[str, Any]) -> bool:
+    if "choices" in rules:
+        chosen = value if isinstance(value, tuple) else (value,)
+        return all(part in rules["choices"] for part in chosen)
+    return (
+        value > rules.get("above", -math.inf)
+        and value >= rules.get("from", -math.inf)
+        and value < rules.get("below", math.inf)
+        and value <= rules.get("up_to", math.inf)
+        if rules
+        else True
+    )
+
+
+def _expectation(kind: Any, rules: Mapping[str, Any]) -> str:
+    names = {str: "a text", int: "a whole number", float: "a number"}
+    if "choices" in rules:
+        few = "one of" if kind in names else "a list of some of"
+        return f"{few} {', '.join(rules['choices'])}"
+    words = {"above": "above", "from": "from", "below": "below", "up_to": "up to"}
+    limits = [f"{words[rule]} {limit:g}" for rule, limit in rules.items()]
+    return " ".join([names.get(kind, "a list of texts"), *limits])

@@ -1,0 +1,1 @@
+"""Crops become batches: labels, splits, the dataset."""

@@ -1,0 +1,52 @@
+"""Crop files become 8-bit arrays."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from lungdx_paddle.errors import ManifestError
+from lungdx_paddle.manifest import CROP_SIZE, Manifest
+
+
+def read_images(manifest: Manifest) -> np.ndarray:
+    """Decode every crop of a manifest: (rows, 32, 32) uint8.
+
+    Raises:
+        ManifestError: a JPG is truncated, no picture at all, or of another size.
+    """
+    images = np.empty((len(manifest), CROP_SIZE, CROP_SIZE), dtype=np.uint8)
+    for index, row in enumerate(manifest.rows):
+        images[index] = read_crop(str(manifest.image_path(row)))
+    return images
+
+
+def read_crop(path: str) -> np.ndarray:
+    """Decode one crop: (32, 32) uint8.
+
+    Raises:
+        ManifestError: the file is missing, truncated, no picture, or of another size.
+    """
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise _bad_crop(path, error.strerror or "an unreadable file") from None
+    # OpenCV fills what a truncated JPG lacks with gray and says nothing: look for the end.
+    is_jpg = data[:2].tobytes() == b"\xff\xd8"
+    if is_jpg and b"\xff\xd9" not in data[-16:].tobytes():
+        raise _bad_crop(path, "a JPG that breaks off")
+    image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+    if image is None:
+        raise _bad_crop(path, "a file that is no picture")
+    if image.shape != (CROP_SIZE, CROP_SIZE):
+        raise _bad_crop(path, f"{image.shape[1]}x{image.shape[0]} pixels")
+    return image
+
+
+def _bad_crop(path: str, found: str) -> ManifestError:
+    return ManifestError(
+        path,
+        expected=f"a {CROP_SIZE}x{CROP_SIZE} grayscale JPG",
+        found=found,
+        fix="run tools/preprocess.py again or leave its row out",
+    )

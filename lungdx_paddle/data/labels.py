@@ -1,0 +1,120 @@
+"""Ratings become a malignancy class, a diagnosis becomes a pathology class.
+
+A class counts from 0 and is derived when a manifest is read; -1 means that a task has
+no label for an image.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import importlib.resources
+import math
+import statistics
+from dataclasses import dataclass
+from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from lungdx_paddle.manifest import Manifest
+
+UNLABELLED = -1
+"""The class of an image that a task has no label for."""
+
+MALIGNANCY, PATHOLOGY = "malignancy", "pathology"
+TASKS: Tuple[str, ...] = (MALIGNANCY, PATHOLOGY)
+"""The two tasks, in the order in which every output lists them."""
+
+LEVELS: Tuple[str, ...] = ("1", "2", "3", "4", "5")
+"""Malignancy levels, most benign first (paper, section on nodule images)."""
+
+UNKNOWN, BENIGN, PRIMARY, METASTATIC = 0, 1, 2, 3
+"""The diagnosis table's codes at the patient level."""
+
+PAPER6: Tuple[str, ...] = (
+    "normal",
+    "lung cancer",
+    "non-small cell lung cancer",
+    "pneumonia",
+    "lung lymphoma",
+    "squamous cell lung cancer",
+)
+"""The paper's six classes in its order; its "normal lung cancer" is the type not named."""
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The pathology classes of one reading of the diagnosis table."""
+
+    name: str
+    classes: Tuple[str, ...]
+    """Names, in the order of the class numbers."""
+    classify: Callable[[int, str], int]
+    """(diagnosis code, primary site) -> class, or -1."""
+
+    @property
+    def task_classes(self) -> Dict[str, Tuple[str, ...]]:
+        """{task: class names} for both tasks."""
+        return {MALIGNANCY: LEVELS, PATHOLOGY: self.classes}
+
+
+def malignancy_class(ratings: Sequence[int]) -> int:
+    """Median of the readers' ratings, halves rounded up, as a class from 0 to 4.
+
+    >>> malignancy_class((5, 5, 5, 4)), malignancy_class((2, 3)), malignancy_class(())
+    (4, 2, -1)
+    """
+    if not ratings:
+        return UNLABELLED
+    return math.floor(statistics.median(ratings) + 0.5) - 1
+
+
+def pathology_class(diagnosis: Optional[int], primary_site: str, label_set: LabelSet) -> int:
+    """Class of a diagnosed patient's nodules under ``label_set``; -1 without one."""
+    return UNLABELLED if diagnosis is None else label_set.classify(diagnosis, primary_site)
+
+
+def labels_of(manifest: Manifest, label_set: LabelSet) -> Dict[str, np.ndarray]:
+    """Classes of every row: {task: (rows,) int64, -1 where the task has no label}."""
+    rows = manifest.rows
+    malignancy = [malignancy_class(row.malignancy_ratings) for row in rows]
+    pathology = [pathology_class(row.diagnosis, row.primary_site, label_set) for row in rows]
+    return {
+        MALIGNANCY: np.array(malignancy, dtype=np.int64),
+        PATHOLOGY: np.array(pathology, dtype=np.int64),
+    }
+
+
+@functools.cache
+def site_classes() -> Mapping[str, str]:
+    """Text of the diagnosis table, in small letters -> paper6 class name or nothing.
+
+    The table itself, with a reason for each row, is ``site_classes.csv`` beside this file.
+    """
+    table = importlib.resources.files(__package__).joinpath("site_classes.csv")
+    lines = table.read_text(encoding="utf-8").splitlines()
+    return {row["primary_site"]: row["class"] for row in csv.DictReader(lines)}
+
+
+def _paper6(diagnosis: int, primary_site: str) -> int:
+    named = site_classes().get(" ".join(primary_site.lower().split()), "")
+    if diagnosis == BENIGN:
+        # A benign nodule stays one, whatever tumour the patient has had elsewhere.
+        return PAPER6.index("pneumonia" if named == "pneumonia" else "normal")
+    if named:
+        return PAPER6.index(named)
+    return PAPER6.index("lung cancer") if diagnosis == PRIMARY else UNLABELLED
+
+
+def _binary(diagnosis: int, primary_site: str) -> int:
+    return {BENIGN: 0, PRIMARY: 1, METASTATIC: 1}.get(diagnosis, UNLABELLED)
+
+
+LABEL_SETS: Mapping[str, LabelSet] = {
+    "paper6": LabelSet("paper6", PAPER6, _paper6),
+    "tcia4": LabelSet(
+        "tcia4", ("unknown", "benign", "primary", "metastatic"), lambda diagnosis, _: diagnosis
+    ),
+    "binary": LabelSet("binary", ("benign", "malignant"), _binary),
+}
+"""Every label set by its name in ``data.label_set``."""

@@ -1,0 +1,57 @@
+"""The errors that a user can mend.
+
+Each message is one line that says where, what was expected, what was found and
+what to do.  The command line prints it and ends with 2; nothing else is shown.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Tuple, Type
+
+
+class LungdxError(Exception):
+    """Root of every error that is the user's to mend (exit code 2).
+
+    Args:
+        where: the file, key or argument that is wrong.
+        expected: what would have been right.
+        found: what is there instead.
+        fix: what to do, as an imperative.
+    """
+
+    def __init__(self, where: str, *, expected: str, found: str, fix: str) -> None:
+        super().__init__(f"{where}: expected {expected}, found {found}; {fix}")
+
+    def __reduce__(self) -> Tuple[Callable[..., LungdxError], Tuple[Type[LungdxError], str]]:
+        # Worker processes send errors home by pickle, which knows positional arguments only.
+        return _rebuild, (type(self), str(self))
+
+
+def _rebuild(kind: Type[LungdxError], message: str) -> LungdxError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    return error
+
+
+class ConfigError(LungdxError):
+    """A config file, a key or a value of it."""
+
+
+class ManifestError(LungdxError):
+    """The manifest or one of the crops that it names."""
+
+
+class LidcError(LungdxError):
+    """A DICOM file, a LIDC XML file or the diagnosis table."""
+
+
+class CheckpointError(LungdxError):
+    """A checkpoint or an inference model that does not fit or cannot be read."""
+
+
+class OutputError(LungdxError):
+    """A folder or file that cannot be written."""
+
+
+class InstallError(LungdxError):
+    """A package or extra that the task needs and that is not installed."""

@@ -1,0 +1,91 @@
+"""A network over a dataset: predictions, then metrics at image, nodule and patient level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+import paddle
+from paddle.nn import functional
+
+from lungdx_paddle.data.dataset import NoduleDataset
+from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
+from lungdx_paddle.evaluation.metrics import (
+    accuracy,
+    group_accuracy,
+    most_suspicious_accuracy,
+    with_combined,
+)
+from lungdx_paddle.models.network import TwoTaskNetwork
+
+BATCH = 256
+"""Images at a time: enough to fill the cores, little memory."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network says of a dataset."""
+
+    dataset: NoduleDataset
+    probabilities: Dict[str, np.ndarray]
+    """{task: (images, classes) float32}."""
+
+    @property
+    def classes(self) -> Dict[str, np.ndarray]:
+        """{task: (images,) the most probable class}."""
+        return {task: p.argmax(axis=1) for task, p in self.probabilities.items()}
+
+
+def predict(network: TwoTaskNetwork, dataset: NoduleDataset) -> Predictions:
+    """Run a network, in inference mode, over all images in order."""
+    was_training = network.training
+    network.eval()
+    parts: Dict[str, List[np.ndarray]] = {task: [] for task in network.tasks}
+    with paddle.no_grad():
+        for batch in dataset.batches(BATCH):
+            for task, logits in network(paddle.to_tensor(batch.images)).items():
+                parts[task].append(functional.softmax(logits).numpy())
+    if was_training:
+        network.train()
+    return Predictions(dataset, {task: np.concatenate(part) for task, part in parts.items()})
+
+
+def image_accuracy(predictions: Predictions) -> Dict[str, Optional[float]]:
+    """Accuracy over images: {"total": mean of the tasks, task: its own}."""
+    labels, classes = predictions.dataset.labels, predictions.classes
+    return with_combined({task: accuracy(labels[task], classes[task]) for task in labels})
+
+
+def levels(predictions: Predictions) -> Dict[str, Any]:
+    """Accuracies at each level, and how many images, nodules and patients they rest on.
+
+    Nodule level: the probabilities of a nodule's slices are averaged.  Patient level: for
+    pathology the probabilities of all the patient's images are averaged; for malignancy
+    the patient's most suspicious nodule is compared.
+    """
+    rows, labels = predictions.dataset.manifest.rows, predictions.dataset.labels
+    nodules = [row.nodule_key for row in rows]
+    patients = [row.patient_id for row in rows]
+    probabilities = predictions.probabilities
+    by_patient = {
+        MALIGNANCY: most_suspicious_accuracy(
+            labels[MALIGNANCY], probabilities[MALIGNANCY], nodules, patients
+        ),
+        PATHOLOGY: group_accuracy(labels[PATHOLOGY], probabilities[PATHOLOGY], patients),
+    }
+    by_nodule = {t: group_accuracy(labels[t], probabilities[t], nodules) for t in labels}
+    return {
+        "image": image_accuracy(predictions),
+        "nodule": with_combined(by_nodule),
+        "patient": with_combined(by_patient),
+        "count": {
+            "images": len(rows),
+            "nodules": len(set(nodules)),
+            "patients": len(set(patients)),
+            "labelled_images": {t: int((labels[t] >= 0).sum()) for t in labels},
+            "labelled_patients": {
+                t: len({patients[i] for i in np.flatnonzero(labels[t] >= 0)}) for t in labels
+            },
+        },
+    }

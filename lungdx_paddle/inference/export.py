@@ -1,0 +1,146 @@
+"""A trained run becomes an inference model: a program, its weights and inference.yml."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+import paddle
+import yaml
+from paddle import nn
+from paddle.nn import functional
+
+import lungdx_paddle
+from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle.config import load_config
+from lungdx_paddle.data.labels import LABEL_SETS
+from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.files import write_text, writing
+from lungdx_paddle.manifest import CROP_SIZE, read_manifest
+from lungdx_paddle.models.network import TwoTaskNetwork, build_network
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training.checkpoint import BEST, load_weights
+
+MODEL_NAME = "inference"
+DESCRIPTION = "inference.yml"
+
+
+class Probabilities(nn.Layer):
+    """A network with softmax behind it, whose outputs are a tuple in the tasks' order.
+
+    A dict would be exported in the order of its keys and lose their names.
+    """
+
+    def __init__(self, network: TwoTaskNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: paddle.Tensor) -> Tuple[paddle.Tensor, ...]:
+        """(n, 1, 32, 32) float32 gray values, 0 to 255 -> (n, classes) for each task."""
+        logits = self.network(images)
+        return tuple(functional.softmax(logits[task]) for task in self.network.tasks)
+
+
+def load_run(run: Path, weights: str = BEST) -> Tuple[Config, TwoTaskNetwork]:
+    """The config and the trained network of an output folder, in inference mode.
+
+    Args:
+        run: a folder that tools/train.py wrote.
+        weights: best_model or latest.
+
+    Raises:
+        CheckpointError: it is no such folder, or its weights do not fit its config.
+    """
+    if not (run / "config.yaml").is_file():
+        raise CheckpointError(
+            str(run),
+            expected="the output folder of tools/train.py",
+            found="no config.yaml in it" if run.is_dir() else "no such folder",
+            fix="train first, or give the folder with --run",
+        )
+    config = load_config(run / "config.yaml")
+    network = build_network(config)
+    load_weights(network, run / f"{weights}.pdparams")
+    network.eval()
+    return config, network
+
+
+def export(run: Path, out: Path, weights: str = BEST) -> List[Path]:
+    """Write ``inference.json`` (``.pdmodel`` under Paddle 2.6), ``.pdiparams`` and ``.yml``.
+
+    Args:
+        run: a folder that tools/train.py wrote.
+        out: where to write; it exists.
+        weights: best_model or latest.
+
+    Returns:
+        The files written.
+
+    Raises:
+        CheckpointError: the run cannot be read.
+        OutputError: a file cannot be written.
+    """
+    config, network = load_run(run, weights)
+    model = Probabilities(network)
+    model.eval()
+    shape = [None, 1, CROP_SIZE, CROP_SIZE]
+    spec = [paddle.static.InputSpec(shape, "float32", name="images")]
+    description = yaml.safe_dump(describe(config, network, weights), sort_keys=False)
+    with writing(out):
+        for old in _files(out):
+            old.unlink()
+        program = paddle.jit.to_static(model, input_spec=spec, full_graph=True)
+        paddle.jit.save(program, str(out / MODEL_NAME))
+    write_text(out / DESCRIPTION, description)
+    return _files(out)
+
+
+def describe(config: Config, network: TwoTaskNetwork, weights: str) -> Dict[str, Any]:
+    """What one must know to use the model: classes, order of outputs, input, versions."""
+    manifest = read_manifest(config.data.manifest)
+    center, width = manifest.windows[0]
+    tasks = LABEL_SETS[config.data.label_set].task_classes
+    mean = np.asarray(network.pixel_mean.numpy())
+    return {
+        "model": config.name,
+        "note": RESEARCH_USE,
+        "input": {
+            "name": "images",
+            "shape": [-1, 1, CROP_SIZE, CROP_SIZE],
+            "dtype": "float32",
+            "values": "gray values 0 to 255 of 8-bit nodule crops",
+            "window": {"center": center, "width": width, "unit": "HU"},
+        },
+        "normalisation": {
+            "where": "inside the model: (gray - mean) / deviation, pixel by pixel",
+            "mean_of_means": round(float(mean.mean()), 4),
+        },
+        "outputs": [
+            {"task": task, "classes": list(classes), "values": "probabilities"}
+            for task, classes in tasks.items()
+        ],
+        "training": {
+            "data": _data_kind(manifest.rows[0].extra.get("source", "lidc")),
+            "label_set": config.data.label_set,
+            "split": config.data.split,
+            "seed": config.seed,
+            "steps": config.train.steps,
+            "weights": weights,
+        },
+        "versions": {
+            "lungdx_paddle": lungdx_paddle.__version__,
+            "paddle": paddle.__version__,
+            "exported": datetime.date.today().isoformat(),
+        },
+    }
+
+
+def _files(out: Path) -> List[Path]:
+    """The files of an exported model; one of another Paddle must not stay among them."""
+    return sorted(path for path in out.iterdir() if path.name.startswith(f"{MODEL_NAME}."))
+
+
+def _data_kind(source: str) -> str:
+    return "phantom, made by a program: of no medical meaning" if source == "phantom" else source

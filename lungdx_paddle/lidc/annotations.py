@@ -1,0 +1,243 @@
+"""One LIDC XML file as it stands: what each reader marked, verbatim.
+
+The format is that of the LIDC read message (``LidcReadMessage.xsd``, Armato et al. 2011,
+doi 10.1118/1.3528204).  Which readings show the same lesion is the business of
+:mod:`lungdx_paddle.lidc.nodules`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Tuple, Union
+from xml.etree.ElementTree import Element, ParseError
+
+import numpy as np
+from defusedxml import DefusedXmlException
+from defusedxml import ElementTree as safe_xml
+
+from lungdx_paddle.errors import LidcError
+from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Mark, Reading
+from lungdx_paddle.lidc.sources import READ_ERRORS, Skipped, SourceFile, list_files
+
+__all__ = ["Annotations", "Contour", "Mark", "Reading", "find_annotations", "read_annotations"]
+
+LARGEST_XML_BYTES = 64 * 2**20
+"""More than 20 times the largest LIDC file; what is larger is not one and may fill the memory."""
+
+LARGEST_COORDINATE = 8191
+"""No CT matrix is larger (LIDC: 511); a mask is as large as the coordinates say."""
+
+CT_ROOT, XRAY_ROOT = "LidcReadMessage", "IdriReadMessage"
+"""What the outermost element is called, behind its namespace."""
+
+
+def read_annotations(source: Union[str, Path, Tuple[str, bytes]]) -> Annotations:
+    """Read one LIDC XML file.
+
+    Args:
+        source: its path, or its name and its bytes.
+
+    Raises:
+        LidcError: it cannot be read, is cut off, declares entities or a document type,
+            is no CT reading, or holds something other than a number where one belongs.
+    """
+    name, data = source if isinstance(source, tuple) else _read_bytes(SourceFile(Path(source)))
+    root = _parse(name, data)
+    if not root.tag.endswith(CT_ROOT):
+        # 283 of the 1318 files that TCIA ships are readings of chest X-rays.
+        is_xray = root.tag.endswith(XRAY_ROOT)
+        found = "a chest X-ray reading" if is_xray else f"<{root.tag}>"
+        raise _error(name, found, expected=f"a CT reading ({CT_ROOT})", fix="leave the file out")
+    return _Walk(name, root).annotations()
+
+
+def find_annotations(source: Path) -> Tuple[Dict[str, Annotations], List[Skipped]]:
+    """Read every LIDC XML file below a folder or in a zip archive.
+
+    Several files of one series count once: six series have up to six near-identical
+    copies.  The one kept has the most sessions, then the most readings, then the most
+    outline points; among equals it is the first by name.
+
+    Args:
+        source: a folder, a zip archive or one XML file.
+
+    Returns:
+        Annotations by series instance UID in the order of the names, and what was left
+        out: chest X-ray files, copies, and files that could not be read.
+
+    Raises:
+        LidcError: there is no such path.
+    """
+    files, skipped = list_files(source)
+    found: Dict[str, Annotations] = {}
+    for file in files:
+        if file.suffix != ".xml":
+            continue
+        try:
+            new = read_annotations(_read_bytes(file))
+        except LidcError as error:
+            skipped.append(Skipped(str(file), _reason(str(file), error)))
+            continue
+        old = found.setdefault(new.series_uid, new)
+        if old is not new:
+            worse, better = sorted((new, old), key=_completeness)
+            found[new.series_uid] = better
+            skipped.append(Skipped(worse.source, f"another file of the series of {better.source}"))
+    return found, skipped
+
+
+def _completeness(annotations: Annotations) -> Tuple[int, int, int]:
+    points = sum(len(c.points_xy) for r in annotations.readings for c in r.contours)
+    return annotations.readers, len(annotations.readings), points
+
+
+def _reason(name: str, error: LidcError) -> str:
+    text = str(error)
+    return text[len(name) + 2 :] if text.startswith(name) else text
+
+
+def _read_bytes(file: SourceFile) -> Tuple[str, bytes]:
+    try:
+        if file.size > LARGEST_XML_BYTES:
+            raise _error(str(file), f"{file.size} bytes", expected="a LIDC XML file")
+        with file.open() as stream:
+            return str(file), stream.read()
+    except READ_ERRORS as error:
+        raise _error(str(file), f"{error}", expected="a readable file") from error
+
+
+def _parse(name: str, data: bytes) -> Element:
+    try:
+        root: Element = safe_xml.fromstring(data, forbid_dtd=True)
+        return root
+    except DefusedXmlException as error:
+        found = f"a document type or entity ({type(error).__name__})"
+    except ParseError as error:
+        found = f"broken or cut off XML ({error})"
+    except (ValueError, LookupError) as error:  # an encoding that does not exist
+        found = str(error)
+    raise _error(name, found, expected="a LIDC XML file", fix="download the file again")
+
+
+def _error(
+    where: str, found: str, *, expected: str, fix: str = "leave the file out or correct it"
+) -> LidcError:
+    return LidcError(where, expected=expected, found=found, fix=fix)
+
+
+class _Walk:
+    """Walks one parsed file; knows its name for messages and its XML namespace."""
+
+    def __init__(self, name: str, root: Element) -> None:
+        self.name = name
+        self.root = root
+        self.space = root.tag[: root.tag.index("}") + 1] if "}" in root.tag else ""
+
+    def annotations(self) -> Annotations:
+        sessions = self.root.findall(self.space + "readingSession")
+        readings: List[Reading] = []
+        small: List[Mark] = []
+        for number, session in enumerate(sessions):
+            for nodule in session.findall(self.space + "unblindedReadNodule"):
+                reading = self._reading(number, nodule)
+                if _is_outlined(reading):
+                    readings.append(reading)
+                else:
+                    small.extend(_marks(reading))
+        return Annotations(
+            series_uid=self._header("SeriesInstanceUid"),
+            study_uid=self._header("StudyInstanceUID"),
+            readers=len(sessions),
+            readings=tuple(readings),
+            small_nodules=tuple(small),
+            non_nodules=tuple(self._non_nodules(sessions)),
+            source=self.name,
+        )
+
+    def _header(self, tag: str) -> str:
+        found = self.root.findtext(f"{self.space}ResponseHeader/{self.space}{tag}", "").strip()
+        if not found:
+            raise _error(self.name, "none", expected=f"a {tag} in the ResponseHeader")
+        return found
+
+    def _reading(self, reader: int, nodule: Element) -> Reading:
+        rois = nodule.findall(self.space + "roi")
+        return Reading(
+            reader=reader,
+            nodule_id=self._text(nodule, "noduleID"),
+            characteristics=self._characteristics(nodule),
+            contours=tuple(self._contour(roi) for roi in rois),
+        )
+
+    def _characteristics(self, nodule: Element) -> Mapping[str, int]:
+        # <characteristics> may be absent or empty, and ratings of 0 stand for "not rated".
+        ratings: Dict[str, int] = {}
+        for block in nodule.findall(self.space + "characteristics"):
+            for name, highest in CHARACTERISTICS.items():
+                rating = self._rating(self._text(block, name) or "0", name, highest)
+                if rating:
+                    ratings[name] = rating
+        return ratings
+
+    def _contour(self, roi: Element) -> Contour:
+        return Contour(
+            sop_uid=self._text(roi, "imageSOP_UID"),
+            z_mm=_position(self._text(roi, "imageZposition")),
+            inclusion=self._text(roi, "inclusion").upper() != "FALSE",
+            points_xy=self._points(roi),
+        )
+
+    def _points(self, roi: Element) -> np.ndarray:
+        try:
+            x = [int(e.text or "") for e in roi.iter(self.space + "xCoord")]
+            y = [int(e.text or "") for e in roi.iter(self.space + "yCoord")]
+            if len(x) != len(y):
+                raise ValueError(f"{len(x)} x and {len(y)} y")
+            points_xy = np.array((x, y), np.int64).T
+        except (ValueError, OverflowError) as error:
+            raise _error(self.name, str(error), expected="pairs of pixel coordinates") from error
+        if points_xy.size and not 0 <= points_xy.min() <= points_xy.max() <= LARGEST_COORDINATE:
+            found = f"{points_xy.min()} to {points_xy.max()}"
+            wanted = f"pixel coordinates from 0 to {LARGEST_COORDINATE}"
+            raise _error(self.name, found, expected=wanted)
+        return np.ascontiguousarray(points_xy, np.int32)
+
+    def _non_nodules(self, sessions: List[Element]) -> List[Mark]:
+        marks: List[Mark] = []
+        for reader, session in enumerate(sessions):
+            for finding in session.findall(self.space + "nonNodule"):
+                name = self._text(finding, "nonNoduleID")
+                contour = self._contour(finding)
+                marks.extend(_marks(Reading(reader, name, {}, (contour,))))
+        return marks
+
+    def _text(self, parent: Element, tag: str) -> str:
+        # UIDs and z positions carry white space around them.
+        return (parent.findtext(self.space + tag) or "").strip()
+
+    def _rating(self, text: str, name: str, highest: int) -> int:
+        if text.isdecimal() and int(text) <= highest:
+            return int(text)
+        raise _error(self.name, repr(text), expected=f"a {name} from 0 to {highest}")
+
+
+def _is_outlined(reading: Reading) -> bool:
+    # A nodule under 3 mm is one point; some carry an empty <characteristics/> or ratings of
+    # 0 all the same, and some nodules with outlines have no ratings: the outline decides.
+    return any(len(contour.points_xy) > 1 for contour in reading.contours)
+
+
+def _marks(reading: Reading) -> List[Mark]:
+    return [
+        Mark(reading.reader, reading.nodule_id, c.sop_uid, c.z_mm, (int(x), int(y)))
+        for c in reading.contours
+        for x, y in c.points_xy[:1]
+    ]
+
+
+def _position(text: str) -> Optional[float]:
+    try:
+        z_mm = float(text)
+    except ValueError:
+        return None
+    return z_mm if np.isfinite(z_mm) else None

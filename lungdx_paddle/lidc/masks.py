@@ -1,0 +1,82 @@
+"""Outlines on one slice -> the pixels that are nodule: of one reader, and of most readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from lungdx_paddle.lidc.readings import Contour
+
+
+@dataclass(frozen=True, eq=False)
+class Area:
+    """A small picture of an area and its place in the slice."""
+
+    corner_xy: Tuple[int, int]
+    """Column and row of its first pixel, from 0."""
+    pixels: np.ndarray
+    """(rows, columns) bool, as large as the outlines; the area may be empty."""
+
+    def mask(self, shape: Tuple[int, int]) -> np.ndarray:
+        """The area in a slice of ``shape`` (rows, columns), bool; what lies outside is cut off."""
+        mask = np.zeros(shape, bool)
+        x, y = self.corner_xy
+        rows, columns = np.maximum(0, np.minimum(self.pixels.shape, (shape[0] - y, shape[1] - x)))
+        mask[y : y + rows, x : x + columns] = self.pixels[:rows, :columns]
+        return mask
+
+
+def enclosed_area(contours: Sequence[Contour]) -> Area:
+    """The area that one reader's contours on one slice enclose.
+
+    The outline itself is outside the nodule: the readers marked the first pixel that
+    does not belong to it (TCIA's LIDC-IDRI page, "Annotation and markup").  The areas of
+    several inclusions are united; exclusions are then cut out with their outlines.  A
+    contour of a single point encloses nothing; as an exclusion it removes its pixel.
+
+    Args:
+        contours: of one reader and one slice, in any order.
+    """
+    points = np.concatenate([np.zeros((0, 2), np.int32)] + [c.points_xy for c in contours])
+    if not len(points):
+        return Area((0, 0), np.zeros((0, 0), bool))
+    corner_xy = points.min(axis=0)
+    columns, rows = points.max(axis=0) - corner_xy + 1
+    area = np.zeros((rows, columns), bool)
+    for contour in sorted(contours, key=lambda c: not c.inclusion):  # inclusions first
+        outline = contour.points_xy - corner_xy
+        filled = np.zeros((rows, columns), np.uint8)
+        if len(outline):
+            cv2.fillPoly(filled, [outline], 1)
+        if contour.inclusion:
+            filled[outline[:, 1], outline[:, 0]] = 0
+        area[filled > 0] = contour.inclusion
+    return Area((int(corner_xy[0]), int(corner_xy[1])), area)
+
+
+def majority_area(areas: Sequence[Area]) -> Area:
+    """The pixels that at least half of the readers' areas on one slice hold."""
+    if not areas:
+        return Area((0, 0), np.zeros((0, 0), bool))
+    corners = np.array([area.corner_xy for area in areas])
+    ends = corners + [area.pixels.shape[::-1] for area in areas]
+    left, top = (int(c) for c in corners.min(axis=0))
+    right, bottom = ends.max(axis=0)
+    votes = np.zeros((bottom - top, right - left), np.uint8)
+    for (x, y), area in zip(corners - (left, top), areas):
+        rows, columns = area.pixels.shape
+        votes[y : y + rows, x : x + columns] += area.pixels
+    return Area((left, top), 2 * votes >= len(areas))
+
+
+def width_px(area: Area) -> float:
+    """Greatest distance between two pixels of an area, outer edge to outer edge; 0 if empty."""
+    rows_columns = np.argwhere(area.pixels).astype(np.int32)
+    if not len(rows_columns):
+        return 0.0
+    hull = cv2.convexHull(rows_columns)[:, 0]
+    apart = np.linalg.norm(hull[:, None] - hull[None], axis=-1)
+    return float(apart.max()) + 1

@@ -1,0 +1,255 @@
+"""Readings of several readers -> nodules: which outlines show the same lesion.
+
+LIDC never says so, and the readers' own names for nodules mean nothing across readers.
+The field compares with pylidc (Hancock and Magnan 2016, doi 10.1117/1.JMI.3.4.044504),
+which joins readings whose outlines come as near as a slice is thick and lowers that
+distance, for a whole series, while a nodule has more than four readings.  Ours joins at
+the same distance, nearest centres first, but never two readings of one reader; nothing
+needs lowering then.  Over the collection that gives 2672 nodules, 911 of four readers,
+where pylidc finds 2651 and 897.  2630 are the very same.  The others lie in 21 series: in
+20 of them pylidc's nodule holds a reader twice and ours are two, and in LIDC-IDRI-0733
+pylidc's distance, in pixels and not in mm, parts what ours joins.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from lungdx_paddle.errors import LidcError
+from lungdx_paddle.lidc.dicom import Series
+from lungdx_paddle.lidc.masks import Area, enclosed_area, majority_area, width_px
+from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Reading
+
+ROUNDING_MM = 0.01
+"""Positions are written with two decimals or more; neighbouring slices lie one slice apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class Nodule:
+    """One lesion: what one to four readers said of it."""
+
+    number: int
+    """From 0, from foot to head; unique within the series."""
+    readings: Tuple[Reading, ...]
+    """One a reader, in the order of the sessions."""
+    z_mm: Mapping[str, float]
+    """Position of every marked slice of the series, by SOP instance UID, as the XML says it."""
+    pixel_spacing_mm: float
+    slice_spacing_mm: float
+
+    @property
+    def malignancy_ratings(self) -> Tuple[int, ...]:
+        """The malignancy ratings, 1 to 5, of those readers who rated it."""
+        return self.ratings("malignancy")
+
+    def ratings(self, characteristic: str) -> Tuple[int, ...]:
+        """The ratings of one of the nine characteristics, of those readers who rated it.
+
+        Args:
+            characteristic: its name as in the XML, see :data:`CHARACTERISTICS`.
+
+        Raises:
+            LidcError: there is no such characteristic.
+        """
+        if characteristic not in CHARACTERISTICS:
+            raise LidcError(
+                "characteristic",
+                expected=f"one of {', '.join(CHARACTERISTICS)}",
+                found=repr(characteristic),
+                fix="correct the name",
+            )
+        ratings = (reading.characteristics.get(characteristic) for reading in self.readings)
+        return tuple(rating for rating in ratings if rating is not None)
+
+    @property
+    def sop_uids(self) -> Tuple[str, ...]:
+        """SOP instance UIDs of the slices that any reader outlined, from foot to head."""
+        return tuple(sorted(self._areas, key=lambda uid: (self.z_mm[uid], uid)))
+
+    def readers_on(self, sop_uid: str) -> int:
+        """How many readers outlined the nodule on this slice."""
+        return len(self._areas.get(sop_uid, ()))
+
+    def masks(self, sop_uid: str, shape: Tuple[int, int]) -> np.ndarray:
+        """The area of each reader who outlined the nodule on this slice.
+
+        Args:
+            sop_uid: the slice.
+            shape: its (rows, columns).
+
+        Returns:
+            (readers, rows, columns) bool, in the order of the sessions.
+        """
+        masks = [area.mask(shape) for area in self._areas.get(sop_uid, ())]
+        return np.stack(masks) if masks else np.zeros((0, *shape), bool)
+
+    def majority_mask(self, sop_uid: str, shape: Tuple[int, int]) -> np.ndarray:
+        """Pixels that at least half of the readers who outlined this slice enclosed.
+
+        Args:
+            sop_uid: the slice.
+            shape: its (rows, columns).
+
+        Returns:
+            (rows, columns) bool.
+        """
+        return majority_area(self._areas.get(sop_uid, ())).mask(shape)
+
+    def consensus_mask(self, series: Series) -> np.ndarray:
+        """:meth:`majority_mask` of every slice: (slices, rows, columns) bool, as the volume.
+
+        Slices that the XML names and the series lacks are left out.
+        """
+        mask = np.zeros(series.shape_zyx, bool)
+        for sop_uid in self.sop_uids:
+            index = series.index_of(sop_uid)
+            if index is not None:
+                mask[index] = self.majority_mask(sop_uid, series.shape_zyx[1:])
+        return mask
+
+    @property
+    def diameter_mm(self) -> float:
+        """Greatest width on one slice of the readers' areas, mean of the readers.
+
+        The width of an area is the greatest distance between two of its pixels, from outer
+        edge to outer edge.  0 where no reader enclosed anything.
+        """
+        widths = [[width_px(area) for area in _areas(r).values()] for r in self.readings]
+        greatest = [max(of_reader) for of_reader in widths if of_reader]
+        return float(np.mean(greatest)) * self.pixel_spacing_mm if greatest else 0.0
+
+    @property
+    def volume_mm3(self) -> float:
+        """Volume that at least half of the readers enclosed, slice by slice.
+
+        Two series (of LIDC-IDRI-0017 and -0659) have two slices at every place, each
+        outlined by other readers: there the mean of the two counts.
+        """
+        pixels: Dict[float, List[int]] = {}
+        for sop_uid, areas in self._areas.items():
+            count = int(majority_area(areas).pixels.sum())
+            pixels.setdefault(self.z_mm[sop_uid], []).append(count)
+        total = sum(float(np.mean(counts)) for counts in pixels.values())
+        return total * self.pixel_spacing_mm**2 * self.slice_spacing_mm
+
+    @cached_property
+    def _areas(self) -> Dict[str, List[Area]]:
+        """By slice, the area of each reader who enclosed a pixel there."""
+        areas: Dict[str, List[Area]] = {}
+        for reading in self.readings:
+            for sop_uid, area in _areas(reading).items():
+                areas.setdefault(sop_uid, []).append(area)
+        return areas
+
+
+def group_readings(
+    annotations: Annotations, pixel_spacing_mm: float, slice_spacing_mm: Optional[float] = None
+) -> List[Nodule]:
+    """Find which readings of a series show the same nodule.
+
+    Two readings belong together when a point of one's outlines lies no further from one
+    of the other's than a slice.  Pairs are joined in the order of the distance of their
+    centres, unless a reader would then be in the nodule twice.
+
+    Args:
+        annotations: of one series.
+        pixel_spacing_mm: in-plane spacing, DICOM (0028,0030).
+        slice_spacing_mm: distance of neighbouring slices; None: the smallest step between
+            the slices that were marked.
+
+    Returns:
+        Nodules by the height of their centre, from foot to head; none where nobody
+        outlined anything, as in 135 series of LIDC-IDRI.
+    """
+    z_mm = _slice_positions(annotations)
+    slice_spacing_mm = slice_spacing_mm or _smallest_step(z_mm) or pixel_spacing_mm
+    points = [_points_mm(reading, pixel_spacing_mm, z_mm) for reading in annotations.readings]
+    groups = _join(annotations.readings, points, slice_spacing_mm)
+    groups.sort(key=lambda group: float(np.mean([points[i][:, 2].mean() for i in group])))
+    return [
+        Nodule(
+            number=number,
+            readings=tuple(annotations.readings[i] for i in group),
+            z_mm=z_mm,
+            pixel_spacing_mm=pixel_spacing_mm,
+            slice_spacing_mm=slice_spacing_mm,
+        )
+        for number, group in enumerate(groups)
+    ]
+
+
+def _join(
+    readings: Sequence[Reading], points: Sequence[np.ndarray], tolerance_mm: float
+) -> List[List[int]]:
+    """Indices of the readings of each nodule, ascending."""
+    centres = [p.mean(axis=0) for p in points]
+    trees = [cKDTree(p) for p in points]
+    reach_mm = tolerance_mm + ROUNDING_MM
+    pairs = [
+        (float(np.linalg.norm(centres[i] - centres[j])), i, j)
+        for i, j in combinations(range(len(readings)), 2)
+        if np.isfinite(trees[i].query(points[j], distance_upper_bound=reach_mm)[0]).any()
+    ]
+    group_of = [[i] for i in range(len(readings))]
+    for _, i, j in sorted(pairs):
+        ours, theirs = group_of[i], group_of[j]
+        if not _readers(readings, ours) & _readers(readings, theirs):
+            ours.extend(theirs)
+            for k in theirs:
+                group_of[k] = ours
+    return [sorted(group) for i, group in enumerate(group_of) if i == min(group)]
+
+
+def _readers(readings: Sequence[Reading], group: Sequence[int]) -> Set[int]:
+    return {readings[i].reader for i in group}
+
+
+def _areas(reading: Reading) -> Dict[str, Area]:
+    """What the reader enclosed, by slice.
+
+    Slices where that is nothing are left out: a single point, or a line at the tip of the
+    nodule, is no outline to cut a crop from.
+    """
+    slices: Dict[str, List[Contour]] = {}
+    for contour in reading.contours:
+        slices.setdefault(contour.sop_uid, []).append(contour)
+    areas = {sop_uid: enclosed_area(contours) for sop_uid, contours in slices.items()}
+    return {sop_uid: area for sop_uid, area in areas.items() if area.pixels.any()}
+
+
+def _slice_positions(annotations: Annotations) -> Dict[str, float]:
+    """Position of each slice: what most contours say, since single ones are wrong.
+
+    Where no contour says it, 0: such slices are still compared with themselves.
+    """
+    votes: Dict[str, Counter[float]] = {}
+    for reading in annotations.readings:
+        for contour in reading.contours:
+            counter = votes.setdefault(contour.sop_uid, Counter())
+            if contour.z_mm is not None:
+                counter[contour.z_mm] += 1
+    return {uid: c.most_common(1)[0][0] if c else 0.0 for uid, c in votes.items()}
+
+
+def _smallest_step(z_mm: Dict[str, float]) -> float:
+    steps = np.diff(np.unique(list(z_mm.values())))
+    return float(steps.min()) if len(steps) else 0.0
+
+
+def _points_mm(reading: Reading, pixel_spacing_mm: float, z_mm: Dict[str, float]) -> np.ndarray:
+    """(n, 3) float: x, y, z in mm of all points of a reading's outlines."""
+    return np.concatenate(
+        [
+            np.column_stack(
+                (c.points_xy * pixel_spacing_mm, np.full(len(c.points_xy), z_mm[c.sop_uid]))
+            )
+            for c in reading.contours
+        ]
+    )

@@ -1,0 +1,87 @@
+"""What one LIDC XML file says, as values: readers, their outlines, ratings and marks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Mapping, Optional, Tuple
+
+import numpy as np
+
+CHARACTERISTICS: Mapping[str, int] = MappingProxyType(
+    {
+        "subtlety": 5,
+        "internalStructure": 5,
+        "calcification": 6,
+        "sphericity": 5,
+        "margin": 5,
+        "lobulation": 5,
+        "spiculation": 5,
+        "texture": 5,
+        "malignancy": 5,
+    }
+)
+"""The nine characteristics, in the file's spelling and order, and the highest rating of each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contour:
+    """One closed outline of one reader on one slice."""
+
+    sop_uid: str
+    """SOP instance UID of the slice, DICOM (0008,0018); the only sure key to it."""
+    z_mm: Optional[float]
+    """Slice position as the file says it: wrong in a few places, None if it is no number."""
+    inclusion: bool
+    """False: the outlined area is cut out of the nodule."""
+    points_xy: np.ndarray
+    """(n, 2) int32: column and row of the pixels of the outline, from 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One reader's mark of one nodule of 3 mm or more: ratings and outlines."""
+
+    reader: int
+    """Number of the reading session in the file, from 0; the readers have no names."""
+    nodule_id: str
+    """The reader's own name for it; means nothing across readers and may repeat."""
+    characteristics: Mapping[str, int]
+    """Ratings by name (:data:`CHARACTERISTICS`); what the reader did not rate is absent."""
+    contours: Tuple[Contour, ...]
+    """In the order of the file."""
+
+    @property
+    def malignancy(self) -> Optional[int]:
+        """1 (highly unlikely) to 5 (highly suspicious); None if not rated."""
+        return self.characteristics.get("malignancy")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The centre of a nodule under 3 mm, or of what a reader took for no nodule."""
+
+    reader: int
+    nodule_id: str
+    sop_uid: str
+    z_mm: Optional[float]
+    xy: Tuple[int, int]
+    """Column and row, from 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """Everything that the readers marked in one CT series."""
+
+    series_uid: str
+    study_uid: str
+    readers: int
+    """Number of reading sessions: four, but 3 and 8 occur."""
+    readings: Tuple[Reading, ...]
+    """Nodules of 3 mm or more, session by session."""
+    small_nodules: Tuple[Mark, ...]
+    """Nodules under 3 mm."""
+    non_nodules: Tuple[Mark, ...]
+    """Findings of 3 mm or more that are no nodules."""
+    source: str
+    """Path of the file, for messages."""

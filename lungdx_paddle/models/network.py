@@ -1,0 +1,113 @@
+"""The two-task network: towers, sharing units at a set of sites, a head a task.
+
+The paper's four methods are this one class with different ``sharing.sites``: none
+(single-task), the trunk (hard), all five stages (soft), pool1, pool2 and fc (partial soft).
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, Tuple
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddle.nn import functional
+
+from lungdx_paddle.data.labels import LABEL_SETS
+from lungdx_paddle.manifest import CROP_SIZE
+from lungdx_paddle.models.sharing import UNITS
+from lungdx_paddle.models.tower import Tower, stage_shapes
+from lungdx_paddle.settings import STAGES, TRUNK, Config, ModelConfig, SharingConfig
+
+LEAST_DEVIATION = 1.0
+"""Gray levels.  A pixel that is black in every training image has a deviation of 0; below
+one level of the 8-bit values there is nothing to normalise."""
+
+
+class TwoTaskNetwork(nn.Layer):
+    """Gray images to logits of both tasks.
+
+    Args:
+        model: sizes of a tower.
+        sharing: sites and kind of the sharing units.
+        classes: {task: number of classes}, in the order of the outputs; two tasks.
+    """
+
+    def __init__(
+        self, model: ModelConfig, sharing: SharingConfig, classes: Mapping[str, int]
+    ) -> None:
+        super().__init__()
+        self.tasks: Tuple[str, ...] = tuple(classes)
+        self.sites = sharing.sites
+        self.register_buffer("pixel_mean", _constant(0.0))
+        self.register_buffer("pixel_deviation", _constant(1.0))
+        names = (TRUNK,) if TRUNK in sharing.sites else self.tasks
+        self.towers = nn.LayerDict({name: Tower(model, sharing.sites) for name in names})
+        shapes = stage_shapes(model)
+        unit = UNITS[sharing.unit]
+        self.units = nn.LayerDict(
+            {
+                stage: unit(shapes[stage], sharing.cross_floor)
+                for stage in STAGES
+                if stage in sharing.sites
+            }
+        )
+        self.dropout = model.dropout
+        self.heads = nn.LayerDict({t: nn.Linear(model.fc, n) for t, n in classes.items()})
+
+    def set_normalisation(self, images: np.ndarray) -> None:
+        """Take each pixel's mean and deviation from the training images.
+
+        They are part of the network, so that an exported model cannot be fed with others.
+
+        Args:
+            images: (n, 32, 32) gray values from 0 to 255.
+        """
+        mean = images.mean(axis=0, dtype=np.float64)
+        deviation = np.maximum(images.std(axis=0, dtype=np.float64), LEAST_DEVIATION)
+        shape = self.pixel_mean.shape
+        self.pixel_mean.set_value(mean.reshape(shape).astype(np.float32))
+        self.pixel_deviation.set_value(deviation.reshape(shape).astype(np.float32))
+
+    def features(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+        """{task: (n, fc) features after the last stage and sharing unit}.
+
+        Args:
+            images: (n, 1, 32, 32) float32 gray values from 0 to 255.
+        """
+        x = (images - self.pixel_mean) / self.pixel_deviation
+        states = {name: x for name in self.towers.keys()}
+        for stage in STAGES:
+            states = {name: self.towers[name].run(stage, state) for name, state in states.items()}
+            if stage in self.units:
+                states = dict(zip(states, self.units[stage](*states.values())))
+        return {task: states.get(task, states.get(TRUNK)) for task in self.tasks}
+
+    def forward(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+        """{task: (n, classes) logits} of (n, 1, 32, 32) float32 gray values, 0 to 255."""
+        return {
+            task: self.heads[task](functional.dropout(x, self.dropout, training=self.training))
+            for task, x in self.features(images).items()
+        }
+
+    def shares(self) -> Dict[str, Dict[str, float]]:
+        """{site: {task: mean share that the task takes from the other}}."""
+        return {site: dict(zip(self.tasks, unit.shares())) for site, unit in self.units.items()}
+
+    def decayed(self) -> List[paddle.Tensor]:
+        """The weights under the L2 loss; sharing units, BN and heads are not among them."""
+        return [weight for tower in self.towers.values() for weight in tower.decayed()]
+
+
+def _constant(value: float) -> paddle.Tensor:
+    pixels = paddle.full([1, 1, CROP_SIZE, CROP_SIZE], value)
+    pixels.persistable = True  # or Paddle 2.6 leaves it out of an exported program
+    return pixels
+
+
+def build_network(config: Config) -> TwoTaskNetwork:
+    """The network that a config describes, with fresh weights."""
+    tasks = LABEL_SETS[config.data.label_set].task_classes
+    return TwoTaskNetwork(
+        config.model, config.sharing, {task: len(names) for task, names in tasks.items()}
+    )

@@ -1,0 +1,1 @@
+"""Scans -> crops: pure functions on arrays, then one pipeline; never imports Paddle."""

@@ -1,0 +1,82 @@
+"""HU -> 8-bit gray."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Mapping, Optional, Tuple
+
+import numpy as np
+
+from lungdx_paddle.errors import LidcError
+
+Window = Tuple[float, float]
+"""(centre, width) in HU."""
+
+DEFAULT_WINDOW: Window = (20.0, 2040.0)
+"""Eight HU a gray level, gray = HU / 8 + 125: all from air to bone."""
+
+HEADER = "header"
+"""Name of the choice: each series' own window, DICOM (0028,1050) and (0028,1051)."""
+
+NAMED_WINDOWS: Mapping[str, Window] = MappingProxyType({"lung": (-600.0, 1500.0)})
+"""Windows that can be asked for by name."""
+
+
+def apply_window(hu: np.ndarray, center: float, width: float) -> np.ndarray:
+    """Map HU to gray values: black at ``center - width / 2``, white at ``center + width / 2``.
+
+    Linear between the two, clipped beyond, rounded to the nearest value, halves up.
+    This is DICOM's VOI LUT function LINEAR_EXACT (PS3.3, C.11.2.1.3.2).
+
+    Args:
+        hu: any shape, any real type.
+        center: of the window, in HU.
+        width: of the window, in HU, above 0.
+
+    Returns:
+        uint8 of the same shape.
+
+    Raises:
+        LidcError: the width is not above 0.
+    """
+    _check_width(width, f"window {center:g},{width:g}")
+    gray = hu.astype(np.float32)
+    gray -= np.float32(center - width / 2)
+    gray *= np.float32(255.0 / width)
+    gray += np.float32(0.5)
+    return np.clip(gray, 0, 255, out=gray).astype(np.uint8)
+
+
+def parse_window(text: str) -> Optional[Window]:
+    """Read ``20,2040``, ``lung`` or ``header``; None stands for header.
+
+    Raises:
+        LidcError: it is none of these.
+    """
+    if text == HEADER:
+        return None
+    if text in NAMED_WINDOWS:
+        return NAMED_WINDOWS[text]
+    try:
+        center, width = (float(part) for part in text.split(","))
+    except ValueError:
+        raise _error(f"window {text!r}", repr(text)) from None
+    _check_width(width, f"window {text!r}")
+    if not np.isfinite((center, width)).all():
+        raise _error(f"window {text!r}", repr(text))
+    return center, width
+
+
+def _check_width(width: float, where: str) -> None:
+    if not width > 0:
+        raise _error(where, f"a width of {width:g}")
+
+
+def _error(where: str, found: str) -> LidcError:
+    names = ", ".join((HEADER, *NAMED_WINDOWS))
+    return LidcError(
+        where,
+        expected=f"centre,width in HU with a width above 0, or one of {names}",
+        found=found,
+        fix="use 20,2040 unless you have a reason",
+    )

@@ -1,0 +1,109 @@
+"""Every setting: its default, its legal values and its meaning, here and nowhere else.
+
+:mod:`lungdx_paddle.config` reads these dataclasses from YAML and the command line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Tuple
+
+from lungdx_paddle.errors import ConfigError
+
+STAGES: Tuple[str, ...] = ("conv1", "pool1", "conv2", "pool2", "fc")
+"""The stages of a tower, in order; each is a site where two towers may share."""
+TRUNK = "trunk"
+"""The site of hard parameter sharing: both tasks use one and the same tower."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which crops, which labels, which split."""
+
+    manifest: str = ""
+    """Path of manifest.csv; empty: make the phantom collection and use that."""
+    phantom_patients: int = field(default=55, metadata={"from": 4})
+    """Patients of the phantom collection that is made where there is no manifest."""
+    split: str = field(default="image", metadata={"choices": ("image", "nodule", "patient")})
+    """What stays together on one side; image is the paper's, and it leaks."""
+    test_fraction: float = field(default=0.2, metadata={"above": 0.0, "below": 1.0})
+    """Part of the images for the test (paper: train : test = 4 : 1)."""
+    min_readers: int = field(default=3, metadata={"from": 1})
+    """Use a slice that at least so many readers outlined."""
+    label_set: str = field(default="paper6", metadata={"choices": ("paper6", "tcia4", "binary")})
+    """Pathology classes: the paper's six, the diagnosis codes, benign against malignant."""
+    batch_size: int = field(default=128, metadata={"from": 2})
+    """Images a step; at least 2, since batch normalisation needs a spread."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The size of one tower (docs/reproduction.md says where the numbers come from)."""
+
+    conv1: int = field(default=32, metadata={"from": 1})
+    """Channels of the first 3x3 convolution."""
+    conv2: int = field(default=64, metadata={"from": 1})
+    """Channels of the second 3x3 convolution."""
+    fc: int = field(default=1024, metadata={"from": 1})
+    """Units of the fully connected layer."""
+    dropout: float = field(default=0.2, metadata={"from": 0.0, "below": 1.0})
+    """Part of the fc units that a training step drops, after the last sharing unit."""
+
+
+@dataclass(frozen=True)
+class SharingConfig:
+    """Where and how the two towers share: the only difference between the four methods."""
+
+    sites: Tuple[str, ...] = field(
+        default=("pool1", "pool2", "fc"), metadata={"choices": (*STAGES, TRUNK)}
+    )
+    """Single-task: none.  Hard: [trunk].  Soft: all five.  Partial soft: these three."""
+    unit: str = field(default="channel", metadata={"choices": ("dense", "channel", "scalar")})
+    """dense (the paper's matrix, for a GPU), one 2x2 a channel, or one 2x2 in all."""
+    cross_floor: float = field(default=0.05, metadata={"from": 0.0, "up_to": 0.5})
+    """The least share that a task takes from the other; 0: a free matrix (cross-stitch)."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Optimisation and logging."""
+
+    steps: int = field(default=1400, metadata={"from": 1})
+    """Training steps in all (paper: 1400)."""
+    learning_rate: float = field(default=1e-3, metadata={"above": 0.0})
+    """Adam's, constant."""
+    weight_decay: float = field(default=1e-5, metadata={"from": 0.0})
+    """Factor of the L2 loss on convolution and fc weights; sharing units have none."""
+    log_every: int = field(default=100, metadata={"from": 1})
+    """Steps between two rows of Table 2."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one run."""
+
+    name: str = "partial_soft"
+    """The config file's name; it is also the default output folder's."""
+    output: str = ""
+    """Output folder; empty: output/<name>."""
+    seed: int = field(default=0, metadata={"from": 0})
+    """Of the split, the initial weights, the order of the images and dropout."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    sharing: SharingConfig = field(default_factory=SharingConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if TRUNK in self.sharing.sites and len(self.sharing.sites) > 1:
+            raise ConfigError(
+                "sharing.sites",
+                expected="trunk alone, or stages only",
+                found=str(list(self.sharing.sites)),
+                fix="with one trunk there are no two towers that could share elsewhere",
+            )
+
+    @property
+    def output_folder(self) -> Path:
+        """Where the run writes."""
+        return Path(self.output or f"output/{self.name}")

@@ -1,0 +1,42 @@
+"""The two tasks' losses, each over its labelled images only."""
+
+from __future__ import annotations
+
+from typing import Dict, Mapping, Sequence
+
+import paddle
+from paddle.nn import functional
+
+from lungdx_paddle.data.labels import UNLABELLED
+
+
+def task_losses(
+    logits: Mapping[str, paddle.Tensor], labels: Mapping[str, paddle.Tensor]
+) -> Dict[str, paddle.Tensor]:
+    """Mean cross-entropy of each task over its labelled images; 0 where there are none.
+
+    Args:
+        logits: {task: (n, classes)}.
+        labels: {task: (n,) int64}, -1 for no label.
+
+    Returns:
+        {task: scalar}.
+    """
+    return {task: _masked_cross_entropy(logits[task], labels[task]) for task in logits}
+
+
+def l2_loss(weights: Sequence[paddle.Tensor], factor: float) -> float:
+    """``factor / 2 * sum(w ** 2)`` over convolution and fc weights, for the record.
+
+    Its gradient, ``factor * w``, is Adam's ``weight_decay``: the same mathematics without
+    a second pass over all weights.
+    """
+    with paddle.no_grad():
+        flat = [weight.flatten() for weight in weights]
+        return factor / 2 * sum(float(paddle.dot(w, w)) for w in flat)
+
+
+def _masked_cross_entropy(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    losses = functional.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
+    labelled = (labels != UNLABELLED).astype(logits.dtype).sum()
+    return losses / labelled.clip(min=1.0)

@@ -1,0 +1,55 @@
+"""The last lines of a training: what came out, what it is worth, what to do next."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional
+
+from lungdx_paddle.settings import Config
+
+
+def closing(config: Config, metrics: Mapping[str, Any]) -> str:
+    """The result with its counts, the honest remarks, and the commands that follow."""
+    return "\n".join([*_result(metrics), *_remarks(metrics), *_next(config)])
+
+
+def _result(metrics: Mapping[str, Any]) -> List[str]:
+    test, count = metrics["test"], metrics["test"]["count"]
+    tasks = [task for task in test["image"] if task != "total"]
+    lines = [
+        "",
+        f"Test accuracy after step {metrics['step']} (split by {metrics['split']}):",
+        f"  {'':8}" + "".join(f"{name:>12}" for name in ("both", *tasks)),
+    ]
+    for level in ("image", "nodule", "patient"):
+        shown = "".join(f"{_number(test[level][name]):>12}" for name in ("total", *tasks))
+        lines.append(f"  {level:8}{shown}   of {count[level + 's']} {level}s")
+    labelled = count["labelled_patients"]
+    known = ", ".join(f"{labelled[task]} with {task}" for task in tasks)
+    lines.append(f"  patients with a label: {known}")
+    return lines
+
+
+def _remarks(metrics: Mapping[str, Any]) -> List[str]:
+    lines = []
+    if metrics["data"] == "phantom":
+        lines.append("This is PHANTOM data, made by a program: the numbers mean nothing medical.")
+    leakage: Dict[str, Any] = metrics["leakage"]
+    if leakage["leaks"]:
+        lines.append(f"Note: {leakage['in_words']}.")
+    lines.append(f"For {metrics['note']}.")
+    return lines
+
+
+def _next(config: Config) -> List[str]:
+    folder = config.output_folder
+    return [
+        "",
+        f"See the curves:  visualdl --logdir {folder}/vdl --disable-telemetry --port 8040",
+        f"Export:          python tools/export.py --run {folder} --out {folder}/inference",
+        f"Predict:         python tools/predict.py --model {folder}/inference "
+        f"--manifest {config.data.manifest}",
+    ]
+
+
+def _number(value: Optional[float]) -> str:
+    return "-" if value is None else f"{value:.4f}"

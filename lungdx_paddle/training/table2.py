@@ -1,0 +1,104 @@
+"""The paper's Table 2 as CSV, and as lines on the screen while training runs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence
+
+from lungdx_paddle.errors import CheckpointError
+
+PAPER_COLUMNS = (
+    "global_step_value",
+    "epoch",
+    "loss_total_value",
+    "accuracy_train_value",
+    "accuracy_test_value",
+)
+"""The paper's five columns; its accuracy is the mean of the two tasks."""
+
+
+class Table2:
+    """Rows of step, epoch, loss and accuracies, kept in a CSV file as they come.
+
+    Args:
+        path: ``table2.csv``; an existing one is continued.
+        tasks: names of the tasks, whose own accuracies follow the paper's columns.
+        keep_until: rows after this step are dropped, for a run that is resumed there.
+    """
+
+    def __init__(self, path: Path, tasks: Sequence[str], keep_until: int = 0) -> None:
+        self.path = path
+        self.columns = (
+            *PAPER_COLUMNS,
+            *(f"accuracy_{side}_{task}" for side in ("train", "test") for task in tasks),
+        )
+        kept = [r for r in read_table2(path) if int(r[PAPER_COLUMNS[0]]) <= keep_until]
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n", restval="")
+            writer.writeheader()
+            writer.writerows({name: row.get(name, "") for name in self.columns} for row in kept)
+
+    def add(
+        self,
+        step: int,
+        epoch: int,
+        loss: float,
+        accuracies: Mapping[str, Mapping[str, Optional[float]]],
+    ) -> Dict[str, str]:
+        """Append one row and return it.
+
+        Args:
+            step: counted from 1.
+            epoch: full passes over the training images so far.
+            loss: total loss of the step.
+            accuracies: {"train" | "test": {"total" | task: accuracy or None}}.
+        """
+        row = dict(zip(PAPER_COLUMNS, (str(step), str(epoch), f"{loss:.7g}")))
+        for side, values in accuracies.items():
+            for task, value in values.items():
+                name = "value" if task == "total" else task
+                row[f"accuracy_{side}_{name}"] = "" if value is None else f"{value:.7g}"
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+        return row
+
+
+def read_table2(path: Path) -> List[Dict[str, str]]:
+    """Rows of a table, none if there is no file.
+
+    Raises:
+        CheckpointError: it is not a Table 2.
+    """
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if not (row.get(PAPER_COLUMNS[0]) or "").isdigit():
+            raise CheckpointError(
+                str(path),
+                expected=f"a table with the columns {', '.join(PAPER_COLUMNS)}",
+                found=f"the row {list(row.values())}",
+                fix="remove the file, or choose another output folder",
+            )
+    return rows
+
+
+def screen_header() -> str:
+    """The line above the rows on the screen."""
+    return "  step  epoch    loss   accuracy: train    test   (malignancy  pathology, test)"
+
+
+def screen_line(row: Mapping[str, str], tasks: Sequence[str]) -> str:
+    """One row as it is printed while training runs."""
+
+    def shown(name: str, digits: int = 4) -> str:
+        return f"{float(row[name]):.{digits}f}" if row.get(name) else "   -  "
+
+    own = "  ".join(f"{shown(f'accuracy_test_{task}'):>9}" for task in tasks)
+    return (
+        f"{row['global_step_value']:>6} {row['epoch']:>6}  {shown('loss_total_value')}"
+        f"            {shown('accuracy_train_value')}  {shown('accuracy_test_value')}"
+        f"    {own}"
+    )

@@ -1,0 +1,240 @@
+"""Train a network: the loop, its log and its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+import numpy as np
+import paddle
+from tqdm import tqdm
+
+from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle.config import save_config
+from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, check_labels, load_split
+from lungdx_paddle.data.splits import Split
+from lungdx_paddle.errors import LungdxError
+from lungdx_paddle.evaluation.evaluate import image_accuracy, levels, predict
+from lungdx_paddle.evaluation.metrics import accuracy, with_combined
+from lungdx_paddle.files import write_text
+from lungdx_paddle.models.network import TwoTaskNetwork, build_network
+from lungdx_paddle.runtime import set_up
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training import table2
+from lungdx_paddle.training.checkpoint import BEST, load_latest, save_latest, save_weights
+from lungdx_paddle.training.dashboard import Dashboard
+from lungdx_paddle.training.losses import l2_loss, task_losses
+
+SEED_STRIDE = 1_000_003
+"""Apart from each other: the seeds of one run's steps and of the next run's."""
+
+
+class TrainingError(LungdxError):
+    """Training cannot go on."""
+
+
+@dataclass
+class Run:
+    """One training: what it learns from, what it changes, how far it is."""
+
+    config: Config
+    train: NoduleDataset
+    test: NoduleDataset
+    split: Split
+    network: TwoTaskNetwork
+    optimizer: paddle.optimizer.Optimizer
+    order: TrainingOrder
+    step: int = 0
+    """Steps done."""
+    best: float = -1.0
+    """Highest accuracy on the training part at a row of Table 2."""
+    best_step: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """Where it writes."""
+        return self.config.output_folder
+
+
+def train(
+    config: Config,
+    device: Optional[str] = None,
+    resume: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Dict[str, Any]:
+    """Train as a config says and write everything into its output folder.
+
+    Args:
+        config: with ``data.manifest`` set; its output folder exists.
+        device: cpu, gpu or None.
+        resume: go on from the folder's latest checkpoint, to the result of an unbroken run.
+        say: is given each line of progress.
+
+    Returns:
+        What stands in ``metrics.json``.
+
+    Raises:
+        LungdxError: the data, the folder or the checkpoint are not what they should be, or
+            the loss is no longer a number.
+    """
+    place = set_up(device, config.seed)
+    run = prepare(config)
+    if resume:
+        state = load_latest(run.folder, run.network, run.optimizer)
+        run.step, run.best, run.best_step = state["step"], state["best"], state["best_step"]
+    save_config(config, run.folder / "config.yaml")
+    say(_opening(run, place))
+    _loop(run, say)
+    metrics = _final_metrics(run)
+    write_text(run.folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    return metrics
+
+
+def prepare(config: Config) -> Run:
+    """Read the data and build network and optimizer; nothing is trained or written."""
+    dataset, split = load_split(config.data, config.seed)
+    training, test = dataset.subset(split.train), dataset.subset(split.test)
+    check_labels(training, config.data.manifest, tuple(training.labels))
+    network = build_network(config)
+    network.set_normalisation(training.images)
+    order = TrainingOrder(len(training), config.data.batch_size, config.seed)
+    return Run(config, training, test, split, network, build_optimizer(config, network), order)
+
+
+def build_optimizer(config: Config, network: TwoTaskNetwork) -> paddle.optimizer.Optimizer:
+    """Adam with the L2 loss of convolution and fc weights as its weight decay."""
+    decayed = network.decayed()
+    names = {weight.name for weight in decayed}
+    others = [weight for weight in network.parameters() if weight.name not in names]
+    return paddle.optimizer.Adam(
+        learning_rate=config.train.learning_rate,
+        parameters=[
+            {"params": decayed, "weight_decay": config.train.weight_decay},
+            {"params": others},
+        ],
+    )
+
+
+def training_step(run: Run) -> Tuple[float, Dict[str, Optional[float]]]:
+    """Make one step; return its total loss and what it logs, {tag: value} on its batch."""
+    # Dropout's draw depends on the step alone, so a resumed run draws the same.
+    paddle.seed(run.config.seed * SEED_STRIDE + run.step)
+    batch = run.train.batch(run.order.indices(run.step))
+    labels = {task: paddle.to_tensor(values) for task, values in batch.labels.items()}
+    run.network.train()
+    logits = run.network(paddle.to_tensor(batch.images))
+    losses = task_losses(logits, labels)
+    values = {task: float(loss) for task, loss in losses.items()}
+    total = sum(values.values())
+    total += l2_loss(run.network.decayed(), run.config.train.weight_decay)
+    # Before backward: a max-pool of NaN remembers no place, and its gradient would be
+    # written to one outside the array.
+    _check_finite(run, total)
+    sum(losses.values()).backward()
+    run.optimizer.step()
+    run.optimizer.clear_grad()
+    run.step += 1
+    right = {t: accuracy(batch.labels[t], logits[t].numpy().argmax(axis=1)) for t in logits}
+    return total, {
+        "loss/total": total,
+        **{f"loss/{task}": value for task, value in values.items()},
+        **{f"accuracy_batch/{task}": value for task, value in with_combined(right).items()},
+    }
+
+
+def _loop(run: Run, say: Callable[[str], None]) -> None:
+    tasks, settings = run.network.tasks, run.config.train
+    table = table2.Table2(run.folder / "table2.csv", tasks, run.step)
+    bar = tqdm(total=settings.steps, initial=run.step, unit="step", dynamic_ncols=True)
+    with bar, Dashboard(run.folder / "vdl", run.step) as dashboard:
+        say(table2.screen_header())
+        while run.step < settings.steps:
+            start = time.perf_counter()
+            loss, values = training_step(run)
+            values["steps_per_second"] = 1.0 / (time.perf_counter() - start)
+            values["learning_rate"] = run.optimizer.get_lr()
+            dashboard.scalars(run.step, values)
+            bar.update()
+            if run.step % settings.log_every == 0 or run.step == settings.steps:
+                row = _log_row(run, table, dashboard, loss)
+                say(table2.screen_line(row, tasks))
+
+
+def _log_row(
+    run: Run, table: table2.Table2, dashboard: Dashboard, loss: float
+) -> Mapping[str, str]:
+    accuracies = {
+        "train": image_accuracy(predict(run.network, run.train)),
+        "test": image_accuracy(predict(run.network, run.test)),
+    }
+    row = table.add(run.step, run.step // run.order.steps_per_epoch, loss, accuracies)
+    shown = {
+        f"accuracy_{side}/{task}": value
+        for side, values in accuracies.items()
+        for task, value in values.items()
+    }
+    for site, shares in run.network.shares().items():
+        shown.update({f"share_{task}/{site}": share for task, share in shares.items()})
+    dashboard.scalars(run.step, shown)
+    dashboard.flush()
+    _save(run, accuracies["train"]["total"] or 0.0)
+    return row
+
+
+def _save(run: Run, score: float) -> None:
+    """Keep the best and the latest weights.
+
+    Best is judged on the training part: a choice by the test part would be tuning on it.
+    """
+    if score > run.best:
+        run.best, run.best_step = score, run.step
+        save_weights(run.network, run.folder / f"{BEST}.pdparams")
+    state = {"step": run.step, "best": run.best, "best_step": run.best_step}
+    save_latest(run.folder, run.network, run.optimizer, state)
+
+
+def _check_finite(run: Run, loss: float) -> None:
+    if not np.isfinite(loss):
+        raise TrainingError(
+            f"step {run.step}",
+            expected="a loss that is a number",
+            found=str(loss),
+            fix=f"lower train.learning_rate (now {run.config.train.learning_rate:g}); "
+            f"the checkpoint of the last full row is in {run.folder}",
+        )
+
+
+def _opening(run: Run, place: str) -> str:
+    sites = ", ".join(run.config.sharing.sites) or "nowhere"
+    labelled = {task: int((labels >= 0).sum()) for task, labels in run.train.labels.items()}
+    counts = ", ".join(f"{count} with {task}" for task, count in labelled.items())
+    return (
+        f"{run.config.name}: {len(run.train)} training images ({counts}), {len(run.test)} test "
+        f"images, split by {run.split.by}; towers share at: {sites}; on {place}"
+    )
+
+
+def _final_metrics(run: Run) -> Dict[str, Any]:
+    """The last step's numbers: at image, nodule and patient level, with what leaks."""
+    leakage = run.split.leakage()
+    sources = {row.extra.get("source", "") for row in run.test.manifest.rows}
+    return {
+        "config": run.config.name,
+        "data": "phantom" if "phantom" in sources else run.config.data.manifest,
+        "step": run.step,
+        "best_step": run.best_step,
+        "split": run.split.by,
+        "test": levels(predict(run.network, run.test)),
+        "train": image_accuracy(predict(run.network, run.train)),
+        "leakage": {
+            "leaks": leakage.leaks,
+            "in_words": str(leakage),
+            "patients_on_both_sides": leakage.patients,
+            "nodules_on_both_sides": leakage.nodules,
+            "test_images_of_known_patients": leakage.test_images,
+        },
+        "note": RESEARCH_USE,
+    }

@@ -1,0 +1,95 @@
+"""What several rooms' tests use: real data if there is some, crops made on the spot."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Callable, List
+
+import cv2
+import numpy as np
+import pytest
+
+from lungdx_paddle.manifest import ManifestRow, write_manifest
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+LUNGDX_LIDC = os.environ.get("LUNGDX_LIDC")
+
+
+@pytest.fixture(scope="session")
+def lidc_folder() -> Path:
+    """The folder of real LIDC-IDRI data; without one the test is skipped and says so."""
+    if not LUNGDX_LIDC:
+        pytest.skip("no real data: set LUNGDX_LIDC to its folder")
+    return Path(LUNGDX_LIDC).resolve()
+
+
+@pytest.fixture(scope="session")
+def lidc32(lidc_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """manifest.csv of the 11 409 real crops, unpacked."""
+    folder = tmp_path_factory.mktemp("lidc32")
+    with zipfile.ZipFile(lidc_folder / "lidc32.zip") as archive:
+        archive.extractall(folder)
+    return folder / "manifest.csv"
+
+
+@pytest.fixture
+def configs() -> Path:
+    """The folder of the shipped configs."""
+    return CONFIGS
+
+
+def make_rows(patients: int = 8, nodules: int = 2, slices: int = 5) -> List[ManifestRow]:
+    """Rows of a made-up collection in which every second patient is diagnosed."""
+    diagnoses = [(1, ""), (2, "lung cancer"), (2, "adenocarcinoma"), (3, "colon cancer")]
+    rows = []
+    for patient in range(patients):
+        code, site = diagnoses[patient // 2 % 4] if patient % 2 == 0 else (None, "")
+        for nodule in range(nodules):
+            for k in range(slices):
+                rows.append(
+                    ManifestRow(
+                        image=f"crops/P{patient:02d}/n{nodule:02d}_s{k:02d}.jpg",
+                        patient_id=f"P{patient:02d}",
+                        series_uid=f"1.2.{patient}",
+                        nodule=nodule,
+                        z_mm=2.5 * k,
+                        pixel_spacing_mm=0.7,
+                        scale=1.0,
+                        window_center=20.0,
+                        window_width=2040.0,
+                        readers=1 + (k + 2) % 4,
+                        malignancy_ratings=(1 + (patient + nodule) % 5,) * 4,
+                        diagnosis=code,
+                        primary_site=site,
+                        extra={"source": "phantom"},
+                    )
+                )
+    return rows
+
+
+@pytest.fixture
+def write_crops(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes rows and a JPG for each, and returns the manifest's path.
+
+    The gray value of a crop follows its malignancy rating, so that there is something to
+    learn.
+    """
+
+    def write(**sizes: int) -> Path:
+        folder = tmp_path / "crops_made_up"
+        random = np.random.default_rng(0)
+        rows = make_rows(**sizes)
+        for row in rows:
+            path = folder / row.image
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image = np.zeros((32, 32), np.uint8)
+            level = 40 * row.malignancy_ratings[0] + int(random.integers(0, 20))
+            image[8:24, 8:24] = np.clip(level + random.integers(-9, 9, (16, 16)), 0, 255)
+            cv2.imwrite(str(path), image)
+        write_manifest(folder / "manifest.csv", rows)
+        return folder / "manifest.csv"
+
+    return write

@@ -1,0 +1,136 @@
+"""Crops are served as arrays with both labels, and a bad file is named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable
+
+import cv2
+import numpy as np
+import paddle
+import pytest
+
+from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, load_split
+from lungdx_paddle.data.images import read_crop
+from lungdx_paddle.data.labels import LABEL_SETS
+from lungdx_paddle.errors import ManifestError
+from lungdx_paddle.manifest import read_manifest, write_manifest
+from lungdx_paddle.settings import DataConfig
+
+
+@pytest.fixture
+def dataset(write_crops: Callable[..., Path]) -> NoduleDataset:
+    return NoduleDataset(read_manifest(write_crops()), LABEL_SETS["paper6"])
+
+
+def test_an_item_is_an_image_and_a_class_for_each_task(dataset: NoduleDataset) -> None:
+    image, malignancy, pathology = dataset[0]
+    assert image.shape == (1, 32, 32) and image.dtype == np.float32
+    assert 0 <= image.min() and 100 > image.max() > 30
+    assert (malignancy, pathology) == (0, 0)
+    assert dataset[10][2] == -1  # the second patient is not diagnosed
+    assert len(dataset) == 80
+
+
+def test_paddles_own_loader_serves_it(dataset: NoduleDataset) -> None:
+    loader = paddle.io.DataLoader(dataset, batch_size=32, num_workers=0)
+    images, malignancy, pathology = next(iter(loader))
+    assert list(images.shape) == [32, 1, 32, 32]
+    assert list(malignancy.shape) == list(pathology.shape) == [32]
+
+
+def test_a_subset_and_batches_keep_images_and_labels_together(dataset: NoduleDataset) -> None:
+    part = dataset.subset([30, 2])
+    assert part.manifest.rows[0] == dataset.manifest.rows[30]
+    assert np.array_equal(part.batch([0]).images, dataset.batch([30]).images)
+    sizes = [len(batch.images) for batch in dataset.batches(32)]
+    assert sizes == [32, 32, 16]
+
+
+def test_an_epoch_shows_every_image_once_in_a_new_order() -> None:
+    order = TrainingOrder(images=10, batch_size=3, seed=0)
+    first = np.concatenate([order.indices(step) for step in range(3)])
+    second = np.concatenate([order.indices(step) for step in range(3, 6)])
+    assert order.steps_per_epoch == 3
+    assert max(Counter(first.tolist()).values()) == 1
+    assert not np.array_equal(first, second)
+
+
+def test_the_order_of_a_step_does_not_depend_on_the_steps_before() -> None:
+    walked = TrainingOrder(10, 3, seed=4)
+    for step in range(8):
+        walked.indices(step)
+    assert np.array_equal(walked.indices(8), TrainingOrder(10, 3, seed=4).indices(8))
+
+
+def test_fewer_images_than_a_batch_make_one_smaller_batch() -> None:
+    order = TrainingOrder(5, 128, seed=0)
+    assert order.steps_per_epoch == 1
+    assert sorted(order.indices(7)) == [0, 1, 2, 3, 4]
+
+
+def spoil_truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def spoil_size(path: Path) -> None:
+    cv2.imwrite(str(path), np.zeros((31, 32), np.uint8))
+
+
+def spoil_text(path: Path) -> None:
+    path.write_text("no picture")
+
+
+def spoil_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (spoil_truncate, "a JPG that breaks off"),
+        (spoil_size, "32x31 pixels"),
+        (spoil_text, "a file that is no picture"),
+        (spoil_empty, "a file that is no picture"),
+    ],
+)
+def test_a_bad_crop_is_named(
+    write_crops: Callable[..., Path], spoil: Callable[[Path], None], found: str
+) -> None:
+    manifest = read_manifest(write_crops(patients=1))
+    spoil(manifest.image_path(manifest.rows[3]))
+    with pytest.raises(ManifestError, match=f"n00_s03.jpg: expected a 32x32.*found {found}"):
+        NoduleDataset(manifest, LABEL_SETS["paper6"])
+
+
+def test_a_missing_crop_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="gone.jpg.*No such file"):
+        read_crop(str(tmp_path / "gone.jpg"))
+
+
+def test_min_readers_chooses_the_slices(write_crops: Callable[..., Path]) -> None:
+    path = str(write_crops())
+    every, _ = load_split(DataConfig(manifest=path, min_readers=1), seed=0)
+    three, split = load_split(DataConfig(manifest=path, min_readers=3), seed=0)
+    assert len(every) == 80
+    assert len(three) == len(split.train) + len(split.test) == 48
+    assert min(row.readers for row in three.manifest.rows) == 3
+    with pytest.raises(ManifestError, match="lower data.min_readers to 4"):
+        load_split(DataConfig(manifest=path, min_readers=5), seed=0)
+
+
+def test_a_manifest_that_mixes_windows_is_refused(write_crops: Callable[..., Path]) -> None:
+    path = write_crops(patients=2)
+    rows = read_manifest(path).rows
+    write_manifest(path, [replace(rows[0], window_center=-600.0), *rows[1:]])
+    with pytest.raises(ManifestError, match="one HU window .* found -600/2040, 20/2040"):
+        load_split(DataConfig(manifest=str(path), min_readers=1), seed=0)
+
+
+@pytest.mark.lidc
+def test_the_real_crops_all_read(lidc32: Path) -> None:
+    dataset, split = load_split(DataConfig(manifest=str(lidc32), split="patient"), seed=0)
+    assert len(dataset) == 6064
+    assert not split.leakage().leaks

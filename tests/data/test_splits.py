@@ -1,0 +1,85 @@
+"""What a split keeps together never stands on both sides, and leakage is counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import pytest
+
+from lungdx_paddle.data.labels import LABEL_SETS, labels_of
+from lungdx_paddle.data.splits import Split, make_split
+from lungdx_paddle.errors import ManifestError
+from lungdx_paddle.manifest import Manifest, read_manifest
+
+
+@pytest.fixture
+def manifest(write_crops: Callable[..., Path]) -> Manifest:
+    return read_manifest(write_crops(patients=20, nodules=3, slices=5))
+
+
+def split_of(manifest: Manifest, by: str, seed: int = 0, fraction: float = 0.2) -> Split:
+    strata = labels_of(manifest, LABEL_SETS["paper6"])["pathology"]
+    return make_split(manifest, by, fraction, seed, strata)
+
+
+@pytest.mark.parametrize("by", ["image", "nodule", "patient"])
+def test_both_sides_cover_everything_once_near_the_asked_fraction(
+    manifest: Manifest, by: str
+) -> None:
+    split = split_of(manifest, by)
+    assert sorted([*split.train, *split.test]) == list(range(len(manifest)))
+    assert 0.15 <= len(split.test) / len(manifest) <= 0.27
+
+
+@pytest.mark.parametrize("by", ["image", "nodule", "patient"])
+def test_the_same_seed_gives_the_same_split_and_another_seed_another(
+    manifest: Manifest, by: str
+) -> None:
+    assert np.array_equal(split_of(manifest, by).test, split_of(manifest, by).test)
+    assert not np.array_equal(split_of(manifest, by).test, split_of(manifest, by, seed=1).test)
+
+
+def test_a_patient_split_leaks_nothing_and_an_image_split_says_what_it_leaks(
+    manifest: Manifest,
+) -> None:
+    honest = split_of(manifest, "patient").leakage()
+    assert (honest.patients, honest.nodules, honest.test_images) == (0, 0, 0)
+    assert "no patient is on both sides" in str(honest)
+    leaky = split_of(manifest, "image").leakage()
+    assert leaky.leaks and leaky.patients > 10 and leaky.nodules > 20
+    assert f"{leaky.patients} patients and {leaky.nodules} nodules" in str(leaky)
+
+
+def test_a_nodule_split_parts_patients_and_keeps_nodules_whole(manifest: Manifest) -> None:
+    leakage = split_of(manifest, "nodule").leakage()
+    assert leakage.nodules == 0
+    assert leakage.patients > 0
+
+
+@pytest.mark.parametrize("by", ["image", "nodule", "patient"])
+def test_every_class_with_two_groups_is_on_both_sides(manifest: Manifest, by: str) -> None:
+    split = split_of(manifest, by)
+    pathology = labels_of(manifest, LABEL_SETS["paper6"])["pathology"]
+    assert set(pathology[split.test]) == set(pathology[split.train]) == set(pathology)
+
+
+def test_a_leaking_patient_split_cannot_be_built(manifest: Manifest) -> None:
+    with pytest.raises(ManifestError, match="no patient on both sides, found 1, such as P00"):
+        Split(manifest, "patient", np.array([0, 20]), np.array([1]))
+
+
+def test_one_patient_cannot_be_split_by_patient(write_crops: Callable[..., Path]) -> None:
+    one = read_manifest(write_crops(patients=1))
+    with pytest.raises(ManifestError, match="found 1 in 10 crops; use more data"):
+        split_of(one, "patient")
+    assert len(split_of(one, "image").test) == 2
+
+
+def test_two_patients_of_different_classes_still_give_two_sides(
+    write_crops: Callable[..., Path],
+) -> None:
+    two = read_manifest(write_crops(patients=2))
+    split = split_of(two, "patient")
+    assert len(split.train) == len(split.test) == 10

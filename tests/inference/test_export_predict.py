@@ -1,0 +1,130 @@
+"""A model file answers as the trained network does, and tells what it needs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+
+from lungdx_paddle.config import load_config
+from lungdx_paddle.data.dataset import load_split
+from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.evaluation.evaluate import predict
+from lungdx_paddle.inference.export import export, load_run
+from lungdx_paddle.inference.findings import as_line, of_crops, of_manifest
+from lungdx_paddle.inference.predictor import Predictor
+from lungdx_paddle.manifest import read_manifest, write_manifest
+from lungdx_paddle.training.trainer import train
+
+AGREEMENT = 1e-5
+"""The exported program and the network differ by the order of float32 sums only."""
+
+
+@pytest.fixture
+def run(write_crops: Callable[..., Path], configs: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    own = [f"output={folder}", f"data.manifest={write_crops()}"]
+    train(load_config(configs / "testing.yaml", own), "cpu")
+    return folder
+
+
+@pytest.fixture
+def model(run: Path) -> Path:
+    folder = run / "inference"
+    folder.mkdir()
+    export(run, folder)
+    return folder
+
+
+def test_the_model_file_agrees_with_the_trained_network(run: Path, model: Path) -> None:
+    config, network = load_run(run)
+    dataset, _ = load_split(config.data, config.seed)
+    trained = predict(network, dataset).probabilities
+    exported = Predictor(model).probabilities(dataset.images)
+    for task, expected in trained.items():
+        assert np.abs(expected - exported[task]).max() < AGREEMENT
+        assert np.allclose(exported[task].sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_the_files_are_those_of_this_paddle(run: Path, model: Path) -> None:
+    program = "inference.json" if int(paddle.__version__[0]) >= 3 else "inference.pdmodel"
+    assert {program, "inference.pdiparams", "inference.yml"} <= {p.name for p in model.iterdir()}
+    (model / "inference.pdmodel").touch()
+    (model / "inference.json").touch()
+    export(run, model)  # what another Paddle left must not stay beside it
+    assert len([p for p in model.iterdir() if p.suffix in (".json", ".pdmodel")]) == 1
+
+
+def test_the_description_says_what_one_must_know(model: Path) -> None:
+    description = yaml.safe_load((model / "inference.yml").read_text(encoding="utf-8"))
+    assert [output["task"] for output in description["outputs"]] == ["malignancy", "pathology"]
+    assert description["outputs"][0]["classes"] == ["1", "2", "3", "4", "5"]
+    assert len(description["outputs"][1]["classes"]) == 6
+    assert description["input"]["window"] == {"center": 20.0, "width": 2040.0, "unit": "HU"}
+    assert description["versions"]["paddle"] == paddle.__version__
+    assert "phantom" in description["training"]["data"]
+    assert "not a medical device" in description["note"]
+
+
+def test_findings_are_one_json_line_a_crop_in_order(run: Path, model: Path) -> None:
+    config = load_config(run / "config.yaml")
+    manifest = read_manifest(config.data.manifest)
+    paths = [str(manifest.image_path(row)) for row in manifest.rows[:3]]
+    predictor = Predictor(model)
+    lines = [json.loads(as_line(finding)) for finding in of_crops(predictor, paths)]
+    assert [line["image"] for line in lines] == paths
+    for line in lines:
+        assert len(line["malignancy"]["probabilities"]) == 5
+        best = int(np.argmax(line["malignancy"]["probabilities"]))
+        assert line["malignancy"]["level"] == best + 1
+        assert len(line["pathology"]["probabilities"]) == 6
+        assert isinstance(line["pathology"]["class"], str)
+    of_all = list(of_manifest(predictor, Path(config.data.manifest)))
+    assert [finding["image"] for finding in of_all] == [row.image for row in manifest.rows]
+    assert of_all[1]["malignancy"] == lines[1]["malignancy"]
+
+
+def test_a_manifest_with_another_window_is_told_so(run: Path, model: Path) -> None:
+    path = Path(load_config(run / "config.yaml").data.manifest)
+    rows = read_manifest(path).rows
+    write_manifest(path, [replace(row, window_center=-600.0, window_width=1500.0) for row in rows])
+    with pytest.raises(ManifestError, match="window 20/2040 HU, found -600/1500; preprocess with"):
+        next(of_manifest(Predictor(model), path))
+
+
+def test_an_array_of_another_shape_is_refused(model: Path) -> None:
+    with pytest.raises(ManifestError, match=r"array of \(n, 32, 32\), found \(1, 1, 32, 32\)"):
+        Predictor(model).probabilities(np.zeros((1, 1, 32, 32), np.uint8))
+
+
+def test_no_image_gives_no_row(model: Path) -> None:
+    answer = Predictor(model).probabilities(np.zeros((0, 32, 32), np.uint8))
+    assert {task: p.shape for task, p in answer.items()} == {
+        "malignancy": (0, 5),
+        "pathology": (0, 6),
+    }
+
+
+def test_a_folder_that_is_no_run_or_no_model_says_what_to_do(tmp_path: Path, model: Path) -> None:
+    with pytest.raises(CheckpointError, match="found no config.yaml in it; train first"):
+        load_run(tmp_path)
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_run(tmp_path / "gone")
+    with pytest.raises(CheckpointError, match="run tools/export.py --run"):
+        Predictor(tmp_path)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(model / "inference.yml", bare)
+    with pytest.raises(CheckpointError, match="run tools/export.py again"):
+        Predictor(bare)
+    (bare / "inference.yml").write_text("just text", encoding="utf-8")
+    with pytest.raises(CheckpointError, match="a file without outputs"):
+        Predictor(bare)

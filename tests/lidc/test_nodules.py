@@ -1,0 +1,297 @@
+"""Readings of one lesion become one nodule, with masks, ratings and measures."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+import numpy as np
+import pytest
+
+from lungdx_paddle.errors import LidcError
+from lungdx_paddle.lidc import (
+    Nodule,
+    draw_nodule,
+    find_annotations,
+    find_series,
+    group_readings,
+    read_annotations,
+)
+
+SHAPE = (64, 64)
+Square = Callable[[int, int, int], List[Tuple[int, int]]]
+
+
+@pytest.fixture
+def group(xml: Any) -> Callable[..., List[Nodule]]:
+    """A function of sessions (strings of nodules): the nodules at 0.5 mm pixels, 2 mm slices."""
+
+    def nodules(*sessions: str, slice_mm: Optional[float] = 2.0) -> List[Nodule]:
+        annotations = read_annotations(("x.xml", xml.message(*sessions)))
+        return group_readings(annotations, 0.5, slice_mm)
+
+    return nodules
+
+
+def readers(nodules: Sequence[Nodule]) -> List[List[int]]:
+    return [[reading.reader for reading in nodule.readings] for nodule in nodules]
+
+
+def test_outlines_nearer_than_a_slice_are_one_nodule(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    here = xml.nodule(xml.roi(square(10, 10, 6)))
+    near = xml.nodule(xml.roi(square(19, 10, 6)))  # 4 pixels from it, 2 mm
+    far = xml.nodule(xml.roi(square(20, 10, 6)))
+    assert readers(group(here, near)) == [[0, 1]]
+    assert readers(group(here, far)) == [[0], [1]]
+    assert readers(group(here, near, far)) == [[0, 1, 2]]  # the one between joins them
+
+
+def test_outlines_on_neighbouring_slices_are_one_nodule(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    low = xml.nodule(xml.roi(square(10, 10, 6), sop="1.1", z="0"))
+    next_one = xml.nodule(xml.roi(square(10, 10, 6), sop="1.2", z="2"))
+    high = xml.nodule(xml.roi(square(10, 10, 6), sop="1.3", z="4"))
+    assert readers(group(low, next_one)) == [[0, 1]]
+    assert readers(group(low, high)) == [[0], [1]]
+    assert readers(group(low, next_one, slice_mm=None)) == [[0, 1]]
+
+
+def test_a_reader_is_never_twice_in_a_nodule(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    left = xml.nodule(xml.roi(square(10, 10, 8)))
+    right = xml.nodule(xml.roi(square(17, 10, 8)))  # touches it
+    both = left + right
+    nodules = group(both, both, right, left)
+    assert readers(nodules) == [[0, 1, 3], [0, 1, 2]]
+    assert [n.readings[0].contours[0].points_xy[0, 0] for n in nodules] == [10, 17]
+
+
+def test_nodules_are_numbered_from_foot_to_head(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    high = xml.nodule(xml.roi(square(10, 10, 6), sop="1.1", z="80"))
+    low = xml.nodule(xml.roi(square(40, 40, 6), sop="1.2", z="-80"))
+    nodules = group(high + low)
+    assert [nodule.number for nodule in nodules] == [0, 1]
+    assert [nodule.sop_uids for nodule in nodules] == [("1.2",), ("1.1",)]
+
+
+def test_a_single_wrong_position_neither_splits_nor_reorders(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    def reader(z: str) -> str:
+        rois = [xml.roi(square(10, 10, 6), "1.1", z), xml.roi(square(10, 10, 6), "1.2", "2")]
+        return str(xml.nodule(*rois))
+
+    (nodule,) = group(reader("0"), reader("107.5"), reader("0"))
+    assert nodule.sop_uids == ("1.1", "1.2")
+    assert nodule.readers_on("1.1") == 3
+
+
+def test_slices_without_position_are_compared_with_themselves(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    one = xml.nodule(xml.roi(square(10, 10, 6), z=""))
+    other = xml.nodule(xml.roi(square(40, 10, 6), z=""))
+    assert readers(group(one + other, one, slice_mm=None)) == [[0, 1], [0]]
+
+
+def test_a_series_without_outlines_has_no_nodules(
+    group: Callable[..., List[Nodule]], xml: Any
+) -> None:
+    assert group("", xml.nodule(xml.roi([(3, 4)]), ratings=None)) == []
+
+
+def test_ratings_are_those_of_the_readers_who_rated(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    outline = xml.roi(square(10, 10, 6))
+    (nodule,) = group(
+        xml.nodule(outline, ratings=(1, 1, 6, 1, 1, 1, 1, 1, 5)),
+        xml.nodule(outline, ratings=()),
+        xml.nodule(outline, ratings=(2, 1, 6, 1, 1, 1, 1, 1, 4)),
+    )
+    assert nodule.malignancy_ratings == (5, 4)
+    assert nodule.ratings("subtlety") == (1, 2)
+    with pytest.raises(LidcError, match="one of subtlety, .*, malignancy, found 'Malignancy'"):
+        nodule.ratings("Malignancy")
+
+
+# Masks.
+
+
+def test_the_outline_itself_is_outside(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    (nodule,) = group(xml.nodule(xml.roi(square(10, 20, 6))))
+    expected = np.zeros(SHAPE, bool)
+    expected[21:25, 11:15] = True
+    assert np.array_equal(nodule.masks("1.1", SHAPE), [expected])
+    assert np.array_equal(nodule.majority_mask("1.1", SHAPE), expected)
+
+
+def test_several_outlines_add_and_exclusions_cut_out_with_their_outline(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    (nodule,) = group(
+        xml.nodule(
+            xml.roi(square(14, 14, 4), inclusion="FALSE"),  # before what it is cut from
+            xml.roi(square(10, 10, 12)),
+            xml.roi(square(40, 10, 5)),
+            xml.roi([(12, 12)], inclusion="FALSE"),
+            xml.roi([(60, 60)]),  # a point encloses nothing
+        )
+    )
+    expected = np.zeros(SHAPE, bool)
+    expected[11:21, 11:21] = True
+    expected[14:18, 14:18] = False
+    expected[12, 12] = False
+    expected[11:14, 41:44] = True
+    assert np.array_equal(nodule.masks("1.1", SHAPE)[0], expected)
+
+
+def test_slices_where_nothing_is_enclosed_do_not_count(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    rois = [xml.roi(square(10, 10, 6)), xml.roi([(12, 12)], sop="1.2", z="2")]
+    tip = xml.roi([(12, 12), (13, 12), (12, 12)], sop="1.3", z="-2")
+    (nodule,) = group(xml.nodule(*rois, tip), xml.nodule(*rois))
+    assert nodule.sop_uids == ("1.1",)
+    assert [nodule.readers_on(uid) for uid in ("1.1", "1.2", "1.3", "9")] == [2, 0, 0, 0]
+    assert nodule.masks("1.2", SHAPE).shape == (0, *SHAPE)
+    assert not nodule.majority_mask("1.2", SHAPE).any()
+
+
+def test_half_of_the_readers_of_the_slice_are_enough(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    low = xml.roi(square(10, 10, 12), sop="1.1", z="0")
+    wide, narrow = xml.roi(square(10, 10, 12), "1.2", "2"), xml.roi(square(12, 12, 6), "1.2", "2")
+    (nodule,) = group(
+        xml.nodule(low, wide), xml.nodule(low, narrow), xml.nodule(low), xml.nodule(low)
+    )
+    assert nodule.readers_on("1.2") == 2
+    assert nodule.majority_mask("1.2", SHAPE).sum() == 100  # one of two drew it wide
+    (nodule,) = group(xml.nodule(wide), xml.nodule(narrow), xml.nodule(narrow))
+    assert nodule.majority_mask("1.2", SHAPE).sum() == 16
+
+
+def test_what_lies_outside_the_slice_is_cut_off(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    (nodule,) = group(
+        xml.nodule(xml.roi(square(60, 58, 12))), xml.nodule(xml.roi(square(66, 66, 6)))
+    )
+    assert nodule.masks("1.1", SHAPE).sum(axis=(1, 2)).tolist() == [15, 0]
+    assert nodule.majority_mask("1.1", SHAPE).sum() == 15
+
+
+def test_diameter_and_volume(group: Callable[..., List[Nodule]], xml: Any, square: Square) -> None:
+    column = [(x, 10) for x in range(10, 41)] + [(40, 11), (40, 12)]
+    column += [(x, 12) for x in range(39, 9, -1)] + [(10, 11)]
+    (nodule,) = group(
+        xml.nodule(xml.roi(column), xml.roi(square(10, 10, 4), sop="1.2", z="2")),
+        xml.nodule(
+            xml.roi(
+                column[:3] + [(13, 10), (13, 11), (13, 12), (12, 12), (11, 12), (10, 12), (10, 11)]
+            )
+        ),
+    )
+    assert nodule.diameter_mm == pytest.approx((29 + 2) / 2 * 0.5)
+    assert nodule.volume_mm3 == pytest.approx((29 + 4) * 0.25 * 2)
+
+
+def test_two_slices_at_one_place_count_once_in_the_volume(
+    group: Callable[..., List[Nodule]], xml: Any, square: Square
+) -> None:
+    first, second = (xml.nodule(xml.roi(square(10, 10, 6), sop=uid)) for uid in ("1.1", "1.2"))
+    (nodule,) = group(first, second)
+    assert nodule.sop_uids == ("1.1", "1.2")
+    assert nodule.volume_mm3 == pytest.approx(16 * 0.25 * 2)
+
+
+# A nodule in its series.
+
+
+@pytest.fixture
+def series_and_nodule(
+    group: Callable[..., List[Nodule]],
+    xml: Any,
+    square: Square,
+    write_slice: Callable[..., Path],
+    tmp_path: Path,
+) -> Any:
+    for number, z_mm in enumerate((0, 2, 4)):
+        write_slice(z_mm, stored=np.zeros(SHAPE, np.int16), SOPInstanceUID=f"1.{number}")
+    rois = [xml.roi(square(10, 10, 6), f"1.{number}", str(2 * number)) for number in (2, 1, 3)]
+    (nodule,) = group(xml.nodule(*rois), xml.nodule(*rois[:2]))
+    return find_series(tmp_path / "scan")[0][0], nodule
+
+
+def test_the_consensus_is_a_volume_and_leaves_missing_slices_out(series_and_nodule: Any) -> None:
+    series, nodule = series_and_nodule
+    mask = nodule.consensus_mask(series)
+    assert mask.dtype == bool and mask.shape == series.volume_hu().shape
+    assert mask.sum(axis=(1, 2)).tolist() == [0, 16, 16]
+
+
+def test_a_picture_shows_every_readers_outline(series_and_nodule: Any, tmp_path: Path) -> None:
+    series, nodule = series_and_nodule
+    figure = draw_nodule(series, nodule)
+    (axes,) = figure.axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["reader 1: malignancy 3", "reader 2: malignancy 3"]
+    figure.savefig(tmp_path / "nodule.png")
+    assert (tmp_path / "nodule.png").stat().st_size > 1000
+    assert "z 4 mm" in draw_nodule(series, nodule, "1.2").axes[0].get_title()
+    with pytest.raises(LidcError, match="found no slice 1.3"):
+        draw_nodule(series, nodule, "1.3")
+
+
+# The real collection.
+
+
+@pytest.fixture(scope="module")
+def spacings(lidc_folder: Path) -> Any:
+    with open(lidc_folder / "lidc-series.csv", newline="") as file:
+        return {row["series_uid"]: row for row in csv.DictReader(file)}
+
+
+@pytest.mark.lidc
+def test_nodules_of_the_collection(collection: Any, spacings: Any) -> None:
+    found, _ = collection
+    sizes: Counter[int] = Counter()
+    for uid, marked in found.items():
+        row = spacings[uid]
+        step_mm, pixel_mm = float(row["slice_thickness_mm"]), float(row["pixel_spacing_mm"])
+        for nodule in group_readings(marked, pixel_mm, step_mm):
+            sizes[len(nodule.readings)] += 1
+    # pylidc: 2651 nodules, 897 of four readings; in 20 series one of them holds a reader twice.
+    assert sizes == {1: 787, 2: 491, 3: 483, 4: 911}
+
+
+@pytest.mark.lidc
+def test_the_nodule_of_the_first_patient(lidc_folder: Path) -> None:
+    annotations, _ = find_annotations(lidc_folder / "lidc-dicom.zip")
+    series = find_series(lidc_folder / "lidc-dicom.zip")[0][0]
+    step_mm, pixel_mm, _ = series.spacing_zyx_mm
+    (nodule,) = group_readings(annotations[series.series_uid], pixel_mm, step_mm)
+    assert nodule.malignancy_ratings == (5, 5, 5, 4)
+    assert [nodule.readers_on(uid) for uid in nodule.sop_uids] == [3, 4, 4, 4, 4, 4, 4, 4, 1]
+    assert [series.index_of(uid) for uid in nodule.sop_uids] == list(range(86, 95))
+    assert nodule.diameter_mm == pytest.approx(31.9, abs=0.1)
+    assert nodule.volume_mm3 == pytest.approx(6823, abs=1)
+    # The greater sides of the rectangles that lidc32.zip was cut from: 32 / scale.
+    sides = [side(nodule.majority_mask(uid, (512, 512))) for uid in nodule.sop_uids]
+    assert sides[1:6] == [36, 38, 42, 40, 33]
+    assert max(sides[0], *sides[6:]) <= 32
+
+
+def side(mask: np.ndarray) -> int:
+    return int(np.ptp(np.argwhere(mask), axis=0).max()) + 1

@@ -1,0 +1,58 @@
+"""nodules.csv needs the XML files only."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from lungdx_paddle.errors import LidcError, OutputError
+from lungdx_paddle.preprocess.catalogue import known_series
+from lungdx_paddle.preprocess.nodule_table import write_nodule_table
+
+
+def test_one_row_a_nodule(collection: Path, tmp_path: Path) -> None:
+    table = write_nodule_table(collection, tmp_path / "out")
+    assert (tmp_path / "out" / "nodules.csv").read_text(encoding="utf-8").splitlines() == [
+        "series_uid,nodule,readers,malignancy_ratings,contours",
+        "1.2.1,0,4,5;5;5;4,12",
+        "1.2.2,0,2,1;2,6",
+        "1.2.3,0,1,3,1",
+    ]
+    assert (table.series, table.nodules, table.readings) == (3, 3, 7)
+    assert table.summary() == [
+        "3 nodules of 7 readings in 3 series",
+        "3 series are not LIDC-IDRI's: pixels of 0.7 mm assumed",
+    ]
+
+
+def test_a_folder_without_xml_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "xml").mkdir()
+    with pytest.raises(LidcError, match="expected LIDC XML files of CT series, found none"):
+        write_nodule_table(tmp_path / "xml", tmp_path / "out")
+
+
+def test_an_output_that_is_a_file_is_refused(collection: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(OutputError, match="out"):
+        write_nodule_table(collection, tmp_path / "out")
+
+
+def test_the_catalogue_knows_the_whole_collection() -> None:
+    facts = known_series()
+    assert len(facts) == 1018
+    assert len({series.patient_id for series in facts.values()}) == 1010
+    assert all(0.4 < series.pixel_spacing_mm < 1.0 for series in facts.values())
+
+
+@pytest.mark.lidc
+def test_the_whole_collection_from_its_archive(lidc_folder: Path, tmp_path: Path) -> None:
+    table = write_nodule_table(lidc_folder / "LIDC-XML-only.zip", tmp_path / "out")
+    assert (table.series, table.unknown) == (1018, 0)
+    assert len(table.skipped) == 283 + 17
+    assert table.readings == pytest.approx(6859, abs=5)
+    with open(tmp_path / "out" / "nodules.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == table.nodules == pytest.approx(2651, rel=0.02)
+    assert sum(row["readers"] == "4" for row in rows) == pytest.approx(897, rel=0.02)

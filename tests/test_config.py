@@ -1,0 +1,110 @@
+"""Settings: every shipped config loads, a wrong key or value is named with its remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lungdx_paddle.config import config_from_dict, config_to_dict, load_config, save_config
+from lungdx_paddle.errors import ConfigError, OutputError
+from lungdx_paddle.settings import Config
+
+SITES = {
+    "partial_soft": ("pool1", "pool2", "fc"),
+    "partial_soft_dense": ("pool1", "pool2", "fc"),
+    "single_task": (),
+    "hard": ("trunk",),
+    "soft": ("conv1", "pool1", "conv2", "pool2", "fc"),
+    "testing": ("pool1", "pool2", "fc"),
+}
+
+
+def test_every_shipped_config_is_known_here(configs: Path) -> None:
+    assert {path.stem for path in configs.glob("*.yaml")} == set(SITES)
+
+
+@pytest.mark.parametrize("name", sorted(SITES))
+def test_the_methods_differ_in_their_sharing_sites(configs: Path, name: str) -> None:
+    config = load_config(configs / f"{name}.yaml")
+    assert config.sharing.sites == SITES[name]
+    assert config.name == name
+    assert config.output_folder == Path("output") / name
+
+
+def test_the_default_config_says_what_the_defaults_are(configs: Path) -> None:
+    assert load_config(configs / "partial_soft.yaml") == Config()
+
+
+def test_a_saved_config_reads_back_equal(configs: Path, tmp_path: Path) -> None:
+    config = load_config(configs / "soft.yaml", ["seed=7", "output=elsewhere"])
+    save_config(config, tmp_path / "config.yaml")
+    assert load_config(tmp_path / "config.yaml") == config
+    assert config_from_dict(config_to_dict(config), "here") == config
+
+
+@pytest.mark.parametrize(
+    ("override", "read"),
+    [
+        ("train.learning_rate=1e-4", 1e-4),  # PyYAML reads this as text
+        ("train.learning_rate=.01", 0.01),
+        ("data.manifest=a=b.csv", "a=b.csv"),
+        ("data.manifest=", ""),
+        ("sharing.sites=[]", ()),
+        ("train.steps=3", 3),
+        ("data.test_fraction=0.5", 0.5),
+    ],
+)
+def test_an_override_changes_one_setting(configs: Path, override: str, read: object) -> None:
+    value: object = load_config(configs / "partial_soft.yaml", [override])
+    for part in override.split("=")[0].split("."):
+        value = getattr(value, part)
+    assert value == read
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.step=4", "found 'train.step'; the nearest is 'train.steps'"),
+        ("steps=4", "found 'steps'; the nearest is 'train.steps'"),
+        ("data.split=imge", "one of image, nodule, patient, found 'imge'"),
+        ("train.steps=1.5", "train.steps: expected a whole number from 1, found 1.5"),
+        ("train.steps=true", "a whole number"),
+        ("train.steps=0", "from 1, found 0"),
+        ("train.learning_rate=fast", "a number above 0"),
+        ("train.learning_rate=.inf", "a number above 0"),
+        ("data.test_fraction=1", "above 0 below 1"),
+        ("sharing.cross_floor=0.7", "from 0 up to 0.5"),
+        ("sharing.sites=[trunk, fc]", "trunk alone"),
+        ("sharing.sites=pool1", "a list of some of"),
+        ("train=3", "indent its keys below it"),
+        ("train", "expected KEY=VALUE"),
+    ],
+)
+def test_a_wrong_override_is_answered_with_the_remedy(
+    configs: Path, override: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(configs / "partial_soft.yaml", [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: {splitt: image}", "the nearest is 'data.split'"),
+        ("- a list", "found a list"),
+        ("a: [", "expected a YAML file"),
+        ("_base_: own.yaml", "this file again"),
+        ("_base_: gone.yaml", "No such file"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        load_config(path)
+
+
+def test_a_config_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No such file"):
+        save_config(Config(), tmp_path / "gone" / "config.yaml")

@@ -1,0 +1,96 @@
+"""The house: imports go one way, rooms stay small, nothing hides."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator, Set, Tuple
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "lungdx_paddle"
+TOOLS = sorted((PACKAGE.parent / "tools").glob("*.py"))
+
+GROUND = {"about", "errors", "files", "manifest", "settings", "config", "runtime"}
+ALLOWED = {
+    "lidc": GROUND,
+    "preprocess": GROUND | {"lidc"},
+    "data": GROUND,
+    "models": GROUND | {"data"},
+    "evaluation": GROUND | {"data", "models"},
+    "training": GROUND | {"data", "models", "evaluation"},
+    "inference": GROUND | {"data", "models", "evaluation", "training"},
+}
+WHOLE_WAY = {"inference/findings.py"}
+"""Walks from a CT to its findings, so it may import every room."""
+
+
+def modules() -> Iterator[Tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.Module) -> Set[str]:
+    names: Set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def test_imports_go_one_way() -> None:
+    for name, tree in modules():
+        room = name.split("/")[0]
+        if room not in ALLOWED or name in WHOLE_WAY:
+            continue
+        rooms = {n.split(".")[1] for n in imported(tree) if n.startswith("lungdx_paddle.")}
+        assert rooms <= ALLOWED[room] | {room}, f"{name} imports {rooms - ALLOWED[room]}"
+
+
+def test_what_reads_scans_never_imports_paddle() -> None:
+    code = (
+        "import sys, pkgutil, importlib, lungdx_paddle.lidc, lungdx_paddle.preprocess\n"
+        "for room in (lungdx_paddle.lidc, lungdx_paddle.preprocess):\n"
+        "    for m in pkgutil.walk_packages(room.__path__, room.__name__ + '.'):\n"
+        "        importlib.import_module(m.name)\n"
+        "sys.exit('paddle' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rooms_stay_small() -> None:
+    for name, tree in modules():
+        lines = (PACKAGE / name).read_text(encoding="utf-8").count("\n")
+        assert lines <= 300, f"{name} has {lines} lines"
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                assert length <= 60, f"{name}: {node.name} has {length} lines"
+
+
+def test_every_test_file_is_collected() -> None:
+    for path in Path(__file__).parent.rglob("*.py"):
+        assert path.name.startswith("test_") or path.name == "conftest.py", path
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.stem)
+def test_a_tool_is_short_and_its_help_has_an_example_and_needs_no_paddle(tool: Path) -> None:
+    assert tool.read_text(encoding="utf-8").count("\n") <= 40
+    code = (
+        "import sys, runpy\n"
+        "sys.argv = [sys.argv[1], '--help']\n"
+        "try:\n"
+        "    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    sys.exit(end.code or 'paddle' in sys.modules)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tool)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert f"example:\n  python tools/{tool.name}" in ran.stdout

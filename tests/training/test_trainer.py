@@ -1,0 +1,165 @@
+"""Training learns, logs what the paper's Table 2 shows, and resumes to the same result."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Callable, Dict, List
+
+import numpy as np
+import pytest
+from visualdl import LogReader
+
+from lungdx_paddle.errors import LungdxError, ManifestError
+from lungdx_paddle.manifest import read_manifest, write_manifest
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training import trainer
+from lungdx_paddle.training.checkpoint import read_arrays
+from lungdx_paddle.training.dashboard import LOG_NAME
+from lungdx_paddle.training.report import closing
+from lungdx_paddle.training.trainer import train
+
+Make = Callable[..., Config]
+
+
+def table_of(config: Config) -> List[Dict[str, str]]:
+    with (config.output_folder / "table2.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def scalars(config: Config, tag: str) -> List[tuple]:
+    reader = LogReader(file_path=str(config.output_folder / "vdl" / LOG_NAME))
+    return [(record.id, record.value) for record in reader.get_data("scalar", tag)]
+
+
+def test_it_learns_what_can_be_learned(make_config: Make) -> None:
+    """The made-up crops' brightness is their malignancy."""
+    metrics = train(make_config("run", "train.steps=120", "train.log_every=60"), "cpu")
+    assert metrics["test"]["image"]["malignancy"] > 0.7
+    assert metrics["train"]["malignancy"] > 0.7
+
+
+def test_table2_begins_with_the_papers_columns_and_holds_a_row_every_log_every(
+    make_config: Make,
+) -> None:
+    config = make_config("run", "train.steps=25")
+    said: List[str] = []
+    metrics = train(config, "cpu", say=said.append)
+    rows = table_of(config)
+    paper = (
+        "global_step_value",
+        "epoch",
+        "loss_total_value",
+        "accuracy_train_value",
+        "accuracy_test_value",
+    )
+    assert tuple(rows[0])[:5] == paper
+    assert [row["global_step_value"] for row in rows] == ["10", "20", "25"]
+    assert [row["epoch"] for row in rows] == ["5", "10", "12"]  # 2 steps of 16 in 38 images
+    last = rows[-1]
+    own = [float(last[f"accuracy_test_{task}"]) for task in ("malignancy", "pathology")]
+    assert float(last["accuracy_test_value"]) == pytest.approx(sum(own) / 2, abs=1e-6)
+    assert metrics["test"]["image"]["total"] == pytest.approx(sum(own) / 2, abs=1e-6)
+    assert sum("    25" in line for line in said) == 1
+
+
+def test_the_dashboard_has_every_step_and_every_row(make_config: Make) -> None:
+    config = make_config("run")
+    train(config, "cpu")
+    tags = set(
+        LogReader(file_path=str(config.output_folder / "vdl" / LOG_NAME)).get_tags()["scalar"]
+    )
+    every_step = {"loss/total", "loss/malignancy", "loss/pathology", "learning_rate"}
+    every_step |= {"steps_per_second", "accuracy_batch/total", "accuracy_batch/malignancy"}
+    every_row = {"accuracy_train/total", "accuracy_test/total", "accuracy_test/pathology"}
+    every_row |= {"share_malignancy/pool1", "share_pathology/fc"}
+    assert every_step | every_row <= tags
+    assert [step for step, _ in scalars(config, "loss/total")] == list(range(1, 21))
+    assert [step for step, _ in scalars(config, "accuracy_test/total")] == [10, 20]
+    rows = table_of(config)
+    assert scalars(config, "accuracy_test/total")[-1][1] == pytest.approx(
+        float(rows[-1]["accuracy_test_value"]), abs=1e-6
+    )
+
+
+def test_a_resumed_run_ends_as_an_unbroken_one(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make_config("whole", "train.steps=40")
+    train(whole, "cpu")
+    broken = make_config("broken", "train.steps=40")
+    real_step = trainer.training_step
+
+    def step_until_25(run: trainer.Run) -> tuple:
+        if run.step == 25:
+            raise KeyboardInterrupt
+        return real_step(run)
+
+    monkeypatch.setattr(trainer, "training_step", step_until_25)
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, "cpu")
+    monkeypatch.setattr(trainer, "training_step", real_step)
+    train(broken, "cpu", resume=True)
+    assert table_of(broken) == table_of(whole)
+    weights = [read_arrays(c.output_folder / "latest.pdparams") for c in (whole, broken)]
+    for name in weights[0]:
+        np.testing.assert_allclose(weights[0][name], weights[1][name], rtol=1e-5, atol=1e-7)
+    tag = "loss/total"
+    assert dict(scalars(broken, tag)) == pytest.approx(dict(scalars(whole, tag)))
+    assert len(list((broken.output_folder / "vdl").iterdir())) == 1  # the server reads one file
+
+
+def test_the_same_seed_gives_the_same_table(make_config: Make) -> None:
+    tables = []
+    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
+        config = make_config(folder, f"seed={seed}")
+        train(config, "cpu")
+        tables.append(table_of(config))
+    assert tables[0] == tables[1] != tables[2]
+
+
+def test_a_finished_run_resumed_says_the_same_and_longer_steps_go_on(make_config: Make) -> None:
+    config = make_config("run")
+    first = train(config, "cpu")
+    assert train(config, "cpu", resume=True) == first
+    train(make_config("run", "train.steps=30"), "cpu", resume=True)
+    assert [row["global_step_value"] for row in table_of(config)] == ["10", "20", "30"]
+
+
+def test_the_last_lines_tell_result_leak_phantom_and_what_to_do(make_config: Make) -> None:
+    config = make_config("run")
+    text = closing(config, train(config, "cpu"))
+    assert "PHANTOM" in text and "this split leaks" in text
+    assert "research use, not a medical device" in text
+    for line in ("image", "nodule", "patient"):
+        assert f"\n  {line}" in text
+    for command in ("visualdl --logdir", "tools/export.py --run", "tools/predict.py --model"):
+        assert command in text
+
+
+def test_metrics_have_every_level_and_no_nan(make_config: Make) -> None:
+    config = make_config("run", "data.split=patient")
+    train(config, "cpu")
+    text = (config.output_folder / "metrics.json").read_text(encoding="utf-8")
+    assert "NaN" not in text
+    metrics = json.loads(text)
+    assert metrics["leakage"]["leaks"] is False
+    assert set(metrics["test"]) == {"image", "nodule", "patient", "count"}
+
+
+def test_a_loss_that_is_no_number_stops_the_run(make_config: Make) -> None:
+    with pytest.raises(LungdxError, match="lower train.learning_rate"):
+        train(make_config("run", "train.learning_rate=1e30"), "cpu")
+
+
+def test_a_task_without_a_label_is_an_error(make_config: Make) -> None:
+    config = make_config("run")
+    manifest = Path(config.data.manifest)
+    from dataclasses import replace
+
+    rows = read_manifest(manifest).rows
+    write_manifest(manifest, [replace(row, diagnosis=None) for row in rows])
+    with pytest.raises(ManifestError, match="images with a label for pathology, found none"):
+        train(config, "cpu")
+    assert not (config.output_folder / "config.yaml").exists()

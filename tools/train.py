@@ -1,0 +1,36 @@
+"""Train the two-task network; with no data configured, on a phantom made on the spot."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Optional, Sequence
+
+from lungdx_paddle import cli
+
+
+def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = cli.parser(__doc__, "python tools/train.py -o data.manifest=crops/manifest.csv")
+    cli.add_config_arguments(parser)
+    cli.add_device_argument(parser)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the output folder's latest checkpoint"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    args = parse(argv)
+    from lungdx_paddle.config import load_config
+    from lungdx_paddle.files import writable_folder
+    from lungdx_paddle.preprocess.default import with_data
+    from lungdx_paddle.training.report import closing
+    from lungdx_paddle.training.trainer import train
+
+    config = with_data(load_config(args.config, args.override), cli.say)
+    writable_folder(config.output_folder)
+    metrics = train(config, args.device, args.resume, cli.say)
+    cli.say(closing(config, metrics))
+
+
+if __name__ == "__main__":
+    cli.run(main)
