@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Callable, List, NoReturn, Optional, Sequence
 
 from lungdx_paddle.errors import LungdxError
+from lungdx_paddle.runtime import quiet_paddle
 
 USER_MISTAKE, OUR_MISTAKE, INTERRUPTED = 2, 1, 130
 
@@ -68,6 +69,7 @@ def exit_code(
     main: Callable[[Optional[Sequence[str]]], None], argv: Optional[List[str]] = None
 ) -> int:
     """Run a tool's ``main`` on ``argv``; errors become one line on stderr and a code."""
+    quiet_paddle()
     try:
         main(argv)
         return 0

@@ -7,6 +7,7 @@ import os
 import platform
 import random
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import MutableMapping, Optional
@@ -18,6 +19,12 @@ from lungdx_paddle.errors import ConfigError, InstallError
 MKL_CPU_TYPE = "MKL_DEBUG_CPU_TYPE"
 AVX2 = "5"
 """The code path that MKL takes on an Intel processor with AVX2."""
+
+_PADDLE_NOISE = (
+    "No ccache found",  # when imported: of use only to one who compiles operators
+    "When training, we now always track global mean and variance",  # at each BN layer
+)
+"""Beginnings of warnings that Paddle gives to everyone and no user can act on."""
 
 logger = logging.getLogger("lungdx_paddle")
 
@@ -42,6 +49,12 @@ def prepare_environment(
     environment.setdefault("GLOG_minloglevel", "2")
 
 
+def quiet_paddle() -> None:
+    """Keep those of Paddle's warnings from the screen that a tool's user cannot act on."""
+    for beginning in _PADDLE_NOISE:
+        warnings.filterwarnings("ignore", message=beginning, category=UserWarning)
+
+
 def set_up(device: Optional[str], seed: int) -> str:
     """Choose the device and seed every generator that training draws from.
 
@@ -50,7 +63,7 @@ def set_up(device: Optional[str], seed: int) -> str:
         seed: for Python, NumPy and Paddle.
 
     Returns:
-        The device in Paddle's words, such as ``cpu`` or ``gpu:0``.
+        The device in Paddle's words: ``cpu`` or ``gpu:0``.
 
     Raises:
         InstallError: Paddle is not installed.
@@ -65,13 +78,16 @@ def set_up(device: Optional[str], seed: int) -> str:
             found=f"paddlepaddle {paddle.__version__} without one",
             fix="use --device cpu, or pip install 'lungdx-paddle[gpu]' on a machine with a GPU",
         )
-    chosen: str = paddle.device.set_device("gpu" if has_gpu and device != "cpu" else "cpu")
+    chosen = "gpu" if has_gpu and device != "cpu" else "cpu"
+    paddle.device.set_device(chosen)
     if os.environ.get(MKL_CPU_TYPE):
         logger.info("%s=%s: MKL takes its AVX2 path", MKL_CPU_TYPE, os.environ[MKL_CPU_TYPE])
+    # Paddle's own handler can hang a process that is asked to end.
+    paddle.disable_signal_handler()
     random.seed(seed)
     np.random.seed(seed % 2**32)
     paddle.seed(seed)
-    return chosen
+    return str(paddle.device.get_device())
 
 
 def require_paddle() -> ModuleType:

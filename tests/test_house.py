@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "lungdx_paddle"
 TOOLS = sorted((PACKAGE.parent / "tools").glob("*.py"))
 
-GROUND = {"about", "errors", "files", "manifest", "settings", "config", "runtime"}
+GROUND = {"about", "errors", "files", "manifest", "progress", "settings", "config", "runtime"}
 ALLOWED = {
     "lidc": GROUND,
     "preprocess": GROUND | {"lidc"},

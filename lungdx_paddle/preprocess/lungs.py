@@ -1,4 +1,7 @@
-"""CT slice -> lung parenchyma, by the paper's steps (its Figure 1)."""
+"""CT slice -> lung parenchyma, by the paper's steps (its Figure 1).
+
+:mod:`lungdx_paddle.preprocess.mend` makes of them a mask that holds on every slice.
+"""
 
 from __future__ import annotations
 
@@ -48,18 +51,6 @@ def iterative_threshold(gray: np.ndarray) -> float:
     return threshold
 
 
-def lung_mask(hu: np.ndarray) -> np.ndarray:
-    """Lung parenchyma with its vessels and nodules, without windpipe, body and table.
-
-    Args:
-        hu: (rows, columns) slice in HU.
-
-    Returns:
-        (rows, columns) bool; empty where the slice shows no lung.
-    """
-    return lung_steps(hu)["lung"]
-
-
 def lung_steps(hu: np.ndarray) -> Dict[str, np.ndarray]:
     """The paper's steps from a slice to its lung mask.
 
@@ -75,15 +66,20 @@ def lung_steps(hu: np.ndarray) -> Dict[str, np.ndarray]:
     Returns:
         Each step's (rows, columns) bool by name, in order; ``lung`` is the last.
     """
-    gray = apply_window(hu, *DEFAULT_WINDOW)
-    tissue = (gray >= iterative_threshold(gray)).astype(np.uint8)
-    body = _fill(sorted(_outlines(tissue), key=_area_px)[-1:], tissue.shape)
-    air = body & (1 - tissue)
-    lungs = [o for o in _outlines(air) if _area_px(o) >= SMALLEST_LUNG_PX]
-    parenchyma = _fill(lungs, air.shape)
-    lung = _fill(_outlines(_close(parenchyma)), air.shape)
+    tissue, body, air = air_in_body(hu)
+    lungs = [o for o in outlines_of(air) if area_px(o) >= SMALLEST_LUNG_PX]
+    parenchyma = fill(lungs, air.shape)
+    lung = fill(outlines_of(close(parenchyma)), air.shape)
     steps = dict(tissue=tissue, body=body, air=air, parenchyma=parenchyma, lung=lung)
-    return {name: step.astype(bool) for name, step in steps.items()}
+    return {name: step.view(bool) for name, step in steps.items()}
+
+
+def air_in_body(hu: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first three steps, (rows, columns) uint8 of 0 and 1 each: tissue, body, air."""
+    gray = apply_window(hu, *DEFAULT_WINDOW)
+    tissue = (gray >= iterative_threshold(gray)).view(np.uint8)
+    body = fill(sorted(outlines_of(tissue), key=area_px)[-1:], tissue.shape)
+    return tissue, body, body & (1 - tissue)
 
 
 def disc(radius_px: int) -> np.ndarray:
@@ -92,24 +88,25 @@ def disc(radius_px: int) -> np.ndarray:
     return (x * x + y * y <= radius_px * radius_px).astype(np.uint8)
 
 
-def _outlines(binary: np.ndarray) -> Sequence[np.ndarray]:
+def outlines_of(binary: np.ndarray) -> Sequence[np.ndarray]:
     """Outer outlines of the 8-connected areas: ten times faster than to label them."""
     return cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
 
 
-def _area_px(outline: np.ndarray) -> float:
+def area_px(outline: np.ndarray) -> float:
     """Pixels that an outline encloses, itself included (Pick's theorem)."""
     return float(cv2.contourArea(outline)) + len(outline) / 2 + 1
 
 
-def _fill(outlines: Sequence[np.ndarray], shape: Tuple[int, ...]) -> np.ndarray:
+def fill(outlines: Sequence[np.ndarray], shape: Tuple[int, ...]) -> np.ndarray:
     """(rows, columns) uint8: 1 on and inside the outlines, so that holes are filled."""
     filled = np.zeros(shape, np.uint8)
     cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
     return filled
 
 
-def _close(binary: np.ndarray) -> np.ndarray:
+def close(binary: np.ndarray) -> np.ndarray:
+    """Close a (rows, columns) uint8 picture of 0 and 1 with the paper's disc."""
     # A border of the disc's size, lest the edge of the picture count as lung.
     r = CLOSING_RADIUS_PX
     wide = cv2.copyMakeBorder(binary, r, r, r, r, cv2.BORDER_CONSTANT, value=0)

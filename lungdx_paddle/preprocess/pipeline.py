@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from joblib import Parallel, cpu_count, delayed
-from tqdm import tqdm
 
 from lungdx_paddle.errors import ConfigError, LidcError, LungdxError
 from lungdx_paddle.files import writable_folder, writing
@@ -32,6 +31,7 @@ from lungdx_paddle.preprocess.parts import Part, fingerprint, has_part, load_par
 from lungdx_paddle.preprocess.report import DONE, FAILED, UNMARKED, Report, SeriesReport
 from lungdx_paddle.preprocess.series import crop_series
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, Window
+from lungdx_paddle.progress import bar
 
 TABLE_SUFFIXES = (".xls", ".csv")
 """Endings of a diagnosis table."""
@@ -116,12 +116,10 @@ def _run(work: Sequence[_Job], out: Path, jobs: Optional[int]) -> Dict[str, _Res
             (out / "manifest.csv").unlink(missing_ok=True)
     slices = {job.series.series_uid: len(job.series.slices) for job in work}
     before = sum(slices[uid] for uid in results)
-    with tqdm(
-        total=sum(slices.values()), initial=before, unit="slice", disable=None, leave=False
-    ) as bar:
+    with bar(total=sum(slices.values()), initial=before, desc="preprocess", unit="slice") as done:
         for uid, result in _results(todo, out, jobs):
             results[uid] = result
-            bar.update(slices[uid])
+            done.update(slices[uid])
     return results
 
 

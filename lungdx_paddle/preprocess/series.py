@@ -10,7 +10,7 @@ import numpy as np
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc import Annotations, Nodule, Series, group_readings
 from lungdx_paddle.preprocess.crop import crop_nodule
-from lungdx_paddle.preprocess.lungs import lung_mask
+from lungdx_paddle.preprocess.mend import lung_mask
 from lungdx_paddle.preprocess.window import Window, apply_window
 
 
@@ -101,7 +101,7 @@ def _find_slices(
 
 def _crop_slice(series: Series, index: int, nodules: List[Nodule], window: Window) -> List[Crop]:
     hu = series.slice_hu(index)
-    gray, lung = apply_window(hu, *window), lung_mask(hu)
+    gray, lung = apply_window(hu, *window), lung_mask(hu, series.spacing_zyx_mm[1])
     sop_uid = series.sop_uids[index]
     crops = []
     for nodule in nodules:

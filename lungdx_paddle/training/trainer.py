@@ -10,7 +10,6 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 import paddle
-from tqdm import tqdm
 
 from lungdx_paddle.about import RESEARCH_USE
 from lungdx_paddle.config import save_config
@@ -21,6 +20,7 @@ from lungdx_paddle.evaluation.evaluate import image_accuracy, levels, predict
 from lungdx_paddle.evaluation.metrics import accuracy, with_combined
 from lungdx_paddle.files import write_text
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
+from lungdx_paddle.progress import bar
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import table2
@@ -148,8 +148,8 @@ def training_step(run: Run) -> Tuple[float, Dict[str, Optional[float]]]:
 def _loop(run: Run, say: Callable[[str], None]) -> None:
     tasks, settings = run.network.tasks, run.config.train
     table = table2.Table2(run.folder / "table2.csv", tasks, run.step)
-    bar = tqdm(total=settings.steps, initial=run.step, unit="step", dynamic_ncols=True)
-    with bar, Dashboard(run.folder / "vdl", run.step) as dashboard:
+    progress = bar(total=settings.steps, initial=run.step, unit="step")
+    with progress, Dashboard(run.folder / "vdl", run.step) as dashboard:
         say(table2.screen_header())
         while run.step < settings.steps:
             start = time.perf_counter()
@@ -157,7 +157,7 @@ def _loop(run: Run, say: Callable[[str], None]) -> None:
             values["steps_per_second"] = 1.0 / (time.perf_counter() - start)
             values["learning_rate"] = run.optimizer.get_lr()
             dashboard.scalars(run.step, values)
-            bar.update()
+            progress.update()
             if run.step % settings.log_every == 0 or run.step == settings.steps:
                 row = _log_row(run, table, dashboard, loss)
                 say(table2.screen_line(row, tasks))

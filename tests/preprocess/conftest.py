@@ -135,3 +135,28 @@ def real_crops(lidc_dicom: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     out = tmp_path_factory.mktemp("crops")
     preprocess(lidc_dicom, out, jobs=1)
     return out
+
+
+def ellipse(x: float, y: float, rx: float, ry: float) -> np.ndarray:
+    """(256, 256) bool."""
+    rows, columns = np.mgrid[:256, :256]
+    area: np.ndarray = ((columns - x) / rx) ** 2 + ((rows - y) / ry) ** 2 <= 1
+    return area
+
+
+@pytest.fixture(name="ellipse")
+def ellipse_fixture() -> Callable[..., np.ndarray]:
+    """A function that draws an ellipse: centre x, y and its two radii in pixels."""
+    return ellipse
+
+
+@pytest.fixture
+def chest_hu() -> np.ndarray:
+    """(256, 256) HU: body, two lungs with a vessel in one, windpipe, table; in air."""
+    hu = np.full((256, 256), -1000, np.int16)
+    hu[ellipse(128, 120, 110, 80)] = 40
+    hu[ellipse(75, 120, 35, 50) | ellipse(180, 120, 35, 50)] = -850
+    hu[ellipse(75, 120, 3, 8)] = 50
+    hu[ellipse(128, 80, 8, 8)] = -1000
+    hu[215:222, 10:246] = 100
+    return hu

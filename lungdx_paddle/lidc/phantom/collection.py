@@ -10,7 +10,6 @@ from typing import List, Optional, Tuple, Union
 
 import numpy as np
 from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder, writing
@@ -27,6 +26,7 @@ from lungdx_paddle.lidc.phantom.files import (
 from lungdx_paddle.lidc.phantom.geometry import Grid, add_noise, cover
 from lungdx_paddle.lidc.phantom.lesions import draw_lesion, place_lesions, render
 from lungdx_paddle.lidc.phantom.readers import Point, read_series
+from lungdx_paddle.progress import bar
 
 DEFAULT_PATIENTS = 55
 """Five turns through the diseases: enough crops to train on, few enough to write soon."""
@@ -86,7 +86,7 @@ def write_phantom(
     target = writable_folder(Path(folder))
     with writing(target):
         _remove_earlier(target)
-        work = tqdm(range(patients), "phantom", unit="patient", disable=None, leave=False)
+        work = bar(range(patients), desc="phantom", unit="patient", leave=False)
         write = delayed(_write_patient)
         rows = Parallel(n_jobs=jobs or -1)(write(target, p, seed, settings) for p in work)
         write_diagnoses(target / DIAGNOSIS_TABLE, [row for row in rows if row is not None])

@@ -1,0 +1,23 @@
+"""Progress bars: how much is done, how fast, how long it will take."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Iterable, Optional
+
+from tqdm import tqdm
+
+ON_SCREEN_S, IN_A_FILE_S = 0.2, 10.0
+"""Seconds between two looks of a bar; in a log file each look is a line."""
+
+
+def bar(iterable: Optional[Iterable[Any]] = None, **options: Any) -> Any:
+    """A tqdm bar on stderr, drawn often on a screen and seldom into a log file.
+
+    Args:
+        iterable: what is walked through; None: the bar is moved by ``update``.
+        options: tqdm's own, such as total, desc and unit.
+    """
+    every = ON_SCREEN_S if sys.stderr.isatty() else IN_A_FILE_S
+    looks = {"mininterval": every, "maxinterval": every, "dynamic_ncols": True}
+    return tqdm(iterable, **{**looks, **options})

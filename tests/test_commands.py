@@ -1,0 +1,218 @@
+"""The README's commands and every tool, run as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Dict, Iterator, List
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FAST = "-c configs/testing.yaml -o data.phantom_patients=6 train.steps=20".split()
+
+README_COMMANDS = {
+    "pip install -e '.[cpu]' && python tools/train.py": "run by .ci/run",
+    "pip install -e '.[cpu,test]' && pytest": "run by .ci/run",
+    "pip install idc-index && idc download lidc_idri --download-dir LIDC-IDRI": "needs a network",
+    "python tools/preprocess.py --lidc LIDC-IDRI --out crops": "run below",
+    "python tools/train.py -o data.manifest=crops/manifest.csv": "run below, with fewer steps",
+    "python tools/export.py --run output/partial_soft --out inference": "run below",
+    "python tools/predict.py --model inference --manifest crops/manifest.csv": "run below",
+    "visualdl --logdir output/partial_soft/vdl --disable-telemetry --port 8040": "run below",
+}
+
+
+def readme_commands() -> List[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+def run(command: str, *more: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a README line in ``folder`` with this interpreter and this clone's tools."""
+    words = shlex.split(command)
+    assert words[0] == "python"
+    words[:2] = [sys.executable, str(ROOT / words[1])]
+    more = tuple(str(ROOT / word) if word.startswith("configs/") else word for word in more)
+    return subprocess.run(
+        [*words, *more], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def succeed(command: str, *more: str, folder: Path) -> str:
+    ran = run(command, *more, folder=folder)
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr
+    return ran.stdout
+
+
+def fail(command: str, *more: str, folder: Path) -> str:
+    """The one line on stderr with which a command ends with 2."""
+    ran = run(command, *more, folder=folder)
+    lines = [line for line in ran.stderr.splitlines() if line and "step/s" not in line]
+    assert ran.returncode == 2, ran.stderr
+    assert len(lines) == 1, ran.stderr
+    return lines[0]
+
+
+def test_every_readme_command_is_known_here_and_in_ci() -> None:
+    assert set(readme_commands()) == set(README_COMMANDS)
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8").replace("pip install -q", "pip install")
+    for command, how in README_COMMANDS.items():
+        assert how != "run by .ci/run" or command in ci
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the README's real-data commands were run on a small phantom."""
+    folder = tmp_path_factory.mktemp("chain")
+    succeed("python tools/phantom.py --out LIDC-IDRI --patients 6", folder=folder)
+    commands = [c for c, how in README_COMMANDS.items() if how.startswith("run below")]
+    for command in commands[:3]:
+        more = FAST if "train.py" in command else []
+        more = [*more, "output=output/partial_soft"] if more else []
+        succeed(command, *more, folder=folder)
+    return folder
+
+
+def test_the_chain_writes_what_the_table_of_commands_promises(chain: Path) -> None:
+    written = {p.name for p in (chain / "output" / "partial_soft").iterdir()}
+    names = {"config.yaml", "table2.csv", "vdl", "best_model.pdparams", "metrics.json"}
+    assert names | {f"latest.{end}" for end in ("pdparams", "pdopt", "pdstates")} <= written
+    assert {"manifest.csv", "crops", "report.json"} <= {p.name for p in (chain / "crops").iterdir()}
+
+
+def test_predict_answers_every_row_of_the_manifest(chain: Path) -> None:
+    command = "python tools/predict.py --model inference --manifest crops/manifest.csv"
+    lines = [json.loads(line) for line in succeed(command, folder=chain).splitlines()]
+    with (chain / "crops" / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [line["image"] for line in lines] == [row["image"] for row in rows]
+    crop = f"crops/{rows[0]['image']}"
+    single = succeed(f"python tools/predict.py --model inference {crop}", folder=chain)
+    assert json.loads(single)["malignancy"] == lines[0]["malignancy"]
+    assert 1 <= lines[0]["malignancy"]["level"] <= 5
+
+
+def test_without_data_a_phantom_is_made_and_said_to_be_one(tmp_path: Path) -> None:
+    said = succeed("python tools/train.py", *FAST, folder=tmp_path)
+    assert said.count("PHANTOM") >= 2
+    for follow in ("visualdl --logdir output/testing/vdl", "tools/export.py", "tools/predict.py"):
+        assert follow in said
+    again = succeed("python tools/train.py", *FAST, "seed=1", folder=tmp_path)
+    assert "PHANTOM" in again
+    resumed = succeed("python tools/train.py --resume", *FAST, "train.steps=30", folder=tmp_path)
+    assert "after step 30" in resumed
+
+
+@pytest.fixture
+def dashboard(chain: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [str(Path(sys.executable).with_name("visualdl")), "--logdir", "output/partial_soft/vdl"]
+    words += ["--disable-telemetry", "--port", str(port)]
+    server = subprocess.Popen(
+        words,
+        cwd=chain,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    yield f"http://127.0.0.1:{port}"
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait()
+
+
+def get(url: str) -> bytes:
+    request = urllib.request.Request(url, headers={"Accept-Language": "en"})
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return bytes(answer.read())
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def test_the_dashboard_opens_and_shows_the_runs_scalars(dashboard: str) -> None:
+    assert b"VisualDL" in get(f"{dashboard}/app/index?language=en")
+    answer: Dict = json.loads(get(f"{dashboard}/app/api/scalar/tags"))
+    assert answer["status"] == 0
+    (tags,) = answer["data"]["tags"]  # one run
+    assert {"loss/total", "accuracy_test/total", "share_malignancy/fc"} <= set(tags)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("python tools/train.py -o train.step=5", "the nearest is 'train.steps'"),
+        ("python tools/train.py -c gone.yaml", "gone.yaml"),
+        ("python tools/train.py -o data.manifest=gone.csv", "gone.csv"),
+        ("python tools/train.py -o output=/proc/x data.manifest=crops", "/proc/x"),
+        ("python tools/train.py --device gpu -o data.manifest=crops", "use --device cpu"),
+        (
+            "python tools/train.py --resume -o data.manifest=crops output=new",
+            "train without --resume",
+        ),
+        ("python tools/preprocess.py --lidc empty --out x", "empty"),
+        ("python tools/preprocess.py --lidc gone --out x", "gone"),
+        ("python tools/preprocess.py --lidc LIDC-IDRI --out /proc/x", "/proc/x"),
+        ("python tools/phantom.py --out /proc/x", "/proc/x"),
+        ("python tools/export.py --run gone --out y", "no such folder"),
+        ("python tools/predict.py --model gone crops/x.jpg", "run tools/export.py"),
+        ("python tools/predict.py --model inference gone.jpg", "gone.jpg"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_exit_code_2(
+    chain: Path, command: str, message: str
+) -> None:
+    (chain / "empty").mkdir(exist_ok=True)
+    assert message in fail(command, folder=chain)
+
+
+def test_resuming_another_network_names_what_differs(chain: Path) -> None:
+    command = "python tools/train.py --resume -o data.manifest=crops"
+    own = ["-c", "configs/testing.yaml", "-o", "output=output/partial_soft", "model.fc=12"]
+    assert "instead of" in fail(command, *own, folder=chain)
+
+
+def test_a_mistake_of_ours_is_one_line_and_exit_code_1() -> None:
+    code = (
+        "from lungdx_paddle import cli\n"
+        "def main(argv=None): raise ValueError('two\\nlines')\n"
+        "cli.run(main)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert "ValueError: two lines; this is a mistake of ours" in ran.stderr
+    assert "Traceback" not in ran.stderr and ran.stderr.count("\n") == 1
+
+
+@pytest.mark.lidc
+def test_real_dicom_to_crops(lidc_folder: Path, tmp_path: Path) -> None:
+    """LIDC-IDRI-0001 is whole; of LIDC-IDRI-0012 slices are missing, and that is said."""
+    with zipfile.ZipFile(lidc_folder / "lidc-dicom.zip") as archive:
+        archive.extractall(tmp_path)
+    said = succeed("python tools/preprocess.py --lidc LIDC-IDRI --out crops", folder=tmp_path)
+    with (tmp_path / "crops" / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    first = [row for row in rows if row["patient_id"] == "LIDC-IDRI-0001"]
+    assert {row["nodule"] for row in first} == {"0"}
+    assert {row["malignancy_ratings"] for row in first} == {"5;5;5;4"}
+    assert len(first) == 9
+    assert any("LIDC-IDRI-0012" in line and "missing" in line for line in said.splitlines())

@@ -1,0 +1,65 @@
+"""What is set before Paddle starts, only where it helps and never against the user."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Dict
+
+import numpy as np
+import pytest
+
+from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.runtime import prepare_environment, set_up
+
+
+@pytest.mark.parametrize(
+    ("vendor", "before", "after"),
+    [
+        ("AuthenticAMD", {}, {"MKL_DEBUG_CPU_TYPE": "5"}),
+        ("AuthenticAMD", {"MKL_DEBUG_CPU_TYPE": "4"}, {"MKL_DEBUG_CPU_TYPE": "4"}),
+        ("GenuineIntel", {}, {}),
+    ],
+)
+def test_mkl_is_told_its_path_on_amd_only(
+    vendor: str, before: Dict[str, str], after: Dict[str, str]
+) -> None:
+    environment = dict(before)
+    prepare_environment(environment, vendor)
+    environment.pop("GLOG_minloglevel")
+    assert environment == after
+
+
+def test_a_users_own_log_level_stays() -> None:
+    environment = {"GLOG_minloglevel": "0"}
+    prepare_environment(environment, "GenuineIntel")
+    assert environment["GLOG_minloglevel"] == "0"
+
+
+def test_the_environment_is_ready_before_paddle_is_imported() -> None:
+    code = (
+        "import os, sys\n"
+        "import lungdx_paddle\n"
+        "sys.exit('paddle' in sys.modules or 'GLOG_minloglevel' not in os.environ)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_seed_settles_every_generator() -> None:
+    import paddle
+
+    draws = []
+    for _ in range(2):
+        assert set_up("cpu", seed=3) == "cpu"
+        draws.append((float(np.random.rand()), float(paddle.rand([1]).item())))
+    assert draws[0] == draws[1]
+
+
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    import paddle
+
+    if paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count():
+        assert set_up("gpu", seed=0).startswith("gpu")
+        return
+    with pytest.raises(ConfigError, match="use --device cpu, or pip install"):
+        set_up("gpu", seed=0)
