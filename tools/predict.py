@@ -1,4 +1,4 @@
-"""Malignancy level and pathology class of nodule crops, a JSON line each."""
+"""Malignancy level and pathology class of nodules, a JSON line each."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from lungdx_paddle.about import RESEARCH_USE
 
 
 def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = cli.parser(__doc__, "python tools/predict.py --model inference crops/*/*.jpg")
-    parser.add_argument("--model", type=Path, required=True, help="folder of tools/export.py")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("images", nargs="*", default=[], metavar="CROP.jpg", help="32x32 crops")
-    what.add_argument("--manifest", type=Path, help="predict every row of a manifest.csv")
+    parser = cli.parser(__doc__, "python tools/predict.py --model inference crops/crops/*/*.jpg")
+    add = parser.add_argument
+    add("--model", type=Path, required=True, metavar="DIR", help="what tools/export.py wrote")
+    add("images", nargs="*", default=[], metavar="CROP.jpg", help="32x32 crops")
+    add("--manifest", type=Path, metavar="FILE", help="every row of a manifest.csv instead")
+    add("--series", type=Path, metavar="DIR", help="nodules of a CT instead, named by one of:")
+    add("--xml", type=Path, metavar="FILE", help="the LIDC XML file of that CT")
+    add("--nodule", action="append", metavar="X,Y,SLICE", help="a pixel of it; slices from foot")
     return parser.parse_args(argv)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse(argv)
-    from lungdx_paddle.inference.findings import as_line, of_crops, of_manifest
-    from lungdx_paddle.inference.predictor import Predictor
+    from lungdx_paddle.inference.request import answer
 
-    predictor = Predictor(args.model)
-    found = (
-        of_manifest(predictor, args.manifest) if args.manifest else of_crops(predictor, args.images)
-    )
-    for finding in found:
-        cli.say(as_line(finding))
+    for line in answer(args.model, vars(args)):
+        cli.say(line)
     cli.note(RESEARCH_USE)
 
 

@@ -128,4 +128,6 @@ def _surroundings(outline: np.ndarray, margin_px: int) -> Tuple[slice, slice]:
 def _drawn(outline: np.ndarray, window: Tuple[slice, slice], shape: Tuple[int, ...]) -> np.ndarray:
     """The filled outline in its window: (rows, columns) uint8."""
     rows, columns = (len(range(*part.indices(size))) for part, size in zip(window, shape))
-    return fill([outline - (window[1].start, window[0].start)], (rows, columns))
+    # OpenCV draws 32-bit points only.
+    shifted = np.subtract(outline, (window[1].start, window[0].start), dtype=np.int32)
+    return fill([shifted], (rows, columns))

@@ -17,9 +17,10 @@ from lungdx_paddle.config import load_config
 from lungdx_paddle.data.dataset import load_split
 from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.evaluation.evaluate import predict
+from lungdx_paddle.inference.crops import of_manifest
 from lungdx_paddle.inference.export import export, load_run
-from lungdx_paddle.inference.findings import as_line, of_crops, of_manifest
 from lungdx_paddle.inference.predictor import Predictor
+from lungdx_paddle.inference.request import answer
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.training.trainer import train
 
@@ -78,8 +79,7 @@ def test_findings_are_one_json_line_a_crop_in_order(run: Path, model: Path) -> N
     config = load_config(run / "config.yaml")
     manifest = read_manifest(config.data.manifest)
     paths = [str(manifest.image_path(row)) for row in manifest.rows[:3]]
-    predictor = Predictor(model)
-    lines = [json.loads(as_line(finding)) for finding in of_crops(predictor, paths)]
+    lines = [json.loads(line) for line in answer(model, {"images": paths})]
     assert [line["image"] for line in lines] == paths
     for line in lines:
         assert len(line["malignancy"]["probabilities"]) == 5
@@ -87,7 +87,7 @@ def test_findings_are_one_json_line_a_crop_in_order(run: Path, model: Path) -> N
         assert line["malignancy"]["level"] == best + 1
         assert len(line["pathology"]["probabilities"]) == 6
         assert isinstance(line["pathology"]["class"], str)
-    of_all = list(of_manifest(predictor, Path(config.data.manifest)))
+    of_all = list(of_manifest(Predictor(model), Path(config.data.manifest)))
     assert [finding["image"] for finding in of_all] == [row.image for row in manifest.rows]
     assert of_all[1]["malignancy"] == lines[1]["malignancy"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -15,7 +16,7 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
-from lungdx_paddle.errors import ConfigError, LidcError, OutputError
+from lungdx_paddle.errors import ConfigError, LidcError, LungdxError, OutputError
 from lungdx_paddle.manifest import read_manifest
 from lungdx_paddle.preprocess import pipeline
 from lungdx_paddle.preprocess.pipeline import preprocess
@@ -321,6 +322,27 @@ def test_a_full_disk_keeps_what_is_finished(
     preprocess(collection, out, jobs=1)
     preprocess(collection, tmp_path / "whole", jobs=1)
     assert files(out) == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_place_that_cannot_be_written_stops_the_run(
+    collection: Path, tmp_path: Path, jobs: int
+) -> None:
+    (tmp_path / "out" / "crops").mkdir(parents=True)
+    (tmp_path / "out" / "crops" / "LIDC-IDRI-0002").touch()
+    with pytest.raises(OutputError, match="LIDC-IDRI-0002.*what was there before is whole"):
+        preprocess(collection, tmp_path / "out", jobs=jobs)
+
+
+def test_a_worker_that_the_system_ends_is_one_clear_line(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(pipeline, "_process", dies)
+    with pytest.raises(LungdxError, match="run again with fewer jobs"):
+        preprocess(collection, tmp_path / "out", jobs=2)
 
 
 @pytest.mark.lidc

@@ -1,0 +1,91 @@
+"""One CT, the whole way: the nodules that readers marked, and a point that a user gives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from lungdx_paddle.config import load_config
+from lungdx_paddle.errors import ConfigError, LidcError
+from lungdx_paddle.inference.export import export
+from lungdx_paddle.inference.request import answer
+from lungdx_paddle.lidc.phantom import write_phantom
+from lungdx_paddle.manifest import Manifest, read_manifest
+from lungdx_paddle.preprocess.pipeline import preprocess
+from lungdx_paddle.training.trainer import train
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small phantom, its crops, and a model of it."""
+    folder = tmp_path_factory.mktemp("world")
+    write_phantom(folder / "lidc", patients=5, jobs=1)
+    preprocess(folder / "lidc", folder / "crops", jobs=1)
+    configs = Path(__file__).parents[2] / "configs"
+    own = [f"output={folder / 'run'}", f"data.manifest={folder / 'crops'}"]
+    for made in ("run", "model"):
+        (folder / made).mkdir()
+    train(load_config(configs / "testing.yaml", own), "cpu")
+    export(folder / "run", folder / "model")
+    return folder
+
+
+@pytest.fixture
+def ct(world: Path) -> Path:
+    return next((world / "lidc" / "PHANTOM-0001").rglob("*.xml"))
+
+
+def ask(world: Path, **request: Any) -> List[Dict[str, Any]]:
+    return [json.loads(line) for line in answer(world / "model", request)]
+
+
+def own_rows(manifest: Manifest, patient: str, nodule: int) -> List[int]:
+    return [i for i, r in enumerate(manifest.rows) if (r.patient_id, r.nodule) == (patient, nodule)]
+
+
+def test_a_ct_gives_the_mean_of_what_its_crops_give(world: Path, ct: Path) -> None:
+    manifest = read_manifest(world / "crops")
+    of_rows = ask(world, manifest=world / "crops" / "manifest.csv")
+    findings = ask(world, series=ct.parent, xml=ct)
+    assert [f["nodule"] for f in findings] == list(range(len(findings))) != []
+    for finding in findings:
+        rows = own_rows(manifest, "PHANTOM-0001", finding["nodule"])
+        assert finding["slices"] == len(rows)
+        z_mm = [manifest.rows[i].z_mm or 0.0 for i in rows]
+        assert min(z_mm) <= finding["place_mm"][2] <= max(z_mm)
+        for k in range(5):  # the crops went through JPG, which moves gray values a little
+            mean = sum(of_rows[i]["malignancy"]["probabilities"][k] for i in rows) / len(rows)
+            assert finding["malignancy"]["probabilities"][k] == pytest.approx(mean, abs=0.05)
+
+
+def test_a_point_in_a_nodule_finds_its_place(world: Path, ct: Path) -> None:
+    from lungdx_paddle.lidc import find_series
+
+    (series,), _ = find_series(ct.parent)
+    large = max(ask(world, series=ct.parent, xml=ct), key=lambda f: f["slices"])
+    first = series.slices[0]
+    x, y = (
+        (large["place_mm"][k] - first.position_mm[k]) / first.pixel_spacing_mm[0] for k in (0, 1)
+    )
+    index = int(abs(series.z_mm - large["place_mm"][2]).argmin())
+    (finding,) = ask(world, series=ct.parent, nodule=[f"{x:.0f},{y:.0f},{index}"])
+    assert finding["slices"] == 1
+    assert finding["place_mm"] == pytest.approx(large["place_mm"], abs=8)
+
+
+def test_what_cannot_be_answered_is_said(world: Path, ct: Path) -> None:
+    other = next((world / "lidc" / "PHANTOM-0002").rglob("*.xml"))
+    with pytest.raises(LidcError, match="found 1 other series; give the folder and the XML"):
+        ask(world, series=ct.parent, xml=other)
+    with pytest.raises(LidcError, match="one CT series, found 5 other series"):
+        ask(world, series=world / "lidc", nodule=["1,1,1"])
+    with pytest.raises(LidcError, match="a point outside the CT"):
+        ask(world, series=ct.parent, nodule=["9999,1,1"])
+    with pytest.raises(ConfigError, match="expected x,y,slice_index, found '1,2'"):
+        ask(world, series=ct.parent, nodule=["1,2"])
+    for request in ({}, {"series": ct.parent}, {"images": ["a"], "manifest": ct}):
+        with pytest.raises(ConfigError, match="see tools/predict.py --help"):
+            ask(world, **request)
