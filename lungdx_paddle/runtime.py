@@ -82,12 +82,21 @@ def set_up(device: Optional[str], seed: int) -> str:
     paddle.device.set_device(chosen)
     if os.environ.get(MKL_CPU_TYPE):
         logger.info("%s=%s: MKL takes its AVX2 path", MKL_CPU_TYPE, os.environ[MKL_CPU_TYPE])
+    paddle.framework.core.set_num_threads(_threads())
     # Paddle's own handler can hang a process that is asked to end.
     paddle.disable_signal_handler()
     random.seed(seed)
     np.random.seed(seed % 2**32)
     paddle.seed(seed)
     return str(paddle.device.get_device())
+
+
+def _threads() -> int:
+    """One a core that this process may use (Paddle's own choice is one), or what is set."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def require_paddle() -> ModuleType:

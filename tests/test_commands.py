@@ -205,7 +205,7 @@ def test_a_mistake_of_ours_is_one_line_and_exit_code_1() -> None:
 
 @pytest.mark.lidc
 def test_real_dicom_to_crops(lidc_folder: Path, tmp_path: Path) -> None:
-    """LIDC-IDRI-0001 is whole; of LIDC-IDRI-0012 slices are missing, and that is said."""
+    """LIDC-IDRI-0001 is whole; LIDC-IDRI-0012 is a partial download, and that is said."""
     with zipfile.ZipFile(lidc_folder / "lidc-dicom.zip") as archive:
         archive.extractall(tmp_path)
     said = succeed("python tools/preprocess.py --lidc LIDC-IDRI --out crops", folder=tmp_path)

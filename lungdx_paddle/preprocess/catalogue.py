@@ -1,7 +1,7 @@
 """Facts of the 1018 CT series of LIDC-IDRI that their XML files lack.
 
-``lidc_series.csv`` was read from the DICOM headers of the collection on TCIA (Armato et
-al. 2015, doi 10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0).
+``lidc_series.csv`` holds facts of the collection on TCIA (Armato et al. 2015, doi
+10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0).
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def lung_steps(hu: np.ndarray) -> Dict[str, np.ndarray]:
     which leaves the table out, with its holes filled; ``air`` is what is not tissue in the
     body; ``parenchyma`` is without areas of under 1000 pixels, its holes filled; ``lung``
     is closed with a disc of radius 5.  The paper closes before it looks for areas, but
-    then windpipe and lung, 3 mm apart, run into one.
+    then windpipe and lung, where fewer than 10 pixels apart, run into one.
 
     Args:
         hu: (rows, columns) slice in HU.

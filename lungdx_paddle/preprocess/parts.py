@@ -25,7 +25,8 @@ from lungdx_paddle.preprocess.series import Crop, SeriesCrops
 from lungdx_paddle.preprocess.window import Window
 
 JPG_QUALITY = 95
-"""Of 100: a crop is off by half a gray level on average, in 0.7 KB."""
+"""Of 100.  Crops of LIDC-IDRI-0001 and 0012 are off by 0.3 gray levels on average, 1.4 on the
+nodule, and take 0.5 KB."""
 
 PHANTOM_PREFIX = "PHANTOM"
 """How the patient ids of our own phantom begin; no LIDC id does."""
