@@ -20,6 +20,9 @@ MKL_CPU_TYPE = "MKL_DEBUG_CPU_TYPE"
 AVX2 = "5"
 """The code path that MKL takes on an Intel processor with AVX2."""
 
+THREADS = "LUNGDX_THREADS"
+"""Threads of a training on the CPU; unless set: OMP_NUM_THREADS, or one a core."""
+
 _PADDLE_NOISE = (
     "No ccache found",  # when imported: of use only to one who compiles operators
     "When training, we now always track global mean and variance",  # at each BN layer
@@ -45,6 +48,10 @@ def prepare_environment(
     """
     if (vendor or _cpu_vendor()) == "AuthenticAMD":
         environment.setdefault(MKL_CPU_TYPE, AVX2)
+    # Paddle computes with one thread, and says so in OMP_NUM_THREADS, when it is imported:
+    # what the user had set there must be read before.
+    own = environment.get("OMP_NUM_THREADS", "") if "paddle" not in sys.modules else ""
+    environment.setdefault(THREADS, own if own.isdigit() and int(own) else str(_cores()))
     # Paddle's C++ side logs warnings of its own making (ccache, oneDNN) at start.
     environment.setdefault("GLOG_minloglevel", "2")
 
@@ -82,21 +89,13 @@ def set_up(device: Optional[str], seed: int) -> str:
     paddle.device.set_device(chosen)
     if os.environ.get(MKL_CPU_TYPE):
         logger.info("%s=%s: MKL takes its AVX2 path", MKL_CPU_TYPE, os.environ[MKL_CPU_TYPE])
-    paddle.framework.core.set_num_threads(_threads())
+    paddle.framework.core.set_num_threads(int(os.environ[THREADS]))
     # Paddle's own handler can hang a process that is asked to end.
     paddle.disable_signal_handler()
     random.seed(seed)
     np.random.seed(seed % 2**32)
     paddle.seed(seed)
     return str(paddle.device.get_device())
-
-
-def _threads() -> int:
-    """One a core that this process may use (Paddle's own choice is one), or what is set."""
-    chosen = os.environ.get("OMP_NUM_THREADS", "")
-    if chosen.isdigit() and int(chosen) > 0:
-        return int(chosen)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def require_paddle() -> ModuleType:
@@ -123,6 +122,11 @@ def log_to(stream: object = None, level: int = logging.INFO) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers[:] = [handler]
     logger.setLevel(level)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_vendor() -> str:

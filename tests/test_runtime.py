@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Dict
@@ -27,7 +28,33 @@ def test_mkl_is_told_its_path_on_amd_only(
     environment = dict(before)
     prepare_environment(environment, vendor)
     environment.pop("GLOG_minloglevel")
+    environment.pop("LUNGDX_THREADS")
     assert environment == after
+
+
+@pytest.mark.parametrize(
+    ("own", "threads"),
+    [({"LUNGDX_THREADS": "7", "OMP_NUM_THREADS": "3"}, "7"), ({"OMP_NUM_THREADS": "3"}, "3")],
+)
+def test_a_user_chooses_the_threads(own: Dict[str, str], threads: str) -> None:
+    code = (
+        "import os\n"
+        "import lungdx_paddle, paddle\n"
+        "from lungdx_paddle.runtime import set_up\n"
+        "set_up('cpu', 0)\n"
+        "print(os.environ['LUNGDX_THREADS'])"
+    )
+    environment = {**os.environ, **own}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split()[-1] == threads
+
+
+def test_without_a_choice_there_is_a_thread_a_core() -> None:
+    environment: Dict[str, str] = {}
+    prepare_environment(environment, "GenuineIntel")
+    assert 1 <= int(environment["LUNGDX_THREADS"]) <= (os.cpu_count() or 1)
 
 
 def test_a_users_own_log_level_stays() -> None:
