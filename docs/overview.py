@@ -57,7 +57,10 @@ def bars(axes: Axes, task: str, names: Sequence[str], values: np.ndarray) -> Non
 def panels() -> Tuple[Figure, List[Axes]]:
     """Four square pictures and two bar charts with room for their labels."""
     figure = plt.figure(figsize=(13, 2.7))
-    lefts, widths = (0.0, 0.165, 0.33, 0.495, 0.71, 0.925), (0.165, 0.165, 0.165, 0.165, 0.065, 0.065)
+    lefts, widths = (
+        (0.0, 0.165, 0.33, 0.495, 0.71, 0.925),
+        (0.165, 0.165, 0.165, 0.165, 0.065, 0.065),
+    )
     boxes = ((left, 0.17, width, 0.7) for left, width in zip(lefts, widths))
     return figure, [figure.add_axes(box) for box in boxes]
 

@@ -22,11 +22,22 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FAST = "-c configs/testing.yaml -o data.phantom_patients=6 train.steps=20".split()
 
+NETWORK = "needs a network; its calls are in tests/lidc/test_download.py"
+MARKS = ("LIDC-XML-only.zip", "tcia-diagnosis-data-2012-04-20.xls")
+SLICES = (
+    "python tools/preprocess.py --slices lidc-slices.zip --xml LIDC-IDRI/LIDC-XML-only.zip "
+    "--diagnosis LIDC-IDRI/tcia-diagnosis-data-2012-04-20.xls --out crops"
+)
+
 README_COMMANDS = {
     "pip install -e '.[cpu]' && python tools/train.py": "run by .ci/run",
     "pip install -e '.[cpu,test]' && pytest": "run by .ci/run",
-    "pip install idc-index && idc download lidc_idri --download-dir LIDC-IDRI": "needs a network",
-    "python tools/preprocess.py --lidc LIDC-IDRI --out crops": "run below",
+    "python tools/download.py --annotations --out LIDC-IDRI": NETWORK,
+    "pip install -e '.[download]' && python tools/download.py --diagnosed --out LIDC-IDRI": NETWORK,
+    SLICES: "run on real slices, with LUNGDX_LIDC",
+    "python tools/preprocess.py --lidc LIDC-IDRI --xml LIDC-IDRI/LIDC-XML-only.zip --out crops": (
+        "run below"
+    ),
     "python tools/train.py -o data.manifest=crops/manifest.csv": "run below, with fewer steps",
     "python tools/export.py --run output/partial_soft --out inference": "run below",
     "python tools/predict.py --model inference --manifest crops/manifest.csv": "run below",
@@ -79,6 +90,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the README's real-data commands were run on a small phantom."""
     folder = tmp_path_factory.mktemp("chain")
     succeed("python tools/phantom.py --out LIDC-IDRI --patients 6", folder=folder)
+    with zipfile.ZipFile(folder / "LIDC-IDRI" / MARKS[0], "w") as archive:
+        for path in sorted((folder / "LIDC-IDRI").rglob("*.xml")):
+            archive.write(path, path.relative_to(folder))
     commands = [c for c, how in README_COMMANDS.items() if how.startswith("run below")]
     for command in commands[:3]:
         more = FAST if "train.py" in command else []
@@ -172,6 +186,9 @@ def test_the_dashboard_opens_and_shows_the_runs_scalars(dashboard: str) -> None:
         ("python tools/preprocess.py --lidc empty --out x", "empty"),
         ("python tools/preprocess.py --lidc gone --out x", "gone"),
         ("python tools/preprocess.py --lidc LIDC-IDRI --out /proc/x", "/proc/x"),
+        ("python tools/preprocess.py --slices LIDC-IDRI --out x", "--slices without --xml"),
+        ("python tools/preprocess.py --slices LIDC-IDRI --xml LIDC-IDRI --out x", "slice-0.png"),
+        ("python tools/download.py --patients LIDC-IDRI-9999 --out x", "LIDC-IDRI-9999"),
         ("python tools/phantom.py --out /proc/x", "/proc/x"),
         ("python tools/export.py --run gone --out y", "no such folder"),
         ("python tools/predict.py --model gone crops/x.jpg", "run tools/export.py"),
@@ -216,3 +233,22 @@ def test_real_dicom_to_crops(lidc_folder: Path, tmp_path: Path) -> None:
     assert {row["malignancy_ratings"] for row in first} == {"5;5;5;4"}
     assert len(first) == 9
     assert any("LIDC-IDRI-0012" in line and "missing" in line for line in said.splitlines())
+
+
+@pytest.mark.lidc
+def test_real_slices_to_a_trained_model(lidc_folder: Path, tmp_path: Path) -> None:
+    """The README's way to real data, on 40 patients of the set of slices."""
+    (tmp_path / "lidc-slices.zip").symlink_to(lidc_folder / "lidc-slices-sample.zip")
+    (tmp_path / "LIDC-IDRI").mkdir()
+    for name in MARKS:
+        (tmp_path / "LIDC-IDRI" / name).symlink_to(lidc_folder / name)
+    said = succeed(SLICES, folder=tmp_path)
+    assert "978 crops of 40 patients" in said
+    assert "stretched" in said
+    train = "python tools/train.py -o data.manifest=crops/manifest.csv"
+    said = succeed(train, *FAST, "output=output/partial_soft", folder=tmp_path)
+    assert "PHANTOM" not in said
+    with (tmp_path / "output/partial_soft/table2.csv").open(encoding="utf-8", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    assert last["global_step_value"] == "20"
+    assert 0 <= float(last["accuracy_test_value"]) <= 1

@@ -11,7 +11,7 @@ from typing import Dict, List, Sequence, Tuple, Union
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.files import writable_folder, write_text
 from lungdx_paddle.lidc import Annotations, Nodule, Skipped, find_annotations, group_readings
-from lungdx_paddle.preprocess.catalogue import USUAL_PIXEL_SPACING_MM, known_series
+from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM, known_series
 
 COLUMNS = ("series_uid", "nodule", "readers", "malignancy_ratings", "contours")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 import cv2
+import numpy as np
 
 from lungdx_paddle.about import __version__
 from lungdx_paddle.files import write_text, writing
@@ -83,7 +84,7 @@ def store_part(out: Path, series: Series, crops: SeriesCrops, fingerprint: str) 
     Raises:
         OutputError: the disk is full, or the folder cannot be written to.
     """
-    folder = Path("crops", _file_name(series.patient_id), _file_name(series.series_uid))
+    folder = Path("crops", file_name(series.patient_id), file_name(series.series_uid))
     in_lung = [crop.in_lung for crop in crops.crops]
     part = Part(
         fingerprint=fingerprint,
@@ -99,7 +100,7 @@ def store_part(out: Path, series: Series, crops: SeriesCrops, fingerprint: str) 
         _remove(partial)
         partial.mkdir(parents=True)
         for crop, row in zip(crops.crops, part.rows):
-            _write_jpg(partial / Path(row.image).name, crop)
+            (partial / Path(row.image).name).write_bytes(encode_jpg(crop.image))
         _remove(out / folder)
         partial.rename(out / folder)
         path.parent.mkdir(exist_ok=True)
@@ -108,10 +109,10 @@ def store_part(out: Path, series: Series, crops: SeriesCrops, fingerprint: str) 
 
 
 def _part_path(out: Path, series: Series) -> Path:
-    return out / "series" / f"{_file_name(series.series_uid)}.json"
+    return out / "series" / f"{file_name(series.series_uid)}.json"
 
 
-def _file_name(identifier: str) -> str:
+def file_name(identifier: str) -> str:
     """A DICOM identifier as a file name: it may hold anything, ``../`` too."""
     name = re.sub(r"[^A-Za-z0-9._-]", "_", identifier)
     return name if name.strip(".") else f"_{name}"
@@ -146,10 +147,11 @@ def _read_row(record: Dict[str, Any]) -> ManifestRow:
     return ManifestRow(malignancy_ratings=ratings, **record)
 
 
-def _write_jpg(path: Path, crop: Crop) -> None:
+def encode_jpg(image: np.ndarray) -> bytes:
+    """A crop, (32, 32) uint8, as the bytes of its JPG."""
     # imencode and not imwrite, which reports a full disk as a mere False.
-    _, data = cv2.imencode(".jpg", crop.image, [cv2.IMWRITE_JPEG_QUALITY, JPG_QUALITY])
-    path.write_bytes(data.tobytes())
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPG_QUALITY])
+    return data.tobytes()
 
 
 def _remove(folder: Path) -> None:

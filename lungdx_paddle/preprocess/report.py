@@ -56,6 +56,10 @@ class Report:
     """Series that the XML files describe and that are not in the collection."""
     skipped: Tuple[Skipped, ...]
     """Files that are neither CT slice nor LIDC XML, with the reason."""
+    left_out: Tuple[Skipped, ...] = ()
+    """Pictures and nodules of the set of slices that gave no crop, with the reason."""
+    notes: Tuple[str, ...] = ()
+    """What to know of all the crops."""
 
     def having(self, status: str) -> List[SeriesReport]:
         """The series of one status."""
@@ -78,6 +82,8 @@ class Report:
             "totals": self._totals(),
             "series": [asdict(series) for series in self.series],
             "skipped_files": _by_reason(self.skipped),
+            "left_out": [asdict(entry) for entry in self.left_out],
+            "notes": list(self.notes),
         }
         write_text(path, json.dumps(content, indent=1) + "\n")
 
@@ -92,10 +98,16 @@ class Report:
         unmarked = [s.patient_id for s in self.having(UNMARKED)]
         if unmarked:
             lines.append(f"{len(unmarked)} series without LIDC XML: {_first_few(unmarked)}")
-        lines += [_missing_line(s) for s in self.series if s.missing_slices]
+        missing = [s for s in self.series if s.missing_slices]
+        lines += [_missing_line(s) for s in missing[:EXAMPLES]]
+        if len(missing) > EXAMPLES:
+            lines.append(f"{len(missing) - EXAMPLES} more series lack slices, see report.json")
         lines += [f"{s.patient_id}: {warning}" for s in self.series for warning in s.warnings]
         if not self.diagnosed_patients:
             lines.append("no patient stands in a diagnosis table: the crops lack pathology labels")
+        if self.left_out:
+            lines.append(f"{len(self.left_out)} pictures and nodules left out, see report.json")
+        lines += self.notes
         if self.skipped:
             lines.append(f"{len(self.skipped)} files skipped, see report.json")
         return lines

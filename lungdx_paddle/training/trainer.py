@@ -26,7 +26,7 @@ from lungdx_paddle.settings import Config
 from lungdx_paddle.training import table2
 from lungdx_paddle.training.checkpoint import BEST, load_latest, save_latest, save_weights
 from lungdx_paddle.training.dashboard import Dashboard
-from lungdx_paddle.training.losses import l2_loss, task_losses
+from lungdx_paddle.training.losses import add_l2_gradient, l2_loss, task_losses
 
 SEED_STRIDE = 1_000_003
 """Apart from each other: the seeds of one run's steps and of the next run's."""
@@ -101,21 +101,8 @@ def prepare(config: Config) -> Run:
     network = build_network(config)
     network.set_normalisation(training.images)
     order = TrainingOrder(len(training), config.data.batch_size, config.seed)
-    return Run(config, training, test, split, network, build_optimizer(config, network), order)
-
-
-def build_optimizer(config: Config, network: TwoTaskNetwork) -> paddle.optimizer.Optimizer:
-    """Adam with the L2 loss of convolution and fc weights as its weight decay."""
-    decayed = network.decayed()
-    names = {weight.name for weight in decayed}
-    others = [weight for weight in network.parameters() if weight.name not in names]
-    return paddle.optimizer.Adam(
-        learning_rate=config.train.learning_rate,
-        parameters=[
-            {"params": decayed, "weight_decay": config.train.weight_decay},
-            {"params": others},
-        ],
-    )
+    optimizer = paddle.optimizer.Adam(config.train.learning_rate, parameters=network.parameters())
+    return Run(config, training, test, split, network, optimizer, order)
 
 
 def training_step(run: Run) -> Tuple[float, Dict[str, Optional[float]]]:
@@ -134,6 +121,7 @@ def training_step(run: Run) -> Tuple[float, Dict[str, Optional[float]]]:
     # written to one outside the array.
     _check_finite(run, total)
     sum(losses.values()).backward()
+    add_l2_gradient(run.network.decayed(), run.config.train.weight_decay)
     run.optimizer.step()
     run.optimizer.clear_grad()
     run.step += 1

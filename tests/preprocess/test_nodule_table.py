@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lungdx_paddle.errors import LidcError, OutputError
-from lungdx_paddle.preprocess.catalogue import known_series
+from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.preprocess.nodule_table import write_nodule_table
 
 
