@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union, get_type_hints
@@ -50,6 +51,15 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
         ConfigError: a key is unknown or a value not legal.
     """
     return _build(Config, values, where, "")
+
+
+def differences(before: Config, now: Config) -> List[str]:
+    """What differs between two configs, key by key: ``seed is 1 instead of 0``."""
+    return [
+        f"{key} is {_look_up(now, key)} instead of {_look_up(before, key)}"
+        for key in _all_keys(Config)
+        if _look_up(now, key) != _look_up(before, key)
+    ]
 
 
 def config_to_dict(config: Config) -> Dict[str, Any]:
@@ -174,6 +184,10 @@ def _all_keys(kind: Type[Any], prefix: str = "") -> Sequence[str]:
         else:
             keys.append(f"{prefix}{name}")
     return keys
+
+
+def _look_up(config: Config, key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), config)
 
 
 def _value(kind: Any, value: Any, known: dataclasses.Field[Any], where: str) -> Any:

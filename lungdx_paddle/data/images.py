@@ -35,9 +35,12 @@ def read_crop(path: str) -> np.ndarray:
     is_jpg = data[:2].tobytes() == b"\xff\xd8"
     if is_jpg and b"\xff\xd9" not in data[-16:].tobytes():
         raise _bad_crop(path, "a JPG that breaks off")
-    image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if image is None:
         raise _bad_crop(path, "a file that is no picture")
+    if image.ndim != 2 or image.dtype != np.uint8:
+        kind = "a colour picture" if image.ndim != 2 else f"{8 * image.itemsize}-bit values"
+        raise _bad_crop(path, kind)
     if image.shape != (CROP_SIZE, CROP_SIZE):
         raise _bad_crop(path, f"{image.shape[1]}x{image.shape[0]} pixels")
     return image

@@ -48,7 +48,7 @@ def _check(request: Mapping[str, Any]) -> None:
     if len(asked) == 1 and len(marks) == (asked == ["series"]):
         return
     raise ConfigError(
-        "predict",
+        "arguments",
         expected="crops, or --manifest, or --series with either --xml or --nodule",
         found=", ".join(asked + marks) or "nothing to predict",
         fix="see tools/predict.py --help",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
@@ -12,10 +12,10 @@ import numpy as np
 import paddle
 
 from lungdx_paddle.about import RESEARCH_USE
-from lungdx_paddle.config import save_config
+from lungdx_paddle.config import differences, load_config, save_config
 from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, check_labels, load_split
 from lungdx_paddle.data.splits import Split
-from lungdx_paddle.errors import LungdxError
+from lungdx_paddle.errors import ConfigError, LungdxError
 from lungdx_paddle.evaluation.evaluate import image_accuracy, levels, predict
 from lungdx_paddle.evaluation.metrics import accuracy, with_combined
 from lungdx_paddle.files import write_text
@@ -83,6 +83,7 @@ def train(
     place = set_up(device, config.seed)
     run = prepare(config)
     if resume:
+        _check_same_config(config)
         state = load_latest(run.folder, run.network, run.optimizer)
         run.step, run.best, run.best_step = state["step"], state["best"], state["best_step"]
     save_config(config, run.folder / "config.yaml")
@@ -91,6 +92,26 @@ def train(
     metrics = _final_metrics(run)
     write_text(run.folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return metrics
+
+
+def _check_same_config(config: Config) -> None:
+    """A resumed run may have more steps or other rows; all else would be another run."""
+    path = config.output_folder / "config.yaml"
+    if not path.is_file():
+        return  # the checkpoint is missing as well, and its error says so
+    changed = differences(_what_it_learns(load_config(path)), _what_it_learns(config))
+    if changed:
+        raise ConfigError(
+            f"--resume in {config.output_folder}",
+            expected="the settings of the run that is resumed",
+            found="; ".join(changed[:3]),
+            fix=f"give them as they were (-c {path}), or another output folder",
+        )
+
+
+def _what_it_learns(config: Config) -> Config:
+    """The config without what a resumed run may change: its length, its rows, its place."""
+    return replace(config, name="", output="", train=replace(config.train, steps=1, log_every=1))
 
 
 def prepare(config: Config) -> Run:

@@ -79,6 +79,15 @@ def spoil_size(path: Path) -> None:
     cv2.imwrite(str(path), np.zeros((31, 32), np.uint8))
 
 
+def spoil_colour(path: Path) -> None:
+    cv2.imwrite(str(path), np.zeros((32, 32, 3), np.uint8))
+
+
+def spoil_depth(path: Path) -> None:
+    cv2.imwrite(str(path.with_suffix(".png")), np.zeros((32, 32), np.uint16))
+    path.with_suffix(".png").rename(path)
+
+
 def spoil_text(path: Path) -> None:
     path.write_text("no picture")
 
@@ -92,6 +101,8 @@ def spoil_empty(path: Path) -> None:
     [
         (spoil_truncate, "a JPG that breaks off"),
         (spoil_size, "32x31 pixels"),
+        (spoil_colour, "a colour picture"),
+        (spoil_depth, "16-bit values"),
         (spoil_text, "a file that is no picture"),
         (spoil_empty, "a file that is no picture"),
     ],

@@ -127,6 +127,23 @@ def test_a_finished_run_resumed_says_the_same_and_longer_steps_go_on(make_config
     assert [row["global_step_value"] for row in table_of(config)] == ["10", "20", "30"]
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=1", "seed is 1 instead of 0"),
+        ("data.split=patient", "data.split is patient instead of image"),
+        ("model.fc=12", "model.fc is 12 instead of 10"),
+    ],
+)
+def test_another_run_is_not_resumed(make_config: Make, override: str, message: str) -> None:
+    config = make_config("run")
+    train(config, "cpu")
+    before = table_of(config)
+    with pytest.raises(LungdxError, match=message):
+        train(make_config("run", override), "cpu", resume=True)
+    assert table_of(config) == before
+
+
 def test_the_last_lines_tell_result_leak_phantom_and_what_to_do(make_config: Make) -> None:
     config = make_config("run")
     text = closing(config, train(config, "cpu"))
