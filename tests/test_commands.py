@@ -127,7 +127,9 @@ def test_without_data_a_phantom_is_made_and_said_to_be_one(tmp_path: Path) -> No
         assert follow in said
     again = succeed("python tools/train.py", *FAST, "seed=1", folder=tmp_path)
     assert "PHANTOM" in again
-    resumed = succeed("python tools/train.py --resume", *FAST, "train.steps=30", folder=tmp_path)
+    resumed = succeed(
+        "python tools/train.py --resume", *FAST, "seed=1", "train.steps=30", folder=tmp_path
+    )
     assert "after step 30" in resumed
 
 
