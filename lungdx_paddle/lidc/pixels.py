@@ -72,7 +72,7 @@ def _unpacked(s: Slice) -> np.ndarray:
             str(s.file),
             expected=f"a decoder for {UID(s.pixels.transfer_syntax).name}",
             found="none installed",
-            fix='install it: pip install "pylibjpeg[all]"',
+            fix="pip install 'lungdx-paddle[compressed]'",
         ) from error
     except Exception as error:  # decoders raise nearly anything on damaged data
         raise _error(s, f"{type(error).__name__}: {error}") from error

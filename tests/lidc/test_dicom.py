@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -19,6 +18,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGLosslessSV1,
     RLELossless,
 )
@@ -366,14 +366,30 @@ def test_run_length_packed_pixels_need_no_further_package(
     assert only(scan).slice_hu(0).tolist() == [[0, 1], [2, 3]]
 
 
-@pytest.mark.skipif(bool(find_spec("pylibjpeg")), reason="a decoder is installed")
 def test_a_missing_decoder_is_named_with_what_to_install(
-    write_slice: WriteSlice, scan: Path
+    write_slice: WriteSlice, scan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_slice(syntax=JPEGLosslessSV1, PixelData=encapsulate([b"\xff\xd8" + bytes(30)]))
     series = only(scan)
-    with pytest.raises(InstallError, match=r"decoder for JPEG Lossless.*pip install .pylibjpeg"):
+
+    class Undecodable:
+        @property
+        def pixel_array(self) -> np.ndarray:
+            raise RuntimeError("Unable to decode: all the plugins are missing dependencies")
+
+    monkeypatch.setattr("pydicom.dcmread", lambda *_, **__: Undecodable())
+    with pytest.raises(InstallError, match=r"decoder for JPEG Lossless.*lungdx-paddle\[compress"):
         series.slice_hu(0)
+
+
+def test_jpeg_2000_is_unpacked_by_the_extra(write_slice: WriteSlice, scan: Path) -> None:
+    """The extra ``compressed`` is part of the tests' install, so this is never skipped."""
+    from openjpeg import encode
+
+    stored = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    packed = encode(stored)
+    write_slice(stored=stored, syntax=JPEG2000Lossless, PixelData=encapsulate([packed]))
+    assert np.array_equal(only(scan).slice_hu(0), stored.astype(np.int16) - 1024)
 
 
 def test_broken_packed_pixels_are_an_error(write_slice: WriteSlice, scan: Path) -> None:
