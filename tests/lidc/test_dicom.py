@@ -387,7 +387,7 @@ def test_jpeg_2000_is_unpacked_by_the_extra(write_slice: WriteSlice, scan: Path)
     from openjpeg import encode
 
     stored = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
-    packed = encode(stored)
+    packed = encode(stored, bits_stored=16)
     write_slice(stored=stored, syntax=JPEG2000Lossless, PixelData=encapsulate([packed]))
     assert np.array_equal(only(scan).slice_hu(0), stored.astype(np.int16) - 1024)
 
