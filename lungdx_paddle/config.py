@@ -239,11 +239,15 @@ def _is_legal(value: Any, rules: Mapping[str, Any]) -> bool:
     )
 
 
+def _shown(limit: float) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
+
+
 def _expectation(kind: Any, rules: Mapping[str, Any]) -> str:
     names = {str: "a text", int: "a whole number", float: "a number"}
     if "choices" in rules:
         few = "one of" if kind in names else "a list of some of"
         return f"{few} {', '.join(rules['choices'])}"
     words = {"above": "above", "from": "from", "below": "below", "up_to": "up to"}
-    limits = [f"{words[rule]} {limit:g}" for rule, limit in rules.items()]
+    limits = [f"{words[rule]} {_shown(limit)}" for rule, limit in rules.items()]
     return " ".join([names.get(kind, "a list of texts"), *limits])

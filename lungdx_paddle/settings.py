@@ -87,7 +87,7 @@ class Config:
     """The config file's name; it is also the default output folder's."""
     output: str = ""
     """Output folder; empty: output/<name>."""
-    seed: int = field(default=0, metadata={"from": 0})
+    seed: int = field(default=0, metadata={"from": 0, "up_to": 2**32 - 1})
     """Of the split, the initial weights, the order of the images and dropout."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -71,6 +71,7 @@ def test_an_override_changes_one_setting(configs: Path, override: str, read: obj
         ("train.steps=1.5", "train.steps: expected a whole number from 1, found 1.5"),
         ("train.steps=true", "a whole number"),
         ("train.steps=0", "from 1, found 0"),
+        ("seed=4294967296", "from 0 up to 4294967295"),
         ("train.learning_rate=fast", "a number above 0"),
         ("train.learning_rate=.inf", "a number above 0"),
         ("data.test_fraction=1", "above 0 below 1"),
