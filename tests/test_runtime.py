@@ -44,7 +44,8 @@ def test_a_user_chooses_the_threads(own: Dict[str, str], threads: str) -> None:
         "set_up('cpu', 0)\n"
         "print(os.environ['LUNGDX_THREADS'])"
     )
-    environment = {**os.environ, **own}
+    environment = {k: v for k, v in os.environ.items() if k != "LUNGDX_THREADS"}
+    environment.update(own)
     ran = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
