@@ -21,10 +21,11 @@ AVX2 = "5"
 """The code path that MKL takes on an Intel processor with AVX2."""
 
 THREADS = "LUNGDX_THREADS"
-"""Threads of a training on the CPU; unless set: OMP_NUM_THREADS, or one.
+"""Threads of a training on the CPU; unless set: OMP_NUM_THREADS, or one a core.
 
-One gives the same numbers on every machine.  Two are 15 % faster on two idle cores, and half
-as fast where another process wants one of them, since threads that wait for each other spin.
+Two are 15 to 20 % faster than one on two idle cores, and half as fast where another process
+wants one of them, since threads that wait for each other spin.  Another number of threads
+sums in another order: the same bits come back with the same number only.
 """
 
 _PADDLE_NOISE = (
@@ -55,7 +56,7 @@ def prepare_environment(
     # When it is imported, Paddle writes its own choice into OMP_NUM_THREADS: what the user
     # had set there must be read before.
     own = environment.get("OMP_NUM_THREADS", "") if "paddle" not in sys.modules else ""
-    environment.setdefault(THREADS, own if own.isdigit() and int(own) else "1")
+    environment.setdefault(THREADS, own if own.isdigit() and int(own) else str(_cores()))
     # Paddle's C++ side logs warnings of its own making (ccache, oneDNN) at start.
     environment.setdefault("GLOG_minloglevel", "2")
 
@@ -126,6 +127,11 @@ def log_to(stream: object = None, level: int = logging.INFO) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers[:] = [handler]
     logger.setLevel(level)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_vendor() -> str:
