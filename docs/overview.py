@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from lungdx_paddle.about import RESEARCH_USE
 from lungdx_paddle.inference.predictor import Predictor
-from lungdx_paddle.lidc import find_annotations, find_series
+from lungdx_paddle.lidc import find_scans
 from lungdx_paddle.preprocess.mend import lung_mask
 from lungdx_paddle.preprocess.series import Crop, crop_series
 
@@ -66,10 +66,9 @@ def panels() -> Tuple[Figure, List[Axes]]:
 
 
 def draw(lidc: Path, model: Path, out: Path) -> None:
-    (series, *_), _ = find_series(lidc)
-    annotations = find_annotations(lidc)[0][series.series_uid]
-    predictor = Predictor(model)
-    crops = crop_series(series, annotations, predictor.window).crops
+    scan = find_scans(lidc)[0]
+    series, predictor = scan.series, Predictor(model)
+    crops = crop_series(scan, predictor.window).crops
     crop = crops[len(crops) // 2]
     hu, sop_uid = series.slice_hu(crop.index), series.sop_uids[crop.index]
     figure, axes = panels()

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "lungdx_paddle"
 TOOLS = sorted((PACKAGE.parent / "tools").glob("*.py"))
 
 GROUND = {"about", "errors", "files", "manifest", "progress", "settings", "config", "runtime"}
+GROUND |= {"workers"}
 ALLOWED = {
     "lidc": GROUND,
     "preprocess": GROUND | {"lidc"},

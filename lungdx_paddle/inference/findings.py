@@ -11,7 +11,7 @@ import numpy as np
 
 from lungdx_paddle.errors import ConfigError, LidcError
 from lungdx_paddle.inference.predictor import Predictor, as_finding
-from lungdx_paddle.lidc import Series, find_series, read_annotations
+from lungdx_paddle.lidc import Scan, Series, find_series, read_annotations
 from lungdx_paddle.manifest import CROP_SIZE
 from lungdx_paddle.preprocess.crop import crop_nodule, nodule_pixels
 from lungdx_paddle.preprocess.series import crop_series
@@ -48,7 +48,7 @@ def of_readings(predictor: Predictor, folder: Path, xml: Path) -> Iterator[Dict[
     """
     annotations = read_annotations(xml)
     series = _series_named(annotations.series_uid, folder, xml)
-    crops = crop_series(series, annotations, predictor.window).crops
+    crops = crop_series(Scan(series, annotations), predictor.window).crops
     for number in sorted({crop.nodule.number for crop in crops}):
         own = [crop for crop in crops if crop.nodule.number == number]
         middle = own[len(own) // 2]

@@ -2,18 +2,14 @@
 
 In a notebook::
 
-    from lungdx_paddle.lidc import draw_nodule, find_annotations, find_series, group_readings
+    from lungdx_paddle.lidc import draw_nodule, find_scans
 
-    (series,), skipped = find_series("LIDC-IDRI/LIDC-IDRI-0001")
-    annotations, _ = find_annotations("LIDC-IDRI/LIDC-IDRI-0001")
-    step_mm, spacing_mm, _ = series.spacing_zyx_mm
-    nodules = group_readings(annotations[series.series_uid], spacing_mm, step_mm)
-
-    nodule = nodules[0]
+    scan = find_scans("LIDC-IDRI/LIDC-IDRI-0001")[0]
+    nodule = scan.nodules[0]
     nodule.malignancy_ratings, nodule.ratings("spiculation")
     nodule.diameter_mm, nodule.volume_mm3
-    series.volume_hu()[nodule.consensus_mask(series)].mean()
-    draw_nodule(series, nodule)
+    scan.series.volume_hu()[nodule.consensus_mask(scan.series)].mean()
+    draw_nodule(scan.series, nodule)
 """
 
 from lungdx_paddle.lidc.annotations import find_annotations, read_annotations
@@ -22,6 +18,7 @@ from lungdx_paddle.lidc.dicom import Series, find_series
 from lungdx_paddle.lidc.nodules import Nodule, group_readings
 from lungdx_paddle.lidc.picture import draw_nodule
 from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Mark, Reading
+from lungdx_paddle.lidc.scan import Scan, find_scans
 from lungdx_paddle.lidc.sources import Skipped
 
 __all__ = [
@@ -32,10 +29,12 @@ __all__ = [
     "Mark",
     "Nodule",
     "Reading",
+    "Scan",
     "Series",
     "Skipped",
     "draw_nodule",
     "find_annotations",
+    "find_scans",
     "find_series",
     "group_readings",
     "read_annotations",

@@ -17,9 +17,15 @@ import numpy as np
 from lungdx_paddle.lidc.attributes import NotASlice
 from lungdx_paddle.lidc.headers import Slice, read_header
 from lungdx_paddle.lidc.pixels import read_hu
-from lungdx_paddle.lidc.sources import Skipped, list_files
+from lungdx_paddle.lidc.sources import Skipped, SourceFile, list_files
+from lungdx_paddle.progress import bar
+from lungdx_paddle.workers import ALONE, Workers
 
 __all__ = ["Series", "Skipped", "find_series"]
+
+FILES_AT_ONCE = 1000
+"""Headers that a worker reads at a time: half a second's work, so that its start is paid for
+and the files of a single series need no second process."""
 
 SAME_POSITION_MM = 0.01
 """Slices nearer than this lie at one place; positions are written with 2 or more decimals."""
@@ -91,13 +97,14 @@ class Series:
         return {s.sop_uid: i for i, s in enumerate(self.slices)}
 
 
-def find_series(source: Path) -> Tuple[List[Series], List[Skipped]]:
+def find_series(source: Path, workers: Workers = ALONE) -> Tuple[List[Series], List[Skipped]]:
     """Find every CT series below a folder or in a zip archive, whatever its layout.
 
     Only headers are read here.  A damaged file costs itself and no more.
 
     Args:
         source: a folder, a zip archive or one file.
+        workers: who reads the headers; more than one are worth it from thousands of files on.
 
     Returns:
         The series by patient and UID, and every file that is no slice of one, with the
@@ -108,14 +115,28 @@ def find_series(source: Path) -> Tuple[List[Series], List[Skipped]]:
     """
     files, skipped = list_files(source)
     slices: Dict[str, List[Slice]] = {}
-    for file in files:
-        try:
-            for found in read_header(file):  # by series: eight LIDC patients have two
-                slices.setdefault(found.series_uid, []).append(found)
-        except NotASlice as reason:
-            skipped.append(Skipped(str(file), " ".join(str(reason).split())))  # one line
+    portions = [files[i : i + FILES_AT_ONCE] for i in range(0, len(files), FILES_AT_ONCE)]
+    with bar(
+        total=len(files), desc="headers", unit="file", disable=len(portions) < 2, leave=False
+    ) as done:
+        for portion, (found, others) in zip(portions, workers.map(_read_headers, portions)):
+            for s in found:  # by series: eight LIDC patients have two
+                slices.setdefault(s.series_uid, []).append(s)
+            skipped.extend(others)
+            done.update(len(portion))
     series = [_assemble(group, skipped) for group in slices.values()]
     return sorted(series, key=lambda s: (s.patient_id, s.series_uid)), skipped
+
+
+def _read_headers(files: Sequence[SourceFile]) -> Tuple[List[Slice], List[Skipped]]:
+    slices: List[Slice] = []
+    skipped: List[Skipped] = []
+    for file in files:
+        try:
+            slices.extend(read_header(file))
+        except NotASlice as reason:
+            skipped.append(Skipped(str(file), " ".join(str(reason).split())))  # one line
+    return slices, skipped
 
 
 def _assemble(slices: List[Slice], skipped: List[Skipped]) -> Series:

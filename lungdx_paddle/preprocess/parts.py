@@ -20,7 +20,7 @@ import numpy as np
 
 from lungdx_paddle.about import __version__
 from lungdx_paddle.files import write_text, writing
-from lungdx_paddle.lidc import Annotations, Series
+from lungdx_paddle.lidc import Scan, Series
 from lungdx_paddle.manifest import ManifestRow
 from lungdx_paddle.preprocess.series import Crop, SeriesCrops
 from lungdx_paddle.preprocess.window import Window
@@ -49,13 +49,14 @@ class Part:
     """Mean part of a crop's nodule that lies in the lung mask; None without crops."""
 
 
-def fingerprint(series: Series, annotations: Annotations, window: Optional[Window]) -> str:
+def fingerprint(scan: Scan, window: Optional[Window]) -> str:
     """A text that changes with anything that a series' crops depend on."""
     readings = [
         (r.reader, r.nodule_id, sorted(r.characteristics.items()))
         + tuple((c.sop_uid, c.z_mm, c.inclusion, c.points_xy.tolist()) for c in r.contours)
-        for r in annotations.readings
+        for r in scan.annotations.readings
     ]
+    series = scan.series
     geometry = (series.sop_uids, series.z_mm.tolist(), series.spacing_zyx_mm)
     depends_on = (__version__, window, series.patient_id, series.header_window, geometry, readings)
     return hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]

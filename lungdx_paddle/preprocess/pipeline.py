@@ -7,18 +7,15 @@ ends with the same manifest.
 
 from __future__ import annotations
 
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Union
 
-from joblib import Parallel, cpu_count, delayed
-
-from lungdx_paddle.errors import ConfigError, LidcError, LungdxError
+from lungdx_paddle.errors import LidcError, LungdxError
 from lungdx_paddle.files import writable_folder, writing
 from lungdx_paddle.lidc import (
-    Annotations,
     Diagnosis,
+    Scan,
     Series,
     Skipped,
     find_annotations,
@@ -32,6 +29,7 @@ from lungdx_paddle.preprocess.report import DONE, FAILED, UNMARKED, Report, Seri
 from lungdx_paddle.preprocess.series import crop_series
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, Window
 from lungdx_paddle.progress import bar
+from lungdx_paddle.workers import HERE, Workers
 
 TABLE_SUFFIXES = (".xls", ".csv")
 """Endings of a diagnosis table."""
@@ -39,10 +37,14 @@ TABLE_SUFFIXES = (".xls", ".csv")
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    series: Series
-    annotations: Annotations
+    scan: Scan
     window: Optional[Window]
     fingerprint: str
+    out: Path
+
+    @property
+    def series(self) -> Series:
+        return self.scan.series
 
 
 _Result = Union[Part, str]
@@ -56,13 +58,13 @@ def preprocess(
     xml: Optional[Path] = None,
     diagnosis: Optional[Path] = None,
     window: Optional[Window] = DEFAULT_WINDOW,
-    jobs: Optional[int] = None,
+    workers: Workers = HERE,
 ) -> Report:
     """Cut the nodules out of every series of a collection.
 
     Run again, it does only what is missing; a series whose slices, XML or window have
     changed is done anew.  A series that fails costs only itself.  The manifest does not
-    depend on the number of jobs nor on how often the work was stopped.
+    depend on the workers nor on how often the work was stopped.
 
     Args:
         lidc: folder or zip archive of DICOM files in any layout.
@@ -70,24 +72,28 @@ def preprocess(
         xml: folder or zip archive of LIDC XML files; None: they lie beside the DICOM.
         diagnosis: the diagnosis table; None: looked for in ``lidc``.
         window: (centre, width) in HU, or None for the one in each series' header.
-        jobs: processes; None for one a core.
+        workers: who does it; on a cluster they read ``lidc`` and write to ``out`` themselves.
 
     Raises:
         LidcError: no CT series, no annotations of any of them, every one failed, or a
             diagnosis table that cannot be read.
         OutputError: ``out`` cannot be written to; what is finished is kept.
+        ConfigError: there are no such workers.
     """
-    _check_jobs(jobs)
-    lidc, out = Path(lidc), writable_folder(Path(out))
-    series, skipped = find_series(lidc)
+    # Workers elsewhere know another current folder.
+    lidc, out = Path(lidc).resolve(), writable_folder(Path(out).resolve())
+    workers.check([lidc, out])
+    series, skipped = find_series(lidc, workers)
     _check_some_found(lidc, series, skipped)
     annotations, skipped_xml = find_annotations(lidc if xml is None else Path(xml))
     table = Path(diagnosis) if diagnosis else _find_table(lidc)
     diagnoses = read_diagnoses(table) if table else {}
     work = [
-        _job(s, annotations[s.series_uid], window) for s in series if s.series_uid in annotations
+        _job(Scan(s, annotations[s.series_uid]), window, out)
+        for s in series
+        if s.series_uid in annotations
     ]
-    results = _run(work, out, jobs)
+    results = _run(work, out, workers)
     report = Report(
         window=window,
         series=tuple(_series_report(s, results.get(s.series_uid)) for s in series),
@@ -101,11 +107,11 @@ def preprocess(
     return report
 
 
-def _job(series: Series, annotations: Annotations, window: Optional[Window]) -> _Job:
-    return _Job(series, annotations, window, fingerprint(series, annotations, window))
+def _job(scan: Scan, window: Optional[Window], out: Path) -> _Job:
+    return _Job(scan, window, fingerprint(scan, window), out)
 
 
-def _run(work: Sequence[_Job], out: Path, jobs: Optional[int]) -> Dict[str, _Result]:
+def _run(work: Sequence[_Job], out: Path, workers: Workers) -> Dict[str, _Result]:
     """Finish every series; what was finished before is not done again."""
     parts = {job.series.series_uid: load_part(out, job.series, job.fingerprint) for job in work}
     results: Dict[str, _Result] = {uid: part for uid, part in parts.items() if part is not None}
@@ -117,38 +123,20 @@ def _run(work: Sequence[_Job], out: Path, jobs: Optional[int]) -> Dict[str, _Res
     slices = {job.series.series_uid: len(job.series.slices) for job in work}
     before = sum(slices[uid] for uid in results)
     with bar(total=sum(slices.values()), initial=before, desc="preprocess", unit="slice") as done:
-        for uid, result in _results(todo, out, jobs):
-            results[uid] = result
-            done.update(slices[uid])
+        for job, result in zip(todo, workers.map(_process, todo)):
+            results[job.series.series_uid] = result
+            done.update(len(job.series.slices))
     return results
 
 
-def _results(todo: Sequence[_Job], out: Path, jobs: Optional[int]) -> Iterator[Tuple[str, _Result]]:
-    """(series UID, result) of each job as it ends."""
-    if not todo:
-        return
-    processes = min(jobs or cpu_count(), len(todo))
-    parallel = Parallel(processes, batch_size=1, return_as="generator_unordered")
+def _process(job: _Job) -> _Result:
     try:
-        yield from parallel(delayed(_process)(job, out) for job in todo)
-    except BrokenProcessPool as error:
-        raise LungdxError(
-            "a worker process",
-            expected="the end of its work",
-            found="that the system ended it, for want of memory as a rule",
-            fix="run again with fewer jobs: it goes on from here",
-        ) from error
-
-
-def _process(job: _Job, out: Path) -> Tuple[str, _Result]:
-    uid = job.series.series_uid
-    try:
-        crops = crop_series(job.series, job.annotations, job.window)
+        crops = crop_series(job.scan, job.window)
     except LungdxError as error:
-        return uid, str(error)
+        return str(error)
     except Exception as error:  # whatever is wrong with one series must not cost the others
-        return uid, f"{type(error).__name__}: {error}"
-    return uid, store_part(out, job.series, crops, job.fingerprint)
+        return f"{type(error).__name__}: {error}"
+    return store_part(job.out, job.series, crops, job.fingerprint)
 
 
 def _series_report(series: Series, result: Optional[_Result]) -> SeriesReport:
@@ -213,13 +201,6 @@ def _find_table(lidc: Path) -> Optional[Path]:
 def _unexpected(skipped: Sequence[Skipped], table: Optional[Path]) -> List[Skipped]:
     """Without the files that are no DICOM and belong there all the same."""
     return [s for s in skipped if not s.path.lower().endswith(".xml") and s.path != str(table)]
-
-
-def _check_jobs(jobs: Optional[int]) -> None:
-    if jobs is not None and jobs < 1:
-        raise ConfigError(
-            "jobs", expected="1 process or more", found=str(jobs), fix="leave it out for one a core"
-        )
 
 
 def _check_some_found(lidc: Path, series: Sequence[Series], skipped: Sequence[Skipped]) -> None:

@@ -10,6 +10,7 @@ from lungdx_paddle.preprocess.nodule_table import write_nodule_table
 from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.preprocess.slices import preprocess_slices
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, parse_window
+from lungdx_paddle.workers import Workers
 
 
 def carry_out(out: Path, request: Mapping[str, Any]) -> List[str]:
@@ -19,7 +20,7 @@ def carry_out(out: Path, request: Mapping[str, Any]) -> List[str]:
         out: the folder to write to.
         request: one of ``lidc`` (path), ``slices`` (path, with ``xml``) or
             ``annotations_only`` (with ``xml``); and ``diagnosis`` (path or None),
-            ``window`` (text) and ``jobs`` (number or None).
+            ``window`` (text), ``jobs`` (number or None) and ``dask`` (address or None).
 
     Returns:
         The closing lines.
@@ -29,17 +30,18 @@ def carry_out(out: Path, request: Mapping[str, Any]) -> List[str]:
         LungdxError: the data are bad, or ``out`` cannot be written to.
     """
     _check(request)
-    xml, diagnosis, jobs = request["xml"], request["diagnosis"], request["jobs"]
+    xml, diagnosis = request["xml"], request["diagnosis"]
+    workers = Workers(request["jobs"], request["dask"])
     window = parse_window(request["window"])
     if request["annotations_only"]:
         return write_nodule_table(xml, out).summary()
     if request["slices"]:
         _check_window(request["window"])
         return preprocess_slices(
-            request["slices"], out, xml=xml, diagnosis=diagnosis, jobs=jobs
+            request["slices"], out, xml=xml, diagnosis=diagnosis, workers=workers
         ).summary()
     return preprocess(
-        request["lidc"], out, xml=xml, diagnosis=diagnosis, window=window, jobs=jobs
+        request["lidc"], out, xml=xml, diagnosis=diagnosis, window=window, workers=workers
     ).summary()
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from lungdx_paddle.errors import LidcError
-from lungdx_paddle.lidc import Annotations, Nodule, Series, group_readings
+from lungdx_paddle.lidc import Nodule, Scan, Series
 from lungdx_paddle.preprocess.crop import crop_nodule
 from lungdx_paddle.preprocess.mend import lung_mask
 from lungdx_paddle.preprocess.window import Window, apply_window
@@ -46,22 +46,20 @@ class SeriesCrops:
     """Outlines left out because no pixel is enclosed by half of the slice's readers."""
 
 
-def crop_series(series: Series, annotations: Annotations, window: Optional[Window]) -> SeriesCrops:
+def crop_series(scan: Scan, window: Optional[Window]) -> SeriesCrops:
     """Cut every nodule out of every slice on which a reader outlined it.
 
     The crop follows the area that at least half of the slice's readers enclosed.  Each
     slice is read once and let go, so that memory does not grow with the series.
 
     Args:
-        series: the slices.
-        annotations: the readers' marks in that series.
+        scan: the slices and the readers' marks on them.
         window: (centre, width) in HU, or None for the one in the series' header.
 
     Raises:
         LidcError: a slice cannot be read, or the header has no window.
     """
-    step_mm, row_mm, _ = series.spacing_zyx_mm
-    nodules = group_readings(annotations, row_mm, step_mm)
+    series, nodules = scan.series, scan.nodules
     window = window or _header_window(series)
     wanted, missing = _find_slices(series, nodules)
     crops: List[Crop] = []
@@ -70,7 +68,7 @@ def crop_series(series: Series, annotations: Annotations, window: Optional[Windo
         outlines += len(here)
         crops.extend(_crop_slice(series, index, here, window))
     crops.sort(key=lambda crop: (crop.nodule.number, crop.index))
-    return SeriesCrops(tuple(nodules), tuple(crops), window, missing, outlines - len(crops))
+    return SeriesCrops(nodules, tuple(crops), window, missing, outlines - len(crops))
 
 
 def _header_window(series: Series) -> Window:
@@ -85,7 +83,7 @@ def _header_window(series: Series) -> Window:
 
 
 def _find_slices(
-    series: Series, nodules: List[Nodule]
+    series: Series, nodules: Sequence[Nodule]
 ) -> Tuple[Dict[int, List[Nodule]], Dict[str, float]]:
     wanted: Dict[int, List[Nodule]] = {}
     missing: Dict[str, float] = {}

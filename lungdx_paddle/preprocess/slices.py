@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from joblib import Parallel, cpu_count, delayed
-
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.files import writable_folder, writing
 from lungdx_paddle.lidc import Annotations, Diagnosis, Skipped, find_annotations, read_diagnoses
@@ -25,6 +23,7 @@ from lungdx_paddle.preprocess.slice_crops import PatientCrops, SliceCrop, crop_p
 from lungdx_paddle.preprocess.slice_pictures import PictureFolder, find_pictures
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW
 from lungdx_paddle.progress import bar
+from lungdx_paddle.workers import HERE, Workers
 
 SOURCE = "lidc-slices"
 """The manifest's ``source`` of these crops."""
@@ -44,7 +43,7 @@ def preprocess_slices(
     *,
     xml: Path,
     diagnosis: Optional[Path] = None,
-    jobs: Optional[int] = None,
+    workers: Workers = HERE,
 ) -> Report:
     """Cut the nodules out of the public set of nodule slices.
 
@@ -60,20 +59,21 @@ def preprocess_slices(
         out: folder for ``manifest.csv``, ``crops/`` and ``report.json``.
         xml: folder or zip archive of LIDC XML files.
         diagnosis: the diagnosis table; None: no pathology labels.
-        jobs: processes; None for one a core.
+        workers: who does it; on a cluster they read ``slices`` themselves.
 
     Raises:
         LidcError: no pictures, no annotations of their patients, no picture whose place is
             sure, or a diagnosis table that cannot be read.
         OutputError: ``out`` cannot be written to.
     """
-    slices, out = Path(slices), writable_folder(Path(out))
+    slices, out = Path(slices).resolve(), writable_folder(Path(out))
+    workers.check([slices])
     folders, skipped = find_pictures(slices)
     _check_some_found(slices, folders, skipped)
     annotations, skipped_xml = find_annotations(Path(xml))
     diagnoses = read_diagnoses(Path(diagnosis)) if diagnosis else {}
     patients = _patients(folders, annotations)
-    found = {p.patient_id: crops for p, crops in zip(patients, _crops(patients, jobs))}
+    found = {p.patient_id: crops for p, crops in zip(patients, _crops(patients, workers))}
     report = Report(
         window=DEFAULT_WINDOW,
         series=tuple(s for p in patients for s in _series_reports(p, found[p.patient_id])),
@@ -101,10 +101,8 @@ def _patients(
     return [_Patient(name, pictures[name], theirs.get(name, [])) for name in sorted(pictures)]
 
 
-def _crops(patients: Sequence[_Patient], jobs: Optional[int]) -> Iterator[PatientCrops]:
-    processes = min(jobs or cpu_count(), len(patients))
-    parallel = Parallel(processes, return_as="generator")
-    finished = parallel(delayed(_process)(patient) for patient in patients)
+def _crops(patients: Sequence[_Patient], workers: Workers) -> Iterator[PatientCrops]:
+    finished = workers.map(_process, patients)
     yield from bar(finished, total=len(patients), desc="preprocess", unit="patient")
 
 

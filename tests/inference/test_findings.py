@@ -16,6 +16,7 @@ from lungdx_paddle.lidc.phantom import write_phantom
 from lungdx_paddle.manifest import Manifest, read_manifest
 from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.training.trainer import train
+from lungdx_paddle.workers import ALONE
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small phantom, its crops, and a model of it."""
     folder = tmp_path_factory.mktemp("world")
     write_phantom(folder / "lidc", patients=5, jobs=1)
-    preprocess(folder / "lidc", folder / "crops", jobs=1)
+    preprocess(folder / "lidc", folder / "crops", workers=ALONE)
     configs = Path(__file__).parents[2] / "configs"
     own = [f"output={folder / 'run'}", f"data.manifest={folder / 'crops'}"]
     for made in ("run", "model"):

@@ -20,6 +20,7 @@ from lungdx_paddle.errors import ConfigError, LidcError, LungdxError, OutputErro
 from lungdx_paddle.manifest import read_manifest
 from lungdx_paddle.preprocess import pipeline
 from lungdx_paddle.preprocess.pipeline import preprocess
+from lungdx_paddle.workers import ALONE, Workers
 
 
 def files(out: Path) -> Dict[str, bytes]:
@@ -38,7 +39,7 @@ def series_of(out: Path) -> Dict[str, Dict[str, Any]]:
 
 
 def test_every_outlined_slice_becomes_a_row_and_a_crop(collection: Path, tmp_path: Path) -> None:
-    report = preprocess(collection, tmp_path / "out", jobs=1)
+    report = preprocess(collection, tmp_path / "out", workers=ALONE)
     rows = read_manifest(tmp_path / "out").rows
     assert [(r.patient_id, r.series_uid, r.nodule, r.z_mm) for r in rows] == [
         ("LIDC-IDRI-0001", "1.2.1", 0, 2.5),
@@ -64,19 +65,19 @@ def test_every_outlined_slice_becomes_a_row_and_a_crop(collection: Path, tmp_pat
 
 
 def test_the_closing_lines_name_what_was_done(collection: Path, tmp_path: Path) -> None:
-    summary = preprocess(collection, tmp_path / "out", jobs=1).summary()
+    summary = preprocess(collection, tmp_path / "out", workers=ALONE).summary()
     assert summary == ["3 of 3 series done: 3 nodules, 7 crops of 2 patients"]
 
 
 def test_no_name_and_no_birth_date_is_written(collection: Path, tmp_path: Path) -> None:
-    preprocess(collection, tmp_path / "out", jobs=1)
+    preprocess(collection, tmp_path / "out", workers=ALONE)
     everything = b"".join(files(tmp_path / "out").values())
     assert b"Secret" not in everything and b"19500102" not in everything
 
 
-def test_the_number_of_jobs_changes_no_byte(collection: Path, tmp_path: Path) -> None:
-    preprocess(collection, tmp_path / "one", jobs=1)
-    preprocess(collection, tmp_path / "two", jobs=2)
+def test_the_number_of_processes_changes_no_byte(collection: Path, tmp_path: Path) -> None:
+    preprocess(collection, tmp_path / "one", workers=ALONE)
+    preprocess(collection, tmp_path / "two", workers=Workers(2))
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
@@ -89,7 +90,7 @@ class Killed(BaseException):
 def test_killed_and_run_again_it_ends_with_the_same_bytes(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, where: str
 ) -> None:
-    preprocess(collection, tmp_path / "whole", jobs=1)
+    preprocess(collection, tmp_path / "whole", workers=ALONE)
     original = getattr(pipeline, where)
     calls = []
 
@@ -102,16 +103,16 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, where, dies)
         with pytest.raises(Killed):
-            preprocess(collection, tmp_path / "out", jobs=1)
+            preprocess(collection, tmp_path / "out", workers=ALONE)
     assert not (tmp_path / "out" / "manifest.csv").exists()
-    preprocess(collection, tmp_path / "out", jobs=1)
+    preprocess(collection, tmp_path / "out", workers=ALONE)
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
 def test_killed_between_crops_and_part_nothing_is_left_over(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preprocess(collection, tmp_path / "whole", jobs=1)
+    preprocess(collection, tmp_path / "whole", workers=ALONE)
 
     def dies(*args: Any) -> None:
         raise Killed
@@ -120,8 +121,8 @@ def test_killed_between_crops_and_part_nothing_is_left_over(
         with monkeypatch.context() as patch:
             patch.setattr(step, dies)
             with pytest.raises(Killed):
-                preprocess(collection, tmp_path / "out", jobs=1)
-    preprocess(collection, tmp_path / "out", jobs=1)
+                preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out", workers=ALONE)
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
@@ -129,7 +130,7 @@ def test_a_second_run_does_only_what_is_missing(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    preprocess(collection, out, jobs=1)
+    preprocess(collection, out, workers=ALONE)
     before = files(out)
     lost = read_manifest(out).rows[3]
     (out / lost.image).unlink()
@@ -137,54 +138,54 @@ def test_a_second_run_does_only_what_is_missing(
     original = pipeline.crop_series
 
     def counted(*args: Any) -> Any:
-        done.append(args[0].series_uid)
+        done.append(args[0].series.series_uid)
         return original(*args)
 
     monkeypatch.setattr(pipeline, "crop_series", counted)
-    preprocess(collection, out, jobs=1)
+    preprocess(collection, out, workers=ALONE)
     assert done == [lost.series_uid]
-    preprocess(collection, out, jobs=1)
+    preprocess(collection, out, workers=ALONE)
     assert len(done) == 1
     assert files(out) == before
 
 
 def test_another_window_replaces_all_crops(collection: Path, tmp_path: Path) -> None:
-    preprocess(collection, tmp_path / "out", jobs=1)
-    preprocess(collection, tmp_path / "out", window=(-600.0, 1500.0), jobs=1)
-    preprocess(collection, tmp_path / "fresh", window=(-600.0, 1500.0), jobs=1)
+    preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out", window=(-600.0, 1500.0), workers=ALONE)
+    preprocess(collection, tmp_path / "fresh", window=(-600.0, 1500.0), workers=ALONE)
     assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
 
 def test_killed_on_the_way_to_another_window_no_old_manifest_lists_new_crops(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preprocess(collection, tmp_path / "out", jobs=1)
+    preprocess(collection, tmp_path / "out", workers=ALONE)
 
     def dies(*args: Any) -> None:
         raise Killed
 
     monkeypatch.setattr(pipeline, "store_part", dies)
     with pytest.raises(Killed):
-        preprocess(collection, tmp_path / "out", window=(-600.0, 1500.0), jobs=1)
+        preprocess(collection, tmp_path / "out", window=(-600.0, 1500.0), workers=ALONE)
     assert not (tmp_path / "out" / "manifest.csv").exists()
 
 
 def test_a_changed_xml_is_read_anew(collection: Path, tmp_path: Path) -> None:
-    preprocess(collection, tmp_path / "out", jobs=1)
+    preprocess(collection, tmp_path / "out", workers=ALONE)
     xml = collection / "LIDC-IDRI-0002" / "1.2.2" / "001.xml"
     xml.write_text(xml.read_text(encoding="utf-8").replace("<malignancy>2", "<malignancy>3"))
-    preprocess(collection, tmp_path / "out", jobs=1)
+    preprocess(collection, tmp_path / "out", workers=ALONE)
     assert read_manifest(tmp_path / "out").rows[3].malignancy_ratings == (1, 3)
 
 
 def test_a_changed_diagnosis_table_needs_no_new_crops(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preprocess(collection, tmp_path / "out", jobs=1)
+    preprocess(collection, tmp_path / "out", workers=ALONE)
     table = tmp_path / "other.csv"
     table.write_text("Patient ID,Diagnosis,Primary tumor site\nLIDC-IDRI-0002,1,\n")
     monkeypatch.setattr(pipeline, "crop_series", None)
-    preprocess(collection, tmp_path / "out", diagnosis=table, jobs=1)
+    preprocess(collection, tmp_path / "out", diagnosis=table, workers=ALONE)
     rows = read_manifest(tmp_path / "out").rows
     assert [r.diagnosis for r in rows] == [None] * 3 + [1] * 4
 
@@ -196,7 +197,7 @@ def test_a_series_that_fails_costs_only_itself(collection: Path, tmp_path: Path)
     header["PixelData"].is_undefined_length = True
     header.file_meta.TransferSyntaxUID = RLELossless
     header.save_as(str(broken))
-    report = preprocess(collection, tmp_path / "out", jobs=2)
+    report = preprocess(collection, tmp_path / "out", workers=Workers(2))
     series = series_of(tmp_path / "out")
     assert [s["status"] for s in series.values()] == ["done", "failed", "done"]
     assert "000001.dcm" in series["1.2.2"]["reason"]
@@ -211,12 +212,12 @@ def test_where_every_series_fails_the_first_reason_is_said(
     with pytest.raises(
         LidcError, match="3 that cannot, the first because .* a window in the DICOM"
     ):
-        preprocess(collection, tmp_path / "out", window=None, jobs=1)
+        preprocess(collection, tmp_path / "out", window=None, workers=ALONE)
 
 
 def test_slices_of_the_xml_that_are_not_there_are_named(collection: Path, tmp_path: Path) -> None:
     (collection / "LIDC-IDRI-0001" / "1.2.1" / "000003.dcm").unlink()
-    report = preprocess(collection, tmp_path / "out", jobs=1)
+    report = preprocess(collection, tmp_path / "out", workers=ALONE)
     missing = series_of(tmp_path / "out")["1.2.1"]["missing_slices"]
     assert missing == [{"sop_uid": "1.2.1.3", "z_mm": 7.5}]
     assert (
@@ -228,7 +229,7 @@ def test_slices_of_the_xml_that_are_not_there_are_named(collection: Path, tmp_pa
 
 def test_a_series_without_xml_is_reported(collection: Path, tmp_path: Path) -> None:
     (collection / "LIDC-IDRI-0001" / "1.2.1" / "001.xml").unlink()
-    report = preprocess(collection, tmp_path / "out", jobs=1)
+    report = preprocess(collection, tmp_path / "out", workers=ALONE)
     assert series_of(tmp_path / "out")["1.2.1"]["status"] == "no annotations"
     assert "1 series without LIDC XML: LIDC-IDRI-0001" in report.summary()
 
@@ -238,8 +239,8 @@ def test_the_xml_may_lie_elsewhere(collection: Path, tmp_path: Path) -> None:
         (tmp_path / "xml").mkdir(exist_ok=True)
         xml.rename(tmp_path / "xml" / f"{number}.xml")
     shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path / "xml")
-    preprocess(collection, tmp_path / "folder", xml=tmp_path / "xml", jobs=1)
-    preprocess(collection, tmp_path / "zip", xml=tmp_path / "all.zip", jobs=1)
+    preprocess(collection, tmp_path / "folder", xml=tmp_path / "xml", workers=ALONE)
+    preprocess(collection, tmp_path / "zip", xml=tmp_path / "all.zip", workers=ALONE)
     manifests = [tmp_path / name / "manifest.csv" for name in ("folder", "zip")]
     assert manifests[0].read_bytes() == manifests[1].read_bytes()
     assert len(read_manifest(manifests[0])) == 7
@@ -249,7 +250,7 @@ def test_other_files_are_skipped_and_counted(collection: Path, tmp_path: Path) -
     for name in ("a.txt", "b.txt", "LICENSE"):
         (collection / name).write_text("hello")
     (collection / "empty.dcm").touch()
-    report = preprocess(collection, tmp_path / "out", jobs=1)
+    report = preprocess(collection, tmp_path / "out", workers=ALONE)
     content = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     counts = {reason: s["files"] for reason, s in content["skipped_files"].items()}
     assert counts == {"no DICOM file": 3, "an empty file": 1}
@@ -258,7 +259,7 @@ def test_other_files_are_skipped_and_counted(collection: Path, tmp_path: Path) -
 
 def test_the_phantom_is_marked_as_such(tmp_path: Path, add_series: Callable[..., Path]) -> None:
     add_series(tmp_path / "c", "PHANTOM-0001")
-    preprocess(tmp_path / "c", tmp_path / "out", jobs=1)
+    preprocess(tmp_path / "c", tmp_path / "out", workers=ALONE)
     assert {r.extra["source"] for r in read_manifest(tmp_path / "out").rows} == {"phantom"}
 
 
@@ -271,7 +272,7 @@ def test_a_patient_id_cannot_lead_out_of_the_folder(
         header = pydicom.dcmread(path)
         header.PatientID = patient
         header.save_as(str(path))
-    preprocess(tmp_path / "c", tmp_path / "out", jobs=1)
+    preprocess(tmp_path / "c", tmp_path / "out", workers=ALONE)
     manifest = read_manifest(tmp_path / "out")
     assert manifest.rows[0].patient_id == patient
     crops = (tmp_path / "out" / "crops").resolve()
@@ -289,12 +290,12 @@ def test_a_collection_without_any_xml_says_what_to_do(collection: Path, tmp_path
     for xml in collection.rglob("*.xml"):
         xml.unlink()
     with pytest.raises(LidcError, match="none for 3 series.*--xml"):
-        preprocess(collection, tmp_path / "out", jobs=1)
+        preprocess(collection, tmp_path / "out", workers=ALONE)
 
 
 def test_fewer_than_one_job_is_refused(collection: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="1 process or more"):
-        preprocess(collection, tmp_path / "out", jobs=0)
+        preprocess(collection, tmp_path / "out", workers=Workers(0))
 
 
 def test_an_output_that_is_a_file_is_refused(collection: Path, tmp_path: Path) -> None:
@@ -317,10 +318,10 @@ def test_a_full_disk_keeps_what_is_finished(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
         with pytest.raises(OutputError, match="No space left on device"):
-            preprocess(collection, out, jobs=1)
+            preprocess(collection, out, workers=ALONE)
     assert (out / "series" / "1.2.1.json").is_file()
-    preprocess(collection, out, jobs=1)
-    preprocess(collection, tmp_path / "whole", jobs=1)
+    preprocess(collection, out, workers=ALONE)
+    preprocess(collection, tmp_path / "whole", workers=ALONE)
     assert files(out) == files(tmp_path / "whole")
 
 
@@ -331,7 +332,7 @@ def test_a_place_that_cannot_be_written_stops_the_run(
     (tmp_path / "out" / "crops").mkdir(parents=True)
     (tmp_path / "out" / "crops" / "LIDC-IDRI-0002").touch()
     with pytest.raises(OutputError, match="LIDC-IDRI-0002.*what was there before is whole"):
-        preprocess(collection, tmp_path / "out", jobs=jobs)
+        preprocess(collection, tmp_path / "out", workers=Workers(jobs))
 
 
 def test_a_worker_that_the_system_ends_is_one_clear_line(
@@ -342,7 +343,7 @@ def test_a_worker_that_the_system_ends_is_one_clear_line(
 
     monkeypatch.setattr(pipeline, "_process", dies)
     with pytest.raises(LungdxError, match="run again with fewer jobs"):
-        preprocess(collection, tmp_path / "out", jobs=2)
+        preprocess(collection, tmp_path / "out", workers=Workers(2))
 
 
 @pytest.mark.lidc
@@ -384,12 +385,12 @@ def test_a_partial_download_names_the_missing_slices(lidc_dicom: Path, tmp_path:
     for path in (tmp_path / "c").rglob("*.dcm"):
         if any(uid.encode() in path.read_bytes()[:4096] for uid in gone):
             path.unlink()
-    preprocess(tmp_path / "c", tmp_path / "out", jobs=1)
+    preprocess(tmp_path / "c", tmp_path / "out", workers=ALONE)
     (series,) = series_of(tmp_path / "out").values()
     assert {s["sop_uid"] for s in series["missing_slices"]} == gone
 
 
 def read_manifest_of(collection: Path, out: Path) -> list[str]:
     """SOP instance UIDs of the outlined slices, in order."""
-    preprocess(collection, out, jobs=1)
+    preprocess(collection, out, workers=ALONE)
     return [r.extra["sop_uid"] for r in read_manifest(out).rows]

@@ -21,6 +21,7 @@ from lungdx_paddle.preprocess.crop import crop_nodule
 from lungdx_paddle.preprocess.report import Report
 from lungdx_paddle.preprocess.request import carry_out
 from lungdx_paddle.preprocess.slices import preprocess_slices
+from lungdx_paddle.workers import ALONE, Workers
 
 ONE, TWO_SERIES = "LIDC-IDRI-0001", "LIDC-IDRI-0132"
 
@@ -147,7 +148,7 @@ def run(tmp_path: Path, pictures: Path, xml: Path) -> Callable[..., Report]:
     """A function that preprocesses the set into ``tmp_path / "out"``."""
 
     def run(slices: Path = pictures, **more: Any) -> Report:
-        return preprocess_slices(slices, tmp_path / "out", **{"xml": xml, "jobs": 1, **more})
+        return preprocess_slices(slices, tmp_path / "out", **{"xml": xml, "workers": ALONE, **more})
 
     return run
 
@@ -228,7 +229,7 @@ def test_more_processes_give_the_same(
     write_xml(xml / "003.xml", series_of("LIDC-IDRI-0003")[0], [NODULE])
     run()
     alone = state(tmp_path / "out")
-    run(jobs=2)
+    run(workers=Workers(2))
     assert state(tmp_path / "out") == alone
 
 
@@ -499,7 +500,9 @@ def test_pictures_that_were_stretched_are_counted(
 def test_a_request_that_makes_no_sense_is_one_clear_error(
     tmp_path: Path, changes: Dict[str, Any], message: str
 ) -> None:
-    nothing = dict.fromkeys(("lidc", "slices", "xml", "diagnosis", "jobs", "annotations_only"))
+    nothing = dict.fromkeys(
+        ("lidc", "slices", "xml", "diagnosis", "jobs", "dask", "annotations_only")
+    )
     with pytest.raises(ConfigError, match=message):
         carry_out(tmp_path, {**nothing, "window": "20,2040", **changes})
 
@@ -509,7 +512,7 @@ def sample(lidc_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuple
     """The 40 real patients of the sample, straight from the zip archives."""
     out = tmp_path_factory.mktemp("sample")
     archive, xml = lidc_folder / "lidc-slices-sample.zip", lidc_folder / "LIDC-XML-only.zip"
-    return preprocess_slices(archive, out, xml=xml, jobs=1), read_manifest(out)
+    return preprocess_slices(archive, out, xml=xml, workers=ALONE), read_manifest(out)
 
 
 @pytest.mark.lidc

@@ -1,0 +1,61 @@
+"""A CT series and what its readers marked, together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+from lungdx_paddle.errors import LidcError
+from lungdx_paddle.lidc.annotations import find_annotations
+from lungdx_paddle.lidc.dicom import Series, find_series
+from lungdx_paddle.lidc.nodules import Nodule, group_readings
+from lungdx_paddle.lidc.readings import Annotations
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A CT series with the readers' marks in it."""
+
+    series: Series
+    annotations: Annotations
+
+    @property
+    def patient_id(self) -> str:
+        """DICOM (0010,0020)."""
+        return self.series.patient_id
+
+    @cached_property
+    def nodules(self) -> Tuple[Nodule, ...]:
+        """Nodules that a reader outlined, foot to head."""
+        step_mm, row_mm, _ = self.series.spacing_zyx_mm
+        return tuple(group_readings(self.annotations, row_mm, step_mm))
+
+
+def find_scans(lidc: Path, xml: Optional[Path] = None) -> List[Scan]:
+    """Find every series that has annotations; for a notebook.
+
+    What is left out, and why, is told by :func:`find_series` and :func:`find_annotations`.
+
+    Args:
+        lidc: folder or zip archive of DICOM files in any layout.
+        xml: folder or zip archive of LIDC XML files; None: they lie beside the DICOM.
+
+    Returns:
+        The scans by patient and series UID.
+
+    Raises:
+        LidcError: there is no such path, or no series that the XML files describe.
+    """
+    series, _ = find_series(lidc)
+    annotations, _ = find_annotations(lidc if xml is None else xml)
+    scans = [Scan(s, annotations[s.series_uid]) for s in series if s.series_uid in annotations]
+    if not scans:
+        raise LidcError(
+            str(lidc),
+            expected="CT series and LIDC XML files of them",
+            found=f"{len(series)} series and {len(annotations)} XML files of others",
+            fix="give the folder or archive of the XML files as xml",
+        )
+    return scans

@@ -1,0 +1,169 @@
+"""The same work by this machine's processes and by a Dask cluster of two workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator, List
+
+import pytest
+from distributed import Client
+
+from lungdx_paddle import workers as module
+from lungdx_paddle.errors import ConfigError, InstallError, LungdxError
+from lungdx_paddle.lidc.phantom import write_phantom
+from lungdx_paddle.preprocess.pipeline import preprocess
+from lungdx_paddle.workers import ALONE, Workers
+
+DASK = [sys.executable, "-m", "dask"]
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def refuse(number: int) -> int:
+    raise LungdxError("here", expected="nothing", found=str(number), fix="leave it")
+
+
+def die(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    # The workers import this very file's functions, as they would a user's module.
+    paths = [str(Path(__file__).parent), str(Path(module.__file__).parent.parent)]
+    path = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])
+    with open(folder / "log.txt", "ab") as log:
+        return subprocess.Popen(
+            [*DASK, *words], cwd=folder, env={**os.environ, "PYTHONPATH": path}, stdout=log,
+            stderr=log,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler without workers."""
+    folder, port = tmp_path_factory.mktemp("scheduler"), free_port()
+    words = ("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+    process = start(folder, *words)
+    yield f"tcp://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def cluster(scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler with two workers, each a process of its own."""
+    folder = tmp_path_factory.mktemp("workers")
+    words = ("worker", scheduler, "--nthreads", "1", "--no-dashboard", "--nworkers", "2")
+    process = start(folder, *words)
+    with Client(scheduler, timeout=60, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+    yield scheduler
+    process.terminate()
+    process.wait(20)
+
+
+def files(folder: Path) -> List[tuple[str, bytes]]:
+    return [
+        (path.relative_to(folder).as_posix(), path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
+
+
+def test_a_scheduler_without_workers_is_one_clear_line(scheduler: str) -> None:
+    with Client(scheduler, timeout=60, set_as_default=False):
+        pass  # it is up
+    with pytest.raises(ConfigError, match="expected a scheduler with workers, found one without"):
+        Workers(dask=scheduler).check([])
+
+
+def test_a_cluster_writes_the_same_bytes(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_phantom(tmp_path / "lidc", patients=3, jobs=1)
+    monkeypatch.chdir(tmp_path)  # relative paths mean the same to workers elsewhere
+    preprocess(Path("lidc"), Path("there"), workers=Workers(dask=cluster))
+    preprocess(Path("lidc"), Path("here"), workers=ALONE)
+    assert files(tmp_path / "there") == files(tmp_path / "here")
+    assert len(files(tmp_path / "here")) > 50
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_results_come_in_the_order_of_the_items(
+    there: bool, request: pytest.FixtureRequest
+) -> None:
+    workers = Workers(dask=request.getfixturevalue("cluster")) if there else Workers(2)
+    assert list(workers.map(square, range(30))) == [n * n for n in range(30)]
+    assert list(workers.map(square, [])) == []
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_the_function_raises_is_raised(there: bool, request: pytest.FixtureRequest) -> None:
+    workers = Workers(dask=request.getfixturevalue("cluster")) if there else Workers(2)
+    with pytest.raises(LungdxError, match="here: expected nothing, found .; leave it"):
+        list(workers.map(refuse, range(3)))
+
+
+def test_a_job_that_costs_its_workers_ends_the_run(
+    cluster: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "distributed")
+    with pytest.raises(LungdxError, match="that the system ended it.*more memory"):
+        list(Workers(dask=cluster).map(die, range(1)))
+
+
+def test_a_worker_that_does_not_see_the_files_is_named(cluster: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Dask worker tcp://.*found no .*elsewhere"):
+        Workers(dask=cluster).check([tmp_path, tmp_path / "elsewhere"])
+
+
+def test_a_worker_with_another_version_is_named(
+    cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "__version__", "99.0")
+    with pytest.raises(ConfigError, match=r"expected lungdx_paddle 99.0, found \d"):
+        Workers(dask=cluster).check([])
+
+
+def test_where_nothing_listens_it_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_S", 1)
+    with pytest.raises(ConfigError, match="expected a Dask scheduler that answers there"):
+        Workers(dask=f"tcp://127.0.0.1:{free_port()}").check([])
+
+
+@pytest.mark.parametrize("address", ["", "scheduler", "http://10.0.0.1:8786", "tcp://10.0.0.1"])
+def test_what_is_no_address_is_one_clear_line(address: str) -> None:
+    with pytest.raises(ConfigError, match="expected the address of a scheduler"):
+        Workers(dask=address).check([])
+
+
+def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InstallError, match=r"pip install 'lungdx-paddle\[cluster\]'"):
+        Workers(dask="tcp://127.0.0.1:8786").check([])
+
+
+def test_processes_and_a_cluster_exclude_each_other() -> None:
+    with pytest.raises(ConfigError, match="expected --jobs or --dask"):
+        Workers(2, dask="tcp://127.0.0.1:8786").check([])
+
+
+def test_fewer_than_one_process_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected 1 process or more, found 0"):
+        Workers(0).check([])
