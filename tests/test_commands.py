@@ -120,6 +120,31 @@ def test_predict_answers_every_row_of_the_manifest(chain: Path) -> None:
     assert 1 <= lines[0]["malignancy"]["level"] <= 5
 
 
+def test_preprocessing_killed_three_times_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    succeed("python tools/phantom.py --out lidc --patients 8", folder=tmp_path)
+    whole = "python tools/preprocess.py --lidc lidc --out whole --jobs 2"
+    succeed(whole, folder=tmp_path)
+    words = [sys.executable, str(ROOT / "tools/preprocess.py"), *whole.split()[2:]]
+    words[words.index("whole")] = "killed"
+    for finished in (0, 2, 4):
+        process = subprocess.Popen(
+            words, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL
+        )
+        while len(list(tmp_path.glob("killed/series/*.json"))) <= finished:
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)  # the workers, too
+        process.wait()
+        assert not (tmp_path / "killed" / "manifest.csv").exists()
+    succeed(" ".join(["python tools/preprocess.py", *words[2:]]), folder=tmp_path)
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+def files(folder: Path) -> Dict[str, bytes]:
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
 def test_without_data_a_phantom_is_made_and_said_to_be_one(tmp_path: Path) -> None:
     said = succeed("python tools/train.py", *FAST, folder=tmp_path)
     assert said.count("PHANTOM") >= 2
