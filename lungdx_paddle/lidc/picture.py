@@ -56,6 +56,8 @@ def draw_nodule(series: Series, nodule: Nodule, sop_uid: Optional[str] = None) -
     low, high = centre - width / 2, centre + width / 2
     axes.imshow(series.slice_hu(index), cmap="gray", vmin=low, vmax=high)
     axes.set_title(f"{series.patient_id}, nodule {nodule.number}, z {series.z_mm[index]:g} mm")
+    axes.set_xlabel(f"column, pixels of {series.spacing_zyx_mm[2]:.3g} mm")
+    axes.set_ylabel(f"row, pixels of {series.spacing_zyx_mm[1]:.3g} mm")
     _draw_outlines(axes, nodule, sop_uid, MARGIN_MM / series.spacing_zyx_mm[2])
     return figure
 

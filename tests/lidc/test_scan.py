@@ -1,0 +1,62 @@
+"""A scan in a notebook: a series, its nodules, in one call."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+
+from lungdx_paddle.errors import LidcError
+from lungdx_paddle.lidc import find_scans
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+WriteSlice = Callable[..., Path]
+
+
+@pytest.fixture
+def scan(write_slice: WriteSlice, tmp_path: Path) -> Path:
+    """Three slices of a series."""
+    for number, z_mm in enumerate((0, 2, 4)):
+        write_slice(z_mm, stored=np.zeros((64, 64), np.int16), SOPInstanceUID=f"1.{number}")
+    return tmp_path / "scan"
+
+
+def test_series_and_nodules_come_together(scan: Path, xml: Any, square: Any) -> None:
+    rois = [xml.roi(square(10, 10, 6), f"1.{number}", str(2 * number)) for number in (1, 2)]
+    content = xml.message(xml.nodule(*rois), xml.nodule(*rois[:1]))
+    (scan / "marks.xml").write_bytes(content)
+    (found,) = find_scans(scan)
+    (nodule,) = found.nodules
+    assert len(nodule.readings) == 2
+    assert found.patient_id == found.series.patient_id
+    assert [found.series.index_of(uid) for uid in nodule.sop_uids] == [1, 2]
+    assert found.nodules is found.nodules  # grouped once
+
+
+def test_scans_without_marks_say_what_to_give(scan: Path) -> None:
+    with pytest.raises(LidcError, match="found 1 series and 0 XML files of others; give"):
+        find_scans(scan)
+
+
+@pytest.mark.lidc
+def test_the_notebook_of_the_docs_prints_what_they_say(lidc_folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(lidc_folder / "lidc-dicom.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    (patient,) = (p for p in (tmp_path / "unpacked").rglob("LIDC-IDRI-0001") if p.is_dir())
+    (tmp_path / "LIDC-IDRI").mkdir()
+    (tmp_path / "LIDC-IDRI" / patient.name).symlink_to(patient)
+    text = (DOCS / "lidc.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (printed,) = re.findall(r"```text\n(.*?)```", text, flags=re.DOTALL)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.stdout == printed, ran.stderr
+    assert (tmp_path / "nodule.png").stat().st_size > 10_000
