@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Callable, List, NoReturn, Optional, Sequence
@@ -23,11 +24,13 @@ DEFAULT_CONFIG = Path(__file__).resolve().parent.parent / "configs" / "partial_s
 
 def parser(description: Optional[str], example: str) -> argparse.ArgumentParser:
     """A parser whose help shows the tool's description and an example to copy."""
-    return argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         description=description,
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made._negative_number_matcher = re.compile(r"^-\d")  # --window -600,1500 is no option
+    return made
 
 
 def add_config_arguments(to: argparse.ArgumentParser) -> None:

@@ -140,6 +140,13 @@ def test_preprocessing_killed_three_times_ends_with_the_same_bytes(tmp_path: Pat
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
 
 
+def test_a_window_may_begin_with_a_minus(tmp_path: Path) -> None:
+    succeed("python tools/phantom.py --out lidc --patients 1", folder=tmp_path)
+    window = "python tools/preprocess.py --lidc lidc --out crops --window -600,1500"
+    succeed(window, folder=tmp_path)
+    assert '"window": [\n  -600.0,' in (tmp_path / "crops" / "report.json").read_text()
+
+
 def files(folder: Path) -> Dict[str, bytes]:
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}

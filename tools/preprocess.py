@@ -16,7 +16,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     add("--out", type=Path, metavar="DIR", required=True, help="where to write")
     add("--xml", type=Path, metavar="DIR_OR_ZIP", help="LIDC XML (default: beside the DICOM)")
     add("--diagnosis", type=Path, metavar="FILE", help="diagnosis table (default: in --lidc)")
-    add("--window", default="20,2040", help="centre,width in HU (--window=-600,1500), lung or header")
+    add("--window", default="20,2040", help="centre,width in HU (20,2040), lung or header")
     add("--jobs", type=int, metavar="N", help="processes (default: one a core)")
     add("--dask", metavar="ADDRESS", help="scheduler of a cluster, such as tcp://10.0.0.1:8786")
     add("--annotations-only", action="store_true", help="just nodules.csv from --xml, no DICOM")
