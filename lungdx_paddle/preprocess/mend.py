@@ -9,7 +9,8 @@ wall is cut off, as it is tissue that hangs on tissue.
 from __future__ import annotations
 
 import math
-from typing import Sequence, Tuple
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -45,8 +46,22 @@ COSTAL_MM = 12.0
 vessels end deeper in."""
 
 
+@dataclass(frozen=True, eq=False)
+class AirArea:
+    """Air inside the body that may be lung, with the vessels and small nodules in it."""
+
+    window: Tuple[slice, slice]
+    """Its rows and columns of the slice."""
+    mask: np.ndarray
+    """uint8 of the window: 1 where it lies."""
+    size_mm2: float
+
+
 def lung_mask(hu: np.ndarray, pixel_spacing_mm: float) -> np.ndarray:
     """Lung parenchyma with its vessels and nodules, those at the wall too.
+
+    One slice alone does not tell a small tip of a lung from gas in the gut; for a whole
+    series :func:`lungdx_paddle.preprocess.lung_volume.lung_volume` does.
 
     Args:
         hu: (rows, columns) slice in HU.
@@ -55,18 +70,43 @@ def lung_mask(hu: np.ndarray, pixel_spacing_mm: float) -> np.ndarray:
     Returns:
         (rows, columns) bool; empty where the slice shows no lung.
     """
+    tissue, areas = air_areas(hu, pixel_spacing_mm, SMALLEST_LUNG_MM2)
+    return lung_of(areas, tissue, pixel_spacing_mm)
+
+
+def air_areas(
+    hu: np.ndarray, pixel_spacing_mm: float, smallest_mm2: float
+) -> Tuple[np.ndarray, List[AirArea]]:
+    """What may be lung on one slice: areas of air in the body that are no plain gas.
+
+    Args:
+        hu: (rows, columns) slice in HU.
+        pixel_spacing_mm: in-plane spacing.
+        smallest_mm2: areas under this are left out.
+
+    Returns:
+        The tissue, (rows, columns) uint8 of 0 and 1, and the areas.
+    """
     tissue, _, air = air_in_body(hu)
-    smallest_px = SMALLEST_LUNG_MM2 / pixel_spacing_mm**2
-    lung = np.zeros(hu.shape, np.uint8)
+    areas = []
     for outline in outlines_of(air):
-        if area_px(outline) < smallest_px:
+        size_mm2 = area_px(outline) * pixel_spacing_mm**2
+        if size_mm2 < smallest_mm2:
             continue
         window = _surroundings(outline, CLOSING_RADIUS_PX + 1)
-        area = _drawn(outline, window, hu.shape)
-        if _is_gas(hu[window][(area & air[window]) > 0]):
+        mask = _drawn(outline, window, hu.shape)
+        if _is_gas(hu[window][(mask & air[window]) > 0]):
             continue
-        area = _without_large_holes(close(area), tissue[window], pixel_spacing_mm)
-        lung[window] |= area
+        mask = _without_large_holes(close(mask), tissue[window], pixel_spacing_mm)
+        areas.append(AirArea(window, mask, size_mm2))
+    return tissue, areas
+
+
+def lung_of(areas: Sequence[AirArea], tissue: np.ndarray, pixel_spacing_mm: float) -> np.ndarray:
+    """The lung that areas of air make up, with the nodules at its wall: (rows, columns) bool."""
+    lung = np.zeros(tissue.shape, np.uint8)
+    for area in areas:
+        lung[area.window] |= area.mask
     for window, bays in _bays_at_wall(lung, pixel_spacing_mm):
         lung[window] |= bays & tissue[window]
     return lung.view(bool)

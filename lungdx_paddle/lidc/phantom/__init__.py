@@ -4,6 +4,11 @@
 geometry, vessels and chest; diseases and lesions; readers; files.
 """
 
-from lungdx_paddle.lidc.phantom.collection import DEFAULT_PATIENTS, PhantomSettings, write_phantom
+from lungdx_paddle.lidc.phantom.collection import (
+    DEFAULT_PATIENTS,
+    PhantomSettings,
+    true_lung,
+    write_phantom,
+)
 
-__all__ = ["DEFAULT_PATIENTS", "PhantomSettings", "write_phantom"]
+__all__ = ["DEFAULT_PATIENTS", "PhantomSettings", "true_lung", "write_phantom"]

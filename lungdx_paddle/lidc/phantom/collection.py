@@ -114,10 +114,8 @@ def _write_patient(
 ) -> Optional[Tuple[str, int, int, str]]:
     """Write one patient; return the row of the diagnosis table, if there is one."""
     rng = np.random.default_rng([seed, patient])
-    pixel_mm = round(rng.uniform(*settings.field_mm) / settings.rows, 6)
-    grid = Grid(settings.rows, settings.slices, pixel_mm, settings.slice_mm)
+    grid, chest = _build(settings, rng)
     disease, site = disease_of(patient)
-    chest = build_chest(grid, rng)
     volume_hu = chest.volume_hu.copy()
     count = int(rng.integers(settings.nodules[0], settings.nodules[1] + 1))
     lesions = [draw_lesion(disease, rng) for _ in range(count)]
@@ -137,6 +135,31 @@ def _write_patient(
     write_slices(target, names, volume_hu, grid, MAKERS[patient % len(MAKERS)], rng)
     write_xml(target / f"{patient + 1:03d}.xml", names, grid, sessions)
     return None if disease.code is None else (patient_id, disease.code, disease.method, site)
+
+
+def _build(settings: PhantomSettings, rng: np.random.Generator) -> Tuple[Grid, Chest]:
+    pixel_mm = round(rng.uniform(*settings.field_mm) / settings.rows, 6)
+    grid = Grid(settings.rows, settings.slices, pixel_mm, settings.slice_mm)
+    return grid, build_chest(grid, rng)
+
+
+def true_lung(
+    patient: int, seed: int = 0, settings: PhantomSettings = PhantomSettings()
+) -> np.ndarray:
+    """Where the lungs of a patient lie, to measure a lung mask against.
+
+    Args:
+        patient: from 0; PHANTOM-0001 is 0.
+        seed: as given to :func:`write_phantom`.
+        settings: as given to it.
+
+    Returns:
+        (slices, rows, columns) bool, foot to head: voxels of which more than half is lung,
+        with its vessels and nodules.
+    """
+    _, chest = _build(settings, np.random.default_rng([seed, patient]))
+    lung: np.ndarray = chest.lung > 0.5
+    return lung
 
 
 def _points(where: np.ndarray, count: int, rng: np.random.Generator) -> List[Point]:
