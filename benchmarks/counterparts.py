@@ -9,6 +9,7 @@ import pydicom
 from scipy import ndimage
 from skimage import exposure, filters, measure, morphology
 
+from lungdx_paddle.lidc.attributes import TAGS
 from lungdx_paddle.lidc.pixels import AIR_HU, LOWEST_HU
 from lungdx_paddle.lidc.sources import SourceFile
 from lungdx_paddle.preprocess.lungs import CLOSING_RADIUS_PX, SMALLEST_LUNG_PX, disc
@@ -21,8 +22,10 @@ HIGH_HU = DEFAULT_WINDOW[0] + DEFAULT_WINDOW[1] / 2
 
 
 def pydicom_headers(files: Sequence[SourceFile]) -> List[str]:
-    """SOP instance UIDs, foot to head."""
-    return [str(dataset.SOPInstanceUID) for dataset in _by_place(files, stop_before_pixels=True)]
+    """SOP instance UIDs, foot to head; every attribute that we need is read, as pydicom is lazy."""
+    datasets = _by_place(files, stop_before_pixels=True)
+    values = [{name: dataset.get(name) for name in TAGS} for dataset in datasets]
+    return [str(value["SOPInstanceUID"]) for value in values]
 
 
 def pydicom_hu(files: Sequence[SourceFile]) -> List[np.ndarray]:

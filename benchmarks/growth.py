@@ -66,11 +66,11 @@ def draw(record: Mapping[str, Any], path: Path) -> Path:
             axes.plot(sizes, values, "o-", label="measured")
             axes.axhline(values[0], color="gray", linestyle="--", label="flat: the promise")
             axes.set_ylim(0, 1.35 * max(values))
-            axes.legend()
+            axes.legend(loc="lower right")
     slices = record["shape_zyx"][0]
     made = record["machine"]
     figure.suptitle(
-        f"copies of {record['data']}, {slices} slices a series; one process; "
+        f"Data: copies of {record['data']}, {slices} slices each; one process; "
         f"{made['cpu']}, {made['date']}",
         fontsize=9,
     )

@@ -13,6 +13,7 @@ from timing import machine, machine_line, markdown_table, write_json
 
 from lungdx_paddle import cli
 from lungdx_paddle.errors import InstallError
+from lungdx_paddle.files import writable_folder
 
 ROUNDS, GROWTH_ROUNDS = 5, 3
 SIZES = (1, 2, 4, 8, 16, 32)
@@ -24,10 +25,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = cli.parser(__doc__, "python benchmarks/preprocess.py --lidc LIDC-IDRI/LIDC-IDRI-0001")
     add = parser.add_argument
     add("--lidc", type=Path, metavar="DIR_OR_ZIP", help="one series with its XML; copied 32 times")
-    add("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR", help="%(default)s")
+    add("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR", help="(%(default)s)")
     add("--quick", action="store_true", help="one round, two sizes: does it run at all?")
     args = parser.parse_args(argv)
     _require_skimage()
+    writable_folder(args.out)
     with tempfile.TemporaryDirectory() as folder:
         record = benchmark(args.lidc, Path(folder), args.quick)
     from growth import draw
@@ -65,7 +67,7 @@ def table(record: Dict[str, Any]) -> List[str]:
     """The record as lines of Markdown."""
     slices, rows, columns = record["shape_zyx"]
     head = ("stage", "ms/slice", "slices/s", "pydicom, SciPy", "scikit-image", "same result")
-    lines = [
+    return [
         f"Data: {record['data']}, {slices} slices of {rows}x{columns}, {record['crops']} crops; "
         f"one thread, median of {record['rounds']['stages']} interleaved rounds.",
         f"Machine: {machine_line(record['machine'])}.",
@@ -78,7 +80,6 @@ def table(record: Dict[str, Any]) -> List[str]:
         ),
         "",
     ]
-    return lines
 
 
 def _stage_cells(stage: Dict[str, Any]) -> List[str]:

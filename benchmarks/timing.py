@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from lungdx_paddle.files import write_text, writable_folder
+from lungdx_paddle.files import writable_folder, write_text
 
 PACKAGES = ("numpy", "scipy", "opencv-python-headless", "pydicom", "scikit-image")
 """Packages whose versions stand beside every number."""
