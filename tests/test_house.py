@@ -12,6 +12,11 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "lungdx_paddle"
 TOOLS = sorted((PACKAGE.parent / "tools").glob("*.py"))
+BENCHMARKS = sorted(
+    path
+    for path in (PACKAGE.parent / "benchmarks").glob("*.py")
+    if "cli.run(main)" in path.read_text(encoding="utf-8")  # the others are shared by these
+)
 
 GROUND = {"about", "errors", "files", "manifest", "progress", "settings", "config", "runtime"}
 GROUND |= {"workers"}
@@ -80,11 +85,18 @@ def test_every_test_file_is_collected() -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.stem)
-def test_a_tool_is_short_and_its_help_has_an_example_and_needs_no_paddle(tool: Path) -> None:
+def test_a_tool_is_short(tool: Path) -> None:
     assert tool.read_text(encoding="utf-8").count("\n") <= 40
+
+
+@pytest.mark.parametrize(
+    "tool", TOOLS + BENCHMARKS, ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_the_help_of_a_tool_has_an_example_and_needs_no_paddle(tool: Path) -> None:
     code = (
-        "import sys, runpy\n"
+        "import os, sys, runpy\n"
         "sys.argv = [sys.argv[1], '--help']\n"
+        "sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
         "try:\n"
         "    runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "except SystemExit as end:\n"
@@ -94,4 +106,4 @@ def test_a_tool_is_short_and_its_help_has_an_example_and_needs_no_paddle(tool: P
         [sys.executable, "-c", code, str(tool)], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    assert f"example:\n  python tools/{tool.name}" in ran.stdout
+    assert f"example:\n  python {tool.parent.name}/{tool.name}" in ran.stdout

@@ -1,0 +1,74 @@
+"""The benchmarks run and write what they promise; how fast anything is, no test says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lungdx_paddle.lidc.phantom import PhantomSettings, write_phantom
+
+PREPROCESS = Path(__file__).parent.parent / "benchmarks" / "preprocess.py"
+
+
+def run(*words: str, code: str = "", folder: Path) -> subprocess.CompletedProcess[str]:
+    start = ["-c", code] if code else [str(PREPROCESS)]
+    return subprocess.run(
+        [sys.executable, *start, *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_preprocess_times_every_stage_on_a_phantom_and_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("skimage", reason="scikit-image, of the extra bench, is not installed")
+    ran = run("--quick", "--out", "there", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "Data: phantom" in ran.stdout
+    record = json.loads((tmp_path / "there" / "preprocess.json").read_text(encoding="utf-8"))
+    assert record["data"] == "phantom"
+    stages = {stage["stage"]: stage for stage in record["stages"]}
+    assert list(stages) == [
+        "headers",
+        "pixels to HU",
+        "headers, and pixels to HU",
+        "window and threshold",
+        "areas and their holes",
+        "closing",
+        "the paper's lung mask, these three",
+        "our lung mask, slice by slice",
+        "pixels to HU, and our lung mask of the series",
+        "XML to nodules, crops and JPG",
+        "all: DICOM to masks of every slice, and crops",
+    ]
+    assert all(stage in ran.stdout for stage in stages)
+    for name in ("headers", "headers, and pixels to HU", "areas and their holes", "closing"):
+        for beside in stages[name]["beside"].values():
+            assert beside["same"] == 1, f"{name}: not the same work"
+    assert [size["series"] for size in record["growth"]] == [1, 2]
+    assert {"cpu", "cores", "date", "versions"} <= set(record["machine"])
+    assert (tmp_path / "there" / "preprocess_growth.png").stat().st_size > 0
+
+
+def test_without_scikit_image_one_line_names_the_extra(tmp_path: Path) -> None:
+    code = (
+        "import sys, runpy\n"
+        "sys.modules['skimage'] = None\n"
+        f"sys.argv = [{str(PREPROCESS)!r}]\n"
+        f"sys.path.insert(0, {str(PREPROCESS.parent)!r})\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    ran = run(code=code, folder=tmp_path)
+    assert ran.returncode == 2
+    assert "pip install -e '.[bench]'" in ran.stderr and ran.stderr.count("\n") == 1
+
+
+def test_a_collection_instead_of_one_series_is_one_clear_line(tmp_path: Path) -> None:
+    pytest.importorskip("skimage", reason="scikit-image, of the extra bench, is not installed")
+    small = PhantomSettings(rows=64, slices=4)
+    write_phantom(tmp_path / "two", patients=2, jobs=1, settings=small)
+    ran = run("--lidc", "two", folder=tmp_path)
+    assert ran.returncode == 2
+    assert "expected one CT series and its LIDC XML file, found 2;" in ran.stderr
+    assert ran.stderr.count("\n") == 1
