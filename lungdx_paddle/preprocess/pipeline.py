@@ -131,7 +131,8 @@ def _run(work: Sequence[_Job], out: Path, workers: Workers) -> Dict[str, _Result
 
 def _process(job: _Job) -> _Result:
     try:
-        crops = crop_series(job.scan, job.window)
+        # A scan of its own: it keeps its nodules and their masks, and jobs wait for each other.
+        crops = crop_series(replace(job.scan), job.window)
     except LungdxError as error:
         return str(error)
     except Exception as error:  # whatever is wrong with one series must not cost the others
