@@ -228,7 +228,6 @@ def _opening(run: Run, place: str) -> str:
 
 def _final_metrics(run: Run) -> Dict[str, Any]:
     """The last step's numbers: at image, nodule and patient level, with what leaks."""
-    leakage = run.split.leakage()
     sources = {row.extra.get("source", "") for row in run.test.manifest.rows}
     return {
         "config": run.config.name,
@@ -238,12 +237,6 @@ def _final_metrics(run: Run) -> Dict[str, Any]:
         "split": run.split.by,
         "test": levels(predict(run.network, run.test)),
         "train": image_accuracy(predict(run.network, run.train)),
-        "leakage": {
-            "leaks": leakage.leaks,
-            "in_words": str(leakage),
-            "patients_on_both_sides": leakage.patients,
-            "nodules_on_both_sides": leakage.nodules,
-            "test_images_of_known_patients": leakage.test_images,
-        },
+        "leakage": run.leakage,
         "note": RESEARCH_USE,
     }
