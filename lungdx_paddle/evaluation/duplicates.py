@@ -57,12 +57,13 @@ def near_duplicates(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     return found
 
 
-def audit(split: Split, images: np.ndarray) -> Dict[str, Any]:
+def audit(split: Split, train_images: np.ndarray, test_images: np.ndarray) -> Dict[str, Any]:
     """What a split leaks, ready for JSON: patients, nodules and near-duplicate images.
 
     Args:
         split: of a manifest.
-        images: (rows, 32, 32) uint8, the manifest's crops.
+        train_images: (n, 32, 32) uint8, the crops of ``split.train`` in its order.
+        test_images: (m, 32, 32) uint8, those of ``split.test``.
 
     Returns:
         Besides the counts of both sides, ``near_duplicate_test_images`` (test images with a
@@ -70,8 +71,9 @@ def audit(split: Split, images: np.ndarray) -> Dict[str, Any]:
         that are alike though named as different patients: copies under two names).
     """
     leakage, rows = split.leakage(), split.manifest.rows
-    nearest = near_duplicates(images[split.test], images[split.train])
-    alike = [(rows[split.test[i]], rows[split.train[nearest[i]]]) for i in np.flatnonzero(nearest >= 0)]
+    nearest = near_duplicates(test_images, train_images)
+    pairs = zip(split.test[nearest >= 0], split.train[nearest[nearest >= 0]])
+    alike = [(rows[test], rows[train]) for test, train in pairs]
     return {
         "leaks": leakage.leaks,
         "in_words": str(leakage),

@@ -33,7 +33,9 @@ def reader_agreement(rows: Sequence[ManifestRow], seed: int = 0) -> Dict[str, An
     patient, count = numbered(patients)
     counts = group_confusion(others, own, len(LEVELS), patient, count)
     return {
-        "one_against_others": estimates(counts, MALIGNANCY_SCORES, "no nodule has two ratings", seed),
+        "one_against_others": estimates(
+            counts, MALIGNANCY_SCORES, "no nodule has two ratings", seed
+        ),
         "diagnosis": {"auc": _diagnosis(nodules, seed)},
     }
 

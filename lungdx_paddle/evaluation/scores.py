@@ -131,11 +131,12 @@ def _task(
 
 
 def _nodule_auc(rows: Sequence[ManifestRow], levels: np.ndarray, seed: int) -> Dict[str, Any]:
-    rated = [(i, float(np.mean(r.malignancy_ratings))) for i, r in enumerate(rows) if r.malignancy_ratings]
-    clear = [(i, mean) for i, mean in rated if mean < BENIGN_BELOW or mean > MALIGNANT_ABOVE]
-    malignant = np.array([mean > MALIGNANT_ABOVE for _, mean in clear], dtype=bool)
-    chosen = [i for i, _ in clear]
-    return auc_estimate(malignant, levels[chosen], [rows[i].patient_id for i in chosen], seed)
+    # No rating at all is as unclear as one in the middle.
+    middle = (BENIGN_BELOW + MALIGNANT_ABOVE) / 2
+    means = np.array([np.mean(row.malignancy_ratings or (middle,)) for row in rows])
+    clear = np.flatnonzero((means < BENIGN_BELOW) | (means > MALIGNANT_ABOVE))
+    owners = [rows[i].patient_id for i in clear.tolist()]
+    return auc_estimate(means[clear] > MALIGNANT_ABOVE, levels[clear], owners, seed)
 
 
 def _diagnosis_auc(rows: Sequence[ManifestRow], levels: np.ndarray, seed: int) -> Dict[str, Any]:

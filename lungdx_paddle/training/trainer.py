@@ -16,6 +16,7 @@ from lungdx_paddle.config import differences, load_config, save_config
 from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, check_labels, load_split
 from lungdx_paddle.data.splits import Split
 from lungdx_paddle.errors import ConfigError, LungdxError
+from lungdx_paddle.evaluation.duplicates import audit
 from lungdx_paddle.evaluation.evaluate import image_accuracy, levels, predict
 from lungdx_paddle.evaluation.metrics import accuracy, with_combined
 from lungdx_paddle.files import write_text
@@ -237,6 +238,6 @@ def _final_metrics(run: Run) -> Dict[str, Any]:
         "split": run.split.by,
         "test": levels(predict(run.network, run.test)),
         "train": image_accuracy(predict(run.network, run.train)),
-        "leakage": run.leakage,
+        "leakage": audit(run.split, run.train.images, run.test.images),
         "note": RESEARCH_USE,
     }
