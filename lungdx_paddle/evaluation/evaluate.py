@@ -17,6 +17,7 @@ from lungdx_paddle.evaluation.metrics import (
     most_suspicious_accuracy,
     with_combined,
 )
+from lungdx_paddle.evaluation.scores import all_scores
 from lungdx_paddle.models.network import TwoTaskNetwork
 
 BATCH = 256
@@ -62,7 +63,8 @@ def levels(predictions: Predictions) -> Dict[str, Any]:
 
     Nodule level: the probabilities of a nodule's slices are averaged.  Patient level: for
     pathology the probabilities of all the patient's images are averaged; for malignancy
-    the patient's most suspicious nodule is compared.
+    the patient's most suspicious nodule is compared.  ``scores`` holds the rest, with
+    intervals and the readers' own agreement (:func:`lungdx_paddle.evaluation.scores.all_scores`).
     """
     rows, labels = predictions.dataset.manifest.rows, predictions.dataset.labels
     nodules = [row.nodule_key for row in rows]
@@ -88,4 +90,5 @@ def levels(predictions: Predictions) -> Dict[str, Any]:
                 t: len({patients[i] for i in np.flatnonzero(labels[t] >= 0)}) for t in labels
             },
         },
+        "scores": all_scores(rows, labels, probabilities),
     }

@@ -10,6 +10,9 @@ from typing import Dict, Hashable, List, Mapping, Optional, Sequence
 
 import numpy as np
 
+from lungdx_paddle.evaluation import confusion as counted
+from lungdx_paddle.evaluation.confusion import number
+
 
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> Optional[float]:
     """Part of the labelled images whose class is predicted; None if none is labelled.
@@ -96,3 +99,23 @@ def most_suspicious_accuracy(
         truth[patient] = max(truth.get(patient, 0), int(labels[index]))
         guess[patient] = max(guess.get(patient, 0), int(np.argmax(votes[nodule])))
     return float(np.mean([truth[patient] == guess[patient] for patient in truth]))
+
+
+def within_one(labels: np.ndarray, predictions: np.ndarray, classes: int) -> Optional[float]:
+    """Part of the labelled images predicted at most one level off; None if none is labelled."""
+    return number(counted.within_one_of(counted.confusion(labels, predictions, classes)))
+
+
+def quadratic_kappa(labels: np.ndarray, predictions: np.ndarray, classes: int) -> Optional[float]:
+    """Quadratic weighted kappa (Cohen 1968); None if all is of one class or unlabelled."""
+    return number(counted.quadratic_kappa_of(counted.confusion(labels, predictions, classes)))
+
+
+def balanced_accuracy(labels: np.ndarray, predictions: np.ndarray, classes: int) -> Optional[float]:
+    """Mean recall of the labelled classes (Brodersen 2010); None if none is labelled."""
+    return number(counted.balanced_accuracy_of(counted.confusion(labels, predictions, classes)))
+
+
+def macro_f1(labels: np.ndarray, predictions: np.ndarray, classes: int) -> Optional[float]:
+    """Mean F1 of the classes that are labelled or predicted; None if none is labelled."""
+    return number(counted.macro_f1_of(counted.confusion(labels, predictions, classes)))

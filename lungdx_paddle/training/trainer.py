@@ -16,6 +16,7 @@ from lungdx_paddle.config import differences, load_config, save_config
 from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, check_labels, load_split
 from lungdx_paddle.data.splits import Split
 from lungdx_paddle.errors import ConfigError, LungdxError
+from lungdx_paddle.evaluation.duplicates import audit
 from lungdx_paddle.evaluation.evaluate import image_accuracy, levels, predict
 from lungdx_paddle.evaluation.metrics import accuracy, with_combined
 from lungdx_paddle.files import write_text
@@ -228,7 +229,6 @@ def _opening(run: Run, place: str) -> str:
 
 def _final_metrics(run: Run) -> Dict[str, Any]:
     """The last step's numbers: at image, nodule and patient level, with what leaks."""
-    leakage = run.split.leakage()
     sources = {row.extra.get("source", "") for row in run.test.manifest.rows}
     return {
         "config": run.config.name,
@@ -238,12 +238,6 @@ def _final_metrics(run: Run) -> Dict[str, Any]:
         "split": run.split.by,
         "test": levels(predict(run.network, run.test)),
         "train": image_accuracy(predict(run.network, run.train)),
-        "leakage": {
-            "leaks": leakage.leaks,
-            "in_words": str(leakage),
-            "patients_on_both_sides": leakage.patients,
-            "nodules_on_both_sides": leakage.nodules,
-            "test_images_of_known_patients": leakage.test_images,
-        },
+        "leakage": audit(run.split, run.train.images, run.test.images),
         "note": RESEARCH_USE,
     }

@@ -162,7 +162,7 @@ def test_metrics_have_every_level_and_no_nan(make_config: Make) -> None:
     assert "NaN" not in text
     metrics = json.loads(text)
     assert metrics["leakage"]["leaks"] is False
-    assert set(metrics["test"]) == {"image", "nodule", "patient", "count"}
+    assert set(metrics["test"]) == {"image", "nodule", "patient", "count", "scores"}
 
 
 def test_a_loss_that_is_no_number_stops_the_run(make_config: Make) -> None:
