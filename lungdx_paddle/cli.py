@@ -43,6 +43,11 @@ def add_config_arguments(to: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="configuration (default: configs/partial_soft.yaml)",
     )
+    add_override_argument(to)
+
+
+def add_override_argument(to: argparse.ArgumentParser) -> None:
+    """Add ``-o a.b=c ...`` (which may repeat)."""
     to.add_argument(
         "-o",
         "--override",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,25 +15,13 @@ import pytest
 from distributed import Client
 
 from lungdx_paddle import workers as module
-from lungdx_paddle.errors import ConfigError, InstallError, LungdxError
+from lungdx_paddle.errors import ConfigError, InstallError, LidcError, LungdxError
 from lungdx_paddle.lidc.phantom import write_phantom
 from lungdx_paddle.preprocess.pipeline import preprocess
+from lungdx_paddle.preprocess.window import parse_window
 from lungdx_paddle.workers import ALONE, Workers
 
 DASK = [sys.executable, "-m", "dask"]
-
-
-def square(number: int) -> int:
-    return number * number
-
-
-def refuse(number: int) -> int:
-    raise LungdxError("here", expected="nothing", found=str(number), fix="leave it")
-
-
-def die(number: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return number
 
 
 def free_port() -> int:
@@ -44,14 +32,8 @@ def free_port() -> int:
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[bytes]:
-    # The workers import this very file's functions, as they would a user's module.
-    paths = [str(Path(__file__).parent), str(Path(module.__file__).parent.parent)]
-    path = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])
     with open(folder / "log.txt", "ab") as log:
-        return subprocess.Popen(
-            [*DASK, *words], cwd=folder, env={**os.environ, "PYTHONPATH": path}, stdout=log,
-            stderr=log,
-        )  # fmt: skip
+        return subprocess.Popen([*DASK, *words], cwd=folder, stdout=log, stderr=log)
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +91,15 @@ def test_results_come_in_the_order_of_the_items(
     there: bool, request: pytest.FixtureRequest
 ) -> None:
     workers = Workers(dask=request.getfixturevalue("cluster")) if there else Workers(2)
-    assert list(workers.map(square, range(30))) == [n * n for n in range(30)]
-    assert list(workers.map(square, [])) == []
+    assert list(workers.map(math.sqrt, range(30))) == [math.sqrt(n) for n in range(30)]
+    assert list(workers.map(math.sqrt, [])) == []
 
 
 @pytest.mark.parametrize("there", [False, True])
 def test_what_the_function_raises_is_raised(there: bool, request: pytest.FixtureRequest) -> None:
     workers = Workers(dask=request.getfixturevalue("cluster")) if there else Workers(2)
-    with pytest.raises(LungdxError, match="here: expected nothing, found .; leave it"):
-        list(workers.map(refuse, range(3)))
+    with pytest.raises(LidcError, match="found 'wide'; use 20,2040"):
+        list(workers.map(parse_window, ["lung", "wide", "20,2040"]))
 
 
 def test_a_job_that_costs_its_workers_ends_the_run(
@@ -125,7 +107,9 @@ def test_a_job_that_costs_its_workers_ends_the_run(
 ) -> None:
     caplog.set_level(logging.CRITICAL, "distributed")
     with pytest.raises(LungdxError, match="that the system ended it.*more memory"):
-        list(Workers(dask=cluster).map(die, range(1)))
+        list(Workers(dask=cluster).map(os._exit, [1]))
+    with Client(cluster, timeout=60, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)  # their nannies start them anew
 
 
 def test_a_worker_that_does_not_see_the_files_is_named(cluster: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from lungdx_paddle.errors import ConfigError, LungdxError
 from lungdx_paddle.evaluation.duplicates import audit
 from lungdx_paddle.evaluation.evaluate import image_accuracy, levels, predict
 from lungdx_paddle.evaluation.metrics import accuracy, with_combined
+from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
 from lungdx_paddle.files import write_text
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.progress import bar
@@ -91,6 +92,7 @@ def train(
     say(_opening(run, place))
     _loop(run, say)
     metrics = _final_metrics(run)
+    _write_predictions(run)
     write_text(run.folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return metrics
 
@@ -224,6 +226,13 @@ def _opening(run: Run, place: str) -> str:
     return (
         f"{run.config.name}: {len(run.train)} training images ({counts}), {len(run.test)} test "
         f"images, split by {run.split.by}; towers share at: {sites}; on {place}"
+    )
+
+
+def _write_predictions(run: Run) -> None:
+    said = predict(run.network, run.test)
+    write_predictions(
+        run.folder / PREDICTIONS, run.test.manifest.rows, run.test.labels, said.probabilities
     )
 
 

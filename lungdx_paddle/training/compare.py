@@ -1,0 +1,159 @@
+"""Many trainings: methods x splits x seeds, each in its own folder, then Figure 7.
+
+A run that is finished is not done again, and one that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from lungdx_paddle.config import differences, load_config
+from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.evaluation.figure7 import write_figure7
+from lungdx_paddle.evaluation.predictions import PREDICTIONS, Predicted, read_predictions
+from lungdx_paddle.files import writable_folder
+from lungdx_paddle.progress import bar
+from lungdx_paddle.runtime import THREADS
+from lungdx_paddle.settings import Config
+from lungdx_paddle.workers import Workers
+
+SPLITS = ("image", "patient")
+"""The paper's, as far as one can tell, and the honest one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared."""
+
+    methods: Mapping[str, Config]
+    """By name, in the order in which they are shown; all on one manifest."""
+    seeds: int
+    """Each seed is another split, other initial weights and another order."""
+    splits: Tuple[str, ...]
+    out: Path
+
+    def runs(self) -> Iterator[Tuple[str, str, int, Config]]:
+        """(split, method, seed, config) of every training, seed by seed."""
+        for seed in range(self.seeds):
+            for split in self.splits:
+                for name, config in self.methods.items():
+                    folder = self.out / "runs" / split / name / f"seed{seed}"
+                    data = replace(config.data, split=split)
+                    yield (
+                        split,
+                        name,
+                        seed,
+                        replace(config, data=data, seed=seed, output=str(folder)),
+                    )
+
+
+def plan_of(
+    configs: Sequence[Path], overrides: Sequence[str], seeds: int, splits: Sequence[str], out: Path
+) -> Plan:
+    """Read the methods' configs.
+
+    Raises:
+        ConfigError: a config is bad, two have one name, or there is nothing to compare.
+    """
+    methods = {config.name: config for config in (load_config(c, overrides) for c in configs)}
+    if len(methods) < len(configs) or len(methods) < 2 or seeds < 1:
+        raise ConfigError(
+            "what to compare",
+            expected="two configs or more, of different names, and a seed or more",
+            found=f"{', '.join(c.stem for c in configs)}; {seeds} seeds",
+            fix="see tools/compare.py --help",
+        )
+    return Plan(methods, seeds, tuple(dict.fromkeys(splits)), out)
+
+
+def compare(plan: Plan, jobs: Optional[int], say: Callable[[str], None]) -> List[str]:
+    """Make what is missing of a comparison, and its tables and picture.
+
+    Args:
+        plan: what is compared.
+        jobs: trainings at once; None: one a core.
+        say: is given each line of progress.
+
+    Returns:
+        The closing lines.
+
+    Raises:
+        LungdxError: as :func:`run_all`.
+    """
+    run_all(plan, Workers(jobs), say)
+    results = results_of(plan)
+    paths = write_figure7(plan.out, results, f"{_data_of(plan)}, {plan.seeds} seeds")
+    table = paths[2].read_text(encoding="utf-8")
+    return [table, *(f"written to {path}" for path in paths)]
+
+
+def run_all(plan: Plan, workers: Workers, say: Callable[[str], None]) -> None:
+    """Make every training that is not finished.
+
+    Raises:
+        ConfigError: a folder holds a run with other settings.
+        LungdxError: the data are bad, or a training failed; the finished ones are kept.
+    """
+    workers.check([])
+    runs = [config for _, _, _, config in plan.runs()]
+    for config in runs:
+        _check_same(config)
+    todo = [config for config in runs if not _is_finished(config)]
+    say(f"{len(runs)} trainings, {len(runs) - len(todo)} of them finished before")
+    with bar(total=len(runs), initial=len(runs) - len(todo), desc="compare", unit="run") as done:
+        for _ in workers.map(_train_quietly, todo):
+            done.update()
+
+
+def results_of(plan: Plan) -> Dict[str, Dict[str, List[Predicted]]]:
+    """{split: {method: predictions of each seed's test part}} of finished runs.
+
+    Raises:
+        CheckpointError: a run's predictions are missing.
+    """
+    found: Dict[str, Dict[str, List[Predicted]]] = {
+        split: {method: [] for method in plan.methods} for split in plan.splits
+    }
+    for split, method, _, config in plan.runs():
+        found[split][method].append(read_predictions(config.output_folder / PREDICTIONS))
+    return found
+
+
+def _data_of(plan: Plan) -> str:
+    """What the runs say they learned from."""
+    *_, config = next(plan.runs())
+    metrics = json.loads((config.output_folder / "metrics.json").read_text(encoding="utf-8"))
+    return "PHANTOM data" if metrics["data"] == "phantom" else str(metrics["data"])
+
+
+def _train_quietly(config: Config) -> Dict[str, Any]:
+    """In a process of its own: one thread, since the others have the other cores."""
+    os.environ[THREADS] = "1"
+    from lungdx_paddle.training.trainer import train
+
+    folder = writable_folder(config.output_folder)
+    begun = (folder / "latest.pdparams").is_file()
+    with contextlib.redirect_stderr(io.StringIO()):  # its bar would tear this one
+        return train(config, "cpu", resume=begun)
+
+
+def _is_finished(config: Config) -> bool:
+    return (config.output_folder / "metrics.json").is_file()
+
+
+def _check_same(config: Config) -> None:
+    path = config.output_folder / "config.yaml"
+    changed = differences(load_config(path), config) if path.is_file() else []
+    if changed:
+        raise ConfigError(
+            str(config.output_folder),
+            expected="a run of this comparison",
+            found="; ".join(changed[:3]),
+            fix="choose another --out, or remove that folder",
+        )

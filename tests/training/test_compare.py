@@ -1,0 +1,150 @@
+"""Methods compared over seeds and splits: resumable, and with defined numbers throughout."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any, Callable, List
+
+import pytest
+
+from lungdx_paddle.config import load_config
+from lungdx_paddle.errors import CheckpointError, ConfigError
+from lungdx_paddle.evaluation.predictions import read_predictions
+from lungdx_paddle.training import compare as module
+from lungdx_paddle.training.compare import Plan, compare, plan_of, results_of
+
+SHORT = ("train.steps=4", "train.log_every=2")
+
+
+@pytest.fixture
+def make_plan(
+    write_crops: Callable[..., Path], configs: Path, tmp_path: Path
+) -> Callable[..., Plan]:
+    """A function of overrides: two methods of the tiny config, that share and that do not."""
+    manifest = write_crops()
+    for name, sites in (("sharing", "[pool1]"), ("alone", "[]")):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"_base_: {configs / 'testing.yaml'}\nsharing:\n  sites: {sites}\n"
+        )
+
+    def make(*overrides: str, seeds: int = 2, names: Any = ("sharing", "alone")) -> Plan:
+        files = [tmp_path / f"{name}.yaml" for name in names]
+        data = f"data.manifest={manifest}"
+        own = [*SHORT, data, *overrides]
+        return plan_of(files, own, seeds, ("image", "patient"), tmp_path / "out")
+
+    return make
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> List[str]:
+    """Which runs were trained, in order; in this process."""
+    runs: List[str] = []
+    original = module._train_quietly
+
+    def counted(config: Any) -> Any:
+        runs.append(config.output)
+        return original(config)
+
+    monkeypatch.setattr(module, "_train_quietly", counted)
+    monkeypatch.setenv("LUNGDX_THREADS", "1")
+    return runs
+
+
+def table(path: Path) -> List[dict]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_method_split_and_seed_is_trained_once(
+    make_plan: Callable[..., Plan], trained: List[str]
+) -> None:
+    plan = make_plan()
+    compare(plan, 1, lambda line: None)
+    assert len(trained) == 8
+    first = (plan.out / "figure7.md").read_bytes()
+    compare(plan, 1, lambda line: None)
+    assert len(trained) == 8
+    lost = plan.out / "runs" / "patient" / "alone" / "seed1"
+    (lost / "metrics.json").unlink()
+    compare(plan, 1, lambda line: None)
+    assert trained[8:] == [str(lost)]
+    assert (plan.out / "figure7.md").read_bytes() == first
+
+
+def test_the_tables_have_every_method_task_and_pair(
+    make_plan: Callable[..., Plan], trained: List[str]
+) -> None:
+    plan = make_plan(seeds=1)
+    compare(plan, 1, lambda line: None)
+    rows = table(plan.out / "figure7.csv")
+    assert {(r["split"], r["task"], r["method"]) for r in rows} == {
+        (split, task, method)
+        for split in ("image", "patient")
+        for task in ("both", "malignancy", "pathology")
+        for method in ("sharing", "alone")
+    }
+    numbers = [row[name] for row in rows for name in ("accuracy", "low", "high", "seeds")]
+    assert not any("nan" in number for number in numbers)
+    image = plan.out / "runs" / "image" / "alone" / "seed0"
+    own = read_predictions(image / "predictions.csv")
+    known = own.labels["malignancy"] >= 0
+    wanted = {"split": "image", "task": "malignancy", "method": "alone"}
+    (row,) = (r for r in rows if wanted.items() <= r.items())
+    assert float(row["accuracy"]) == pytest.approx(own.right("malignancy")[known].mean(), abs=1e-4)
+    assert len(table(plan.out / "figure7_tests.csv")) == 6
+    assert "Research use, not a medical device" in (plan.out / "figure7.md").read_text()
+    assert "PHANTOM" in (plan.out / "figure7.md").read_text()
+    assert (plan.out / "figure7.png").stat().st_size > 10_000
+
+
+def test_identical_methods_do_not_differ(
+    make_plan: Callable[..., Plan], trained: List[str], tmp_path: Path
+) -> None:
+    (tmp_path / "twin.yaml").write_text((tmp_path / "alone.yaml").read_text())
+    plan = make_plan(names=("alone", "twin"))
+    compare(plan, 1, lambda line: None)
+    for row in table(plan.out / "figure7_tests.csv"):
+        if row["patients"] == "0":  # no patient of the test parts has a pathology label
+            assert (row["task"], row["p"], row["p_holm"]) == ("pathology", "", "")
+            continue
+        assert (row["difference"], row["p"], row["p_holm"]) == ("0.0000", "1.0000", "1.0000")
+
+
+def test_a_folder_with_another_run_is_refused(
+    make_plan: Callable[..., Plan], trained: List[str]
+) -> None:
+    compare(make_plan(seeds=1), 1, lambda line: None)
+    with pytest.raises(ConfigError, match="this comparison, found train.steps is"):
+        compare(make_plan("train.steps=6", seeds=1), 1, lambda line: None)
+
+
+def test_predictions_that_are_missing_are_named(
+    make_plan: Callable[..., Plan], trained: List[str]
+) -> None:
+    plan = make_plan(seeds=1)
+    compare(plan, 1, lambda line: None)
+    (plan.out / "runs" / "image" / "alone" / "seed0" / "predictions.csv").unlink()
+    with pytest.raises(CheckpointError, match=r"seed0.predictions.csv: expected a table"):
+        results_of(plan)
+
+
+@pytest.mark.parametrize(
+    "names, seeds", [(("alone",), 2), (("alone", "alone"), 2), (("alone", "sharing"), 0)]
+)
+def test_nothing_to_compare_is_one_clear_line(
+    make_plan: Callable[..., Plan], names: Any, seeds: int
+) -> None:
+    with pytest.raises(ConfigError, match="expected two configs or more, of different names"):
+        make_plan(seeds=seeds, names=names)
+
+
+def test_a_run_keeps_its_predictions(make_plan: Callable[..., Plan], trained: List[str]) -> None:
+    plan = make_plan(seeds=1)
+    compare(plan, 1, lambda line: None)
+    *_, config = next(plan.runs())
+    said = read_predictions(config.output_folder / "predictions.csv")
+    assert load_config(config.output_folder / "config.yaml") == config
+    assert said.probabilities["malignancy"].shape == (len(said.images), 5)
+    assert said.probabilities["malignancy"].sum(axis=1) == pytest.approx(1.0, abs=1e-5)
