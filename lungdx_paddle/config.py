@@ -29,7 +29,15 @@ def load_config(path: Union[str, Path], overrides: Sequence[str] = ()) -> Config
     path = Path(path)
     values = _read_with_base(path)
     values.setdefault("name", path.stem)
-    config = _build(Config, values, str(path), "")
+    return with_overrides(_build(Config, values, str(path), ""), overrides)
+
+
+def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
+    """The config with ``a.b=c`` settings changed.
+
+    Raises:
+        ConfigError: a key is unknown or a value not legal.
+    """
     for override in overrides:
         config = _override(config, override)
     return config

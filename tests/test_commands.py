@@ -40,6 +40,7 @@ README_COMMANDS = {
     ),
     "python tools/train.py -o data.manifest=crops/manifest.csv": "run below, with fewer steps",
     "python tools/export.py --run output/partial_soft --out inference": "run below",
+    "python tools/eval.py --run output/partial_soft": "run below",
     "python tools/predict.py --model inference --manifest crops/manifest.csv": "run below",
     "visualdl --logdir output/partial_soft/vdl --disable-telemetry --port 8040": "run below",
 }
@@ -106,6 +107,25 @@ def test_the_chain_writes_what_the_table_of_commands_promises(chain: Path) -> No
     names = {"config.yaml", "table2.csv", "vdl", "best_model.pdparams", "metrics.json"}
     assert names | {f"latest.{end}" for end in ("pdparams", "pdopt", "pdstates")} <= written
     assert {"manifest.csv", "crops", "report.json"} <= {p.name for p in (chain / "crops").iterdir()}
+
+
+def test_eval_scores_the_run_and_draws_it(chain: Path) -> None:
+    said = succeed("python tools/eval.py --run output/partial_soft", folder=chain)
+    assert "PHANTOM" in said and "quadratic kappa" in said
+    written = {path.name for path in (chain / "output" / "partial_soft" / "eval").iterdir()}
+    assert written == {"metrics.json", "predictions.csv", "scores.png"}
+
+
+def test_compare_goes_on_where_it_was(tmp_path: Path) -> None:
+    command = "python tools/compare.py --configs configs/testing.yaml configs/hard.yaml --seeds 1"
+    words = [word for word in command.split() if not word.startswith("configs/")]
+    configs = [str(ROOT / word) for word in command.split() if word.startswith("configs/")]
+    words[3:3] = configs
+    small = "-o train.steps=2 train.log_every=1 data.phantom_patients=4 model.fc=16".split()
+    first = succeed(" ".join(words), *small, folder=tmp_path)
+    assert "4 trainings, 0 of them finished before" in first and "PHANTOM data, seeds: 1" in first
+    again = succeed(" ".join(words), *small, folder=tmp_path)
+    assert "4 trainings, 4 of them finished before" in again
 
 
 def test_predict_answers_every_row_of_the_manifest(chain: Path) -> None:

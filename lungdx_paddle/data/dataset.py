@@ -118,8 +118,18 @@ def load_split(config: DataConfig, seed: int) -> Tuple[NoduleDataset, Split]:
         The dataset of all rows with ``min_readers`` or more, and the split of it.
 
     Raises:
-        ManifestError: the manifest or a crop is bad, no row has enough readers, or a task
-            has no label on the training side.
+        ManifestError: as :func:`load_dataset`, or a task has no label on the training side.
+    """
+    dataset = load_dataset(config)
+    strata = list(dataset.labels.values())[-1]
+    return dataset, make_split(dataset.manifest, config.split, config.test_fraction, seed, strata)
+
+
+def load_dataset(config: DataConfig) -> NoduleDataset:
+    """Read the crops that a config asks for: all rows with ``min_readers`` or more.
+
+    Raises:
+        ManifestError: the manifest or a crop is bad, or no row has enough readers.
     """
     manifest = read_manifest(config.manifest)
     kept = [i for i, row in enumerate(manifest.rows) if row.readers >= config.min_readers]
@@ -132,10 +142,7 @@ def load_split(config: DataConfig, seed: int) -> Tuple[NoduleDataset, Split]:
             fix=f"lower data.min_readers to {most}",
         )
     _check_one_window(manifest)
-    dataset = NoduleDataset(manifest.select(kept), LABEL_SETS[config.label_set])
-    strata = list(dataset.labels.values())[-1]
-    split = make_split(dataset.manifest, config.split, config.test_fraction, seed, strata)
-    return dataset, split
+    return NoduleDataset(manifest.select(kept), LABEL_SETS[config.label_set])
 
 
 def _check_one_window(manifest: Manifest) -> None:

@@ -130,11 +130,38 @@ def _task(
     }
 
 
-def _nodule_auc(rows: Sequence[ManifestRow], levels: np.ndarray, seed: int) -> Dict[str, Any]:
+def clear_nodules(
+    rows: Sequence[ManifestRow], probabilities: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """The nodules that the readers call benign or malignant, for a ROC curve.
+
+    Args:
+        rows: (n,) of a manifest.
+        probabilities: (n, 5) of malignancy levels.
+
+    Returns:
+        (nodules,) bool, malignant; (nodules,) the expected level of the mean probabilities.
+    """
+    nodules = [row.nodule_key for row in rows]
+    levels = expected_level(np.array(list(group_mean(probabilities, nodules).values())))
+    means = _mean_ratings(list({row.nodule_key: row for row in rows}.values()))
+    clear = _is_clear(means)
+    return means[clear] > MALIGNANT_ABOVE, levels[clear]
+
+
+def _mean_ratings(nodules: Sequence[ManifestRow]) -> np.ndarray:
     # No rating at all is as unclear as one in the middle.
     middle = (BENIGN_BELOW + MALIGNANT_ABOVE) / 2
-    means = np.array([np.mean(row.malignancy_ratings or (middle,)) for row in rows])
-    clear = np.flatnonzero((means < BENIGN_BELOW) | (means > MALIGNANT_ABOVE))
+    return np.array([np.mean(row.malignancy_ratings or (middle,)) for row in nodules])
+
+
+def _is_clear(means: np.ndarray) -> np.ndarray:
+    return np.asarray((means < BENIGN_BELOW) | (means > MALIGNANT_ABOVE))
+
+
+def _nodule_auc(rows: Sequence[ManifestRow], levels: np.ndarray, seed: int) -> Dict[str, Any]:
+    means = _mean_ratings(rows)
+    clear = np.flatnonzero(_is_clear(means))
     owners = [rows[i].patient_id for i in clear.tolist()]
     return auc_estimate(means[clear] > MALIGNANT_ABOVE, levels[clear], owners, seed)
 

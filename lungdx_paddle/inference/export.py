@@ -14,14 +14,13 @@ from paddle.nn import functional
 
 import lungdx_paddle
 from lungdx_paddle.about import RESEARCH_USE
-from lungdx_paddle.config import load_config
 from lungdx_paddle.data.labels import LABEL_SETS
-from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.files import write_text, writing
 from lungdx_paddle.manifest import CROP_SIZE, read_manifest
-from lungdx_paddle.models.network import TwoTaskNetwork, build_network
+from lungdx_paddle.models.network import TwoTaskNetwork
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training.checkpoint import BEST, load_weights
+from lungdx_paddle.training.checkpoint import BEST
+from lungdx_paddle.training.finished import load_run
 
 MODEL_NAME = "inference"
 DESCRIPTION = "inference.yml"
@@ -41,30 +40,6 @@ class Probabilities(nn.Layer):
         """(n, 1, 32, 32) float32 gray values, 0 to 255 -> (n, classes) for each task."""
         logits = self.network(images)
         return tuple(functional.softmax(logits[task]) for task in self.network.tasks)
-
-
-def load_run(run: Path, weights: str = BEST) -> Tuple[Config, TwoTaskNetwork]:
-    """The config and the trained network of an output folder, in inference mode.
-
-    Args:
-        run: a folder that tools/train.py wrote.
-        weights: best_model or latest.
-
-    Raises:
-        CheckpointError: it is no such folder, or its weights do not fit its config.
-    """
-    if not (run / "config.yaml").is_file():
-        raise CheckpointError(
-            str(run),
-            expected="the output folder of tools/train.py",
-            found="no config.yaml in it" if run.is_dir() else "no such folder",
-            fix="train first, or give the folder with --run",
-        )
-    config = load_config(run / "config.yaml")
-    network = build_network(config)
-    load_weights(network, run / f"{weights}.pdparams")
-    network.eval()
-    return config, network
 
 
 def export(run: Path, out: Path, weights: str = BEST) -> List[Path]:

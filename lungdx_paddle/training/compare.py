@@ -88,7 +88,7 @@ def compare(plan: Plan, jobs: Optional[int], say: Callable[[str], None]) -> List
     """
     run_all(plan, Workers(jobs), say)
     results = results_of(plan)
-    paths = write_figure7(plan.out, results, f"{_data_of(plan)}, {plan.seeds} seeds")
+    paths = write_figure7(plan.out, results, f"{_data_of(plan)}, seeds: {plan.seeds}")
     table = paths[2].read_text(encoding="utf-8")
     return [table, *(f"written to {path}" for path in paths)]
 

@@ -13,13 +13,19 @@ def closing(config: Config, metrics: Mapping[str, Any]) -> str:
 
 
 def _result(metrics: Mapping[str, Any]) -> List[str]:
-    test, count = metrics["test"], metrics["test"]["count"]
+    title = f"Test accuracy after step {metrics['step']} (split by {metrics['split']}):"
+    return ["", title, *result_lines(metrics["test"])]
+
+
+def result_lines(test: Mapping[str, Any]) -> List[str]:
+    """Accuracies at image, nodule and patient level, each with what it rests on.
+
+    Args:
+        test: what :func:`lungdx_paddle.evaluation.evaluate.levels` gives.
+    """
+    count = test["count"]
     tasks = [task for task in test["image"] if task != "total"]
-    lines = [
-        "",
-        f"Test accuracy after step {metrics['step']} (split by {metrics['split']}):",
-        f"  {'':8}" + "".join(f"{name:>12}" for name in ("both", *tasks)),
-    ]
+    lines = [f"  {'':8}" + "".join(f"{name:>12}" for name in ("both", *tasks))]
     for level in ("image", "nodule", "patient"):
         shown = "".join(f"{_number(test[level][name]):>12}" for name in ("total", *tasks))
         lines.append(f"  {level:8}{shown}   of {count[level + 's']} {level}s")

@@ -18,10 +18,11 @@ from lungdx_paddle.data.dataset import load_split
 from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.evaluation.evaluate import predict
 from lungdx_paddle.inference.crops import of_manifest
-from lungdx_paddle.inference.export import export, load_run
+from lungdx_paddle.inference.export import export
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.inference.request import answer
 from lungdx_paddle.manifest import read_manifest, write_manifest
+from lungdx_paddle.training.finished import load_run
 from lungdx_paddle.training.trainer import train
 
 AGREEMENT = 1e-5

@@ -1,0 +1,152 @@
+"""A finished training, read back and judged once more, on its own crops or on others."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle.config import load_config, with_overrides
+from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, load_split
+from lungdx_paddle.errors import CheckpointError, ConfigError
+from lungdx_paddle.evaluation.duplicates import audit
+from lungdx_paddle.evaluation.evaluate import levels, predict
+from lungdx_paddle.evaluation.figures import draw_scores
+from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
+from lungdx_paddle.files import writable_folder, write_text, writing
+from lungdx_paddle.manifest import read_manifest
+from lungdx_paddle.models.network import TwoTaskNetwork, build_network
+from lungdx_paddle.runtime import set_up
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training.checkpoint import BEST, load_weights
+from lungdx_paddle.training.report import result_lines
+
+PICTURE = "scores.png"
+
+
+def load_run(run: Path, weights: str = BEST) -> Tuple[Config, TwoTaskNetwork]:
+    """The config and the trained network of an output folder, in inference mode.
+
+    Args:
+        run: a folder that tools/train.py wrote.
+        weights: best_model or latest.
+
+    Raises:
+        CheckpointError: it is no such folder, or its weights do not fit its config.
+    """
+    if not (run / "config.yaml").is_file():
+        raise CheckpointError(
+            str(run),
+            expected="the output folder of tools/train.py",
+            found="no config.yaml in it" if run.is_dir() else "no such folder",
+            fix="train first, or give the folder with --run",
+        )
+    config = load_config(run / "config.yaml")
+    network = build_network(config)
+    load_weights(network, run / f"{weights}.pdparams")
+    network.eval()
+    return config, network
+
+
+def evaluate_run(
+    run: Path,
+    out: Path,
+    overrides: Sequence[str] = (),
+    whole: bool = False,
+    weights: str = "latest",
+    device: Optional[str] = None,
+) -> List[str]:
+    """Write ``metrics.json``, ``predictions.csv`` and ``scores.png`` of a run.
+
+    Args:
+        run: a folder that tools/train.py wrote.
+        out: where to write.
+        overrides: ``data.manifest=...`` and other settings of the data.
+        whole: judge all crops of the manifest, not the test part of the run's split.
+        weights: best_model or latest (those of the last step, as in the run's own metrics).
+        device: cpu, gpu or None.
+
+    Returns:
+        The closing lines.
+
+    Raises:
+        CheckpointError: the run cannot be read.
+        ConfigError: an override changes more than the data.
+        ManifestError: the crops are bad.
+        OutputError: ``out`` cannot be written to.
+    """
+    trained, network = load_run(run, weights)
+    config = with_overrides(trained, overrides)
+    if replace(config, data=trained.data) != trained:
+        raise ConfigError(
+            "-o",
+            expected="settings of the data, such as data.manifest=crops/manifest.csv",
+            found=" ".join(overrides),
+            fix="the network is that of the run; leave the others out",
+        )
+    out = writable_folder(out)
+    place = set_up(device, config.seed)
+    judged, leakage = _judged(config, trained, whole)
+    said = predict(network, judged)
+    sources = {row.extra.get("source", "") for row in judged.manifest.rows}
+    metrics = {
+        "run": str(run),
+        "weights": weights,
+        "data": "phantom" if "phantom" in sources else config.data.manifest,
+        "part": "all crops" if whole else f"test part of the split by {config.data.split}",
+        "test": levels(said),
+        "leakage": leakage,
+        "note": RESEARCH_USE,
+        "device": place,
+    }
+    write_text(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    write_predictions(out / PREDICTIONS, judged.manifest.rows, judged.labels, said.probabilities)
+    with writing(out / PICTURE):
+        draw_scores(said, f"{metrics['data']}, {metrics['part']}").savefig(out / PICTURE, dpi=110)
+    return [*_lines(metrics), f"written to {out}"]
+
+
+def _judged(config: Config, trained: Config, whole: bool) -> Tuple[NoduleDataset, Dict[str, Any]]:
+    """The crops, and what of them the network has seen in training."""
+    if not whole:
+        dataset, split = load_split(config.data, config.seed)
+        test = dataset.subset(split.test)
+        return test, audit(split, dataset.subset(split.train).images, test.images)
+    dataset = load_dataset(config.data)
+    known = {row.patient_id for row in read_manifest(trained.data.manifest).rows}
+    shared = {row.patient_id for row in dataset.manifest.rows} & known
+    words = f"{len(shared)} of these patients are in the manifest that the run was trained on"
+    return dataset, {
+        "leaks": bool(shared),
+        "in_words": words,
+        "patients_on_both_sides": len(shared),
+    }
+
+
+def _lines(metrics: Mapping[str, Any]) -> List[str]:
+    lines = [f"{metrics['run']} ({metrics['weights']}) on {metrics['data']}, {metrics['part']}:"]
+    lines += result_lines(metrics["test"])
+    scores = metrics["test"]["scores"]
+    shown = (
+        ("malignancy within one level, by nodule", scores["nodule"]["malignancy"]["within_one"]),
+        ("quadratic kappa, by nodule", scores["nodule"]["malignancy"]["quadratic_kappa"]),
+        ("AUC benign / malignant nodules", scores["nodule"]["malignancy"]["auc"]),
+        ("AUC benign / malignant diagnosis, by patient", scores["patient"]["diagnosis"]["auc"]),
+        ("the readers: within one level", scores["readers"]["one_against_others"]["within_one"]),
+        ("the readers: AUC of the diagnosis", scores["readers"]["diagnosis"]["auc"]),
+    )
+    lines += [f"  {name:46}{_estimate(value)}" for name, value in shown]
+    lines.append(f"Note: {metrics['leakage']['in_words']}.")
+    if metrics["data"] == "phantom":
+        lines.append("This is PHANTOM data, made by a program: the numbers mean nothing medical.")
+    return [*lines, f"For {RESEARCH_USE}."]
+
+
+def _estimate(entry: Mapping[str, Any]) -> str:
+    if entry["value"] is None:
+        return f"- ({entry['why']})"
+    span = entry["interval"]
+    interval = f" ({span[0]:.3f} to {span[1]:.3f})" if span else ""
+    return f"{entry['value']:.3f}{interval}, {entry['patients']} patients"

@@ -1,0 +1,55 @@
+"""A finished training judged once more, on its own test part and on other crops."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from lungdx_paddle.errors import CheckpointError, ConfigError
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training.finished import evaluate_run
+from lungdx_paddle.training.trainer import train
+
+
+@pytest.fixture
+def run(make_config: Callable[..., Config]) -> Path:
+    """A folder of a training of a few steps."""
+    config = make_config("run")
+    train(config, "cpu")
+    return config.output_folder
+
+
+def test_the_test_part_scores_as_at_the_end_of_training(run: Path, tmp_path: Path) -> None:
+    lines = "\n".join(evaluate_run(run, tmp_path / "eval"))
+    again = json.loads((tmp_path / "eval" / "metrics.json").read_text())
+    before = json.loads((run / "metrics.json").read_text())
+    assert again["test"] == before["test"]
+    assert again["leakage"] == before["leakage"]
+    assert (tmp_path / "eval" / "predictions.csv").read_bytes() == (
+        run / "predictions.csv"
+    ).read_bytes()
+    assert (tmp_path / "eval" / "scores.png").stat().st_size > 10_000
+    assert "this split leaks" in lines and "PHANTOM" in lines and "not a medical device" in lines
+    assert "nan" not in lines.replace("malignancy", "").replace("malignant", "")
+
+
+def test_all_crops_are_judged_and_known_patients_counted(run: Path, tmp_path: Path) -> None:
+    lines = evaluate_run(run, tmp_path / "eval", whole=True)
+    metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
+    assert metrics["part"] == "all crops"
+    assert metrics["test"]["count"]["patients"] == metrics["leakage"]["patients_on_both_sides"]
+    assert any("are in the manifest that the run was trained on" in line for line in lines)
+
+
+def test_only_the_data_may_be_overridden(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected settings of the data"):
+        evaluate_run(run, tmp_path / "eval", ["model.fc=12"])
+    assert not (tmp_path / "eval").exists()
+
+
+def test_a_folder_without_a_run_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="expected the output folder of tools/train.py"):
+        evaluate_run(tmp_path, tmp_path / "eval")
