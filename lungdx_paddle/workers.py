@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections import deque
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +128,13 @@ def _map_there(
             yield waiting.popleft().result()
     except KilledWorker as error:
         raise _lost("run again with more memory for each worker") from error
+    except CancelledError as error:
+        raise LungdxError(
+            "the Dask scheduler",
+            expected="its answer",
+            found="that the connection to it was lost",
+            fix="start it and its workers, and run again: it goes on from here",
+        ) from error
 
 
 def _lost(fix: str) -> LungdxError:
@@ -162,7 +171,8 @@ def _client(address: str) -> Iterator[Any]:
             fix="take the one that dask scheduler prints",
         )
     try:
-        client = Client(address, timeout=ANSWER_S, set_as_default=False)
+        with _quiet_dask():
+            client = Client(address, timeout=ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"--dask {address}",
@@ -170,8 +180,22 @@ def _client(address: str) -> Iterator[Any]:
             found=f"none ({type(error).__name__})",
             fix="start one with dask scheduler, and its workers with dask worker",
         ) from error
-    with client:
+    with _quiet_dask(), client:
         yield client
+
+
+@contextlib.contextmanager
+def _quiet_dask() -> Iterator[None]:
+    """Dask logs its troubles with tracebacks; what the user can act on, we say in a line."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
 
 
 def _check_cluster(address: str, client: Any, paths: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Iterator, List
 
@@ -110,6 +111,24 @@ def test_a_job_that_costs_its_workers_ends_the_run(
         list(Workers(dask=cluster).map(os._exit, [1]))
     with Client(cluster, timeout=60, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=60)  # their nannies start them anew
+
+
+def test_a_scheduler_that_goes_away_ends_the_run(tmp_path: Path) -> None:
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    words = ("--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+    scheduler = start(tmp_path, "scheduler", *words)
+    with Client(address, timeout=60, set_as_default=False) as client:
+        worker = start(tmp_path, "worker", address, "--nthreads", "1", "--no-dashboard")
+        client.wait_for_workers(1, timeout=60)
+    results = Workers(dask=address).map(time.sleep, [0.1] * 100)
+    next(results)
+    scheduler.kill()
+    with pytest.raises(LungdxError, match="the connection to it was lost; start it"):
+        list(results)
+    worker.kill()
+    for process in (scheduler, worker):
+        process.wait(20)
 
 
 def test_a_worker_that_does_not_see_the_files_is_named(cluster: str, tmp_path: Path) -> None:
