@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Callable, List, NoReturn, Optional, Sequence
 
 from lungdx_paddle.errors import LungdxError
-from lungdx_paddle.runtime import quiet_paddle
+from lungdx_paddle.runtime import quiet_paddle, without_paddle
 
 USER_MISTAKE, OUR_MISTAKE, INTERRUPTED = 2, 1, 130
 
@@ -89,6 +89,8 @@ def exit_code(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "paddle":
+            return _fail(str(without_paddle(error)), USER_MISTAKE)
         if os.environ.get("LUNGDX_DEBUG") == "1":
             raise
         kind = type(error).__name__

@@ -112,13 +112,18 @@ def require_paddle() -> ModuleType:
     try:
         import paddle
     except ImportError as error:
-        raise InstallError(
-            "paddle",
-            expected="PaddlePaddle 2.6 or 3.3",
-            found=str(error),
-            fix="pip install 'lungdx-paddle[cpu]' (or [gpu])",
-        ) from error
+        raise without_paddle(error) from error
     return paddle
+
+
+def without_paddle(error: ImportError) -> InstallError:
+    """What to say where Paddle is needed and cannot be imported."""
+    return InstallError(
+        "paddle",
+        expected="PaddlePaddle 2.6 or 3.3",
+        found=str(error),
+        fix="pip install 'lungdx-paddle[cpu]' (or [gpu])",
+    )
 
 
 def log_to(stream: object = None, level: int = logging.INFO) -> None:

@@ -262,6 +262,21 @@ def test_resuming_another_network_names_what_differs(chain: Path) -> None:
     assert "instead of" in fail(command, *own, folder=chain)
 
 
+def test_without_paddle_a_tool_that_needs_it_says_what_to_install(tmp_path: Path) -> None:
+    for tool, words in (("train", []), ("eval", ["--run", "output/partial_soft"])):
+        code = (
+            "import sys, runpy\n"
+            "sys.modules['paddle'] = None\n"
+            f"sys.argv = {[str(ROOT / 'tools' / f'{tool}.py'), *words]!r}\n"
+            "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 2
+        assert "pip install 'lungdx-paddle[cpu]'" in ran.stderr and ran.stderr.count("\n") == 1
+
+
 def test_a_mistake_of_ours_is_one_line_and_exit_code_1() -> None:
     code = (
         "from lungdx_paddle import cli\n"
