@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Tuple
 
@@ -13,6 +13,8 @@ from lungdx_paddle.errors import ConfigError
 
 STAGES: Tuple[str, ...] = ("conv1", "pool1", "conv2", "pool2", "fc")
 """The stages of a tower, in order; each is a site where two towers may share."""
+FOLD = "fold"
+"""Beginning of the names of an ensemble's folders: fold0, fold1, ..."""
 TRUNK = "trunk"
 """The site of hard parameter sharing: both tasks use one and the same tower."""
 
@@ -29,6 +31,10 @@ class DataConfig:
     """What stays together on one side; image is the paper's, and it leaks."""
     test_fraction: float = field(default=0.2, metadata={"above": 0.0, "below": 1.0})
     """Part of the images for the test (paper: train : test = 4 : 1)."""
+    folds: int = field(default=0, metadata={"from": 0})
+    """Cross-validation: deal what ``split`` keeps together into so many parts; 0: one split."""
+    fold: int = field(default=-1, metadata={"from": -1})
+    """The part that is the test, from 0; -1: each in turn, and all networks are one model."""
     min_readers: int = field(default=3, metadata={"from": 1})
     """Use a slice that at least so many readers outlined."""
     label_set: str = field(default="paper6", metadata={"choices": ("paper6", "tcia4", "binary")})
@@ -66,13 +72,31 @@ class SharingConfig:
 
 
 @dataclass(frozen=True)
+class AugmentConfig:
+    """How far a training image is changed at random, each time it is seen; 0: not at all."""
+
+    mirror: float = field(default=0.0, metadata={"from": 0.0, "up_to": 1.0})
+    """Part of the images that are mirrored left to right."""
+    turn: float = field(default=0.0, metadata={"from": 0.0, "up_to": 1.0})
+    """Part of the images that are turned by one, two or three quarters."""
+    shift: int = field(default=0, metadata={"from": 0, "up_to": 15})
+    """Pixels, along rows and columns."""
+    contrast: float = field(default=0.0, metadata={"from": 0.0, "below": 1.0})
+    """Part by which gray values move away from the middle gray, or towards it."""
+    brightness: float = field(default=0.0, metadata={"from": 0.0, "up_to": 255.0})
+    """Gray levels that are added or taken away."""
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Optimisation and logging."""
 
     steps: int = field(default=1400, metadata={"from": 1})
     """Training steps in all (paper: 1400)."""
     learning_rate: float = field(default=1e-3, metadata={"above": 0.0})
-    """Adam's, constant."""
+    """Adam's; the highest, where it changes."""
+    schedule: str = field(default="constant", metadata={"choices": ("constant", "cosine")})
+    """Of the learning rate: the same throughout, or down to 0 along half a cosine."""
     weight_decay: float = field(default=1e-5, metadata={"from": 0.0})
     """Factor of the L2 loss on convolution and fc weights; sharing units have none."""
     log_every: int = field(default=100, metadata={"from": 1})
@@ -88,10 +112,11 @@ class Config:
     output: str = ""
     """Output folder; empty: output/<name>."""
     seed: int = field(default=0, metadata={"from": 0, "up_to": 2**32 - 1})
-    """Of the split, the initial weights, the order of the images and dropout."""
+    """Of the split, the initial weights, the images' order and changes, and dropout."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     sharing: SharingConfig = field(default_factory=SharingConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
@@ -102,6 +127,24 @@ class Config:
                 found=str(list(self.sharing.sites)),
                 fix="with one trunk there are no two towers that could share elsewhere",
             )
+        folds, fold = self.data.folds, self.data.fold
+        if folds == 1 or fold >= max(folds, 0):
+            raise ConfigError(
+                "data.folds, data.fold",
+                expected="two folds or more, and a fold from 0 to below their number (or -1)",
+                found=f"{folds}, {fold}",
+                fix="set data.folds=5 for five networks; data.folds=0 data.fold=-1 for one",
+            )
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it describes several networks, one for each fold."""
+        return self.data.folds > 0 and self.data.fold < 0
+
+    def of_fold(self, fold: int) -> Config:
+        """The network of an ensemble that is judged on ``fold``, in a folder inside its own."""
+        folder = str(self.output_folder / f"{FOLD}{fold}")
+        return replace(self, output=folder, data=replace(self.data, fold=fold))
 
     @property
     def output_folder(self) -> Path:

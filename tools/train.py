@@ -12,9 +12,9 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = cli.parser(__doc__, "python tools/train.py -o data.manifest=crops/manifest.csv")
     cli.add_config_arguments(parser)
     cli.add_device_argument(parser)
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the output folder's latest checkpoint"
-    )
+    add = parser.add_argument
+    add("--resume", action="store_true", help="go on from the output folder's latest checkpoint")
+    add("--jobs", type=int, metavar="N", help="folds trained at once (default: one a core)")
     return parser.parse_args(argv)
 
 
@@ -23,12 +23,15 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     from lungdx_paddle.config import load_config
     from lungdx_paddle.files import writable_folder
     from lungdx_paddle.preprocess.default import with_data
+    from lungdx_paddle.training.ensemble import train
+    from lungdx_paddle.training.many import How
     from lungdx_paddle.training.report import closing
-    from lungdx_paddle.training.trainer import train
+    from lungdx_paddle.workers import Workers
 
     config = with_data(load_config(args.config, args.override), cli.say)
     writable_folder(config.output_folder)
-    metrics = train(config, args.device, args.resume, cli.say)
+    how = How(Workers(args.jobs), args.device, args.resume)
+    metrics = train(config, how, cli.say)
     cli.say(closing(config, metrics))
 
 

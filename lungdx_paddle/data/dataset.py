@@ -12,8 +12,8 @@ import numpy as np
 import paddle
 
 from lungdx_paddle.data.images import read_images
-from lungdx_paddle.data.labels import LABEL_SETS, LabelSet, labels_of
-from lungdx_paddle.data.splits import Split, make_split
+from lungdx_paddle.data.labels import LABEL_SETS, PATHOLOGY, LabelSet, labels_of
+from lungdx_paddle.data.splits import Split, make_fold, make_split
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.manifest import Manifest, read_manifest
 from lungdx_paddle.settings import DataConfig
@@ -112,7 +112,7 @@ class TrainingOrder:
 
 
 def load_split(config: DataConfig, seed: int) -> Tuple[NoduleDataset, Split]:
-    """Read the crops that a config asks for and split them.
+    """Read the crops that a config asks for and split them, by fraction or into folds.
 
     Returns:
         The dataset of all rows with ``min_readers`` or more, and the split of it.
@@ -121,8 +121,15 @@ def load_split(config: DataConfig, seed: int) -> Tuple[NoduleDataset, Split]:
         ManifestError: as :func:`load_dataset`, or a task has no label on the training side.
     """
     dataset = load_dataset(config)
-    strata = list(dataset.labels.values())[-1]
-    return dataset, make_split(dataset.manifest, config.split, config.test_fraction, seed, strata)
+    return dataset, split_of(dataset, config, seed)
+
+
+def split_of(dataset: NoduleDataset, config: DataConfig, seed: int) -> Split:
+    """Split a dataset as a config asks, the rarer task's classes balanced."""
+    manifest, strata = dataset.manifest, dataset.labels[PATHOLOGY]
+    if config.folds:
+        return make_fold(manifest, config.split, (config.fold, config.folds), seed, strata)
+    return make_split(manifest, config.split, config.test_fraction, seed, strata)
 
 
 def load_dataset(config: DataConfig) -> NoduleDataset:

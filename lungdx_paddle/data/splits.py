@@ -7,7 +7,7 @@ nodule on both sides.  The three splits differ in one thing only: what stays tog
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Dict, Hashable, List, Mapping, Sequence, Union
+from typing import Callable, Dict, Hashable, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -108,17 +108,7 @@ def make_split(
     Raises:
         ManifestError: there are too few groups for two sides.
     """
-    together = _KEEP_TOGETHER[by]
-    groups: Dict[Hashable, List[int]] = {}
-    for index, row in enumerate(manifest.rows):
-        groups.setdefault(together(row), []).append(index)
-    if len(groups) < 2:
-        raise ManifestError(
-            str(manifest.folder),
-            expected=f"at least two of what a split by {by} keeps together",
-            found=f"{len(groups)} in {len(manifest)} crops",
-            fix="use more data, or data.split=image",
-        )
+    groups = _groups(manifest, by, 2)
     test = np.zeros(len(manifest), dtype=bool)
     for members in _by_stratum(groups, strata).values():
         for index in _deal(members, test_fraction, np.random.default_rng([seed, len(members)])):
@@ -126,6 +116,57 @@ def make_split(
     if not test.any():  # every stratum had but one group
         test[next(iter(groups.values()))] = True
     return Split(manifest, by, np.flatnonzero(~test), np.flatnonzero(test))
+
+
+def make_fold(
+    manifest: Manifest,
+    by: str,
+    folds: Tuple[int, int],
+    seed: int,
+    strata: Union[Sequence[int], np.ndarray],
+) -> Split:
+    """One fold of a cross-validation as a split; over all folds each row is tested once.
+
+    The groups of each stratum go, in random order, to the fold that has fewest of its images.
+
+    Args:
+        manifest: the rows to split.
+        by: image, nodule or patient; what stays together.
+        folds: (which fold is the test, of how many).
+        seed: of the random order; the folds of one seed belong together.
+        strata: (rows,) the class to balance; -1 counts as one.
+
+    Raises:
+        ManifestError: there are fewer groups than folds.
+    """
+    fold, count = folds
+    groups = _groups(manifest, by, count)
+    owner = np.zeros(len(manifest), dtype=np.int64)
+    in_all = np.zeros(count)
+    for members in _by_stratum(groups, strata).values():
+        load = np.zeros(count)
+        for position in np.random.default_rng([seed, len(members)]).permutation(len(members)):
+            # Among equals the one that is emptiest as a whole, so that no fold stays empty.
+            lightest = int(np.lexsort((in_all, load))[0])
+            owner[members[position]] = lightest
+            load[lightest] += len(members[position])
+            in_all[lightest] += len(members[position])
+    return Split(manifest, by, np.flatnonzero(owner != fold), np.flatnonzero(owner == fold))
+
+
+def _groups(manifest: Manifest, by: str, least: int) -> Dict[Hashable, List[int]]:
+    """{what stays together: its rows}, at least so many."""
+    groups: Dict[Hashable, List[int]] = {}
+    for index, row in enumerate(manifest.rows):
+        groups.setdefault(_KEEP_TOGETHER[by](row), []).append(index)
+    if len(groups) < least:
+        raise ManifestError(
+            str(manifest.folder),
+            expected=f"at least {least} of what a split by {by} keeps together",
+            found=f"{len(groups)} in {len(manifest)} crops",
+            fix="use more data, or data.split=image",
+        )
+    return groups
 
 
 def _by_stratum(

@@ -5,22 +5,17 @@ A run that is finished is not done again, and one that was stopped goes on where
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from lungdx_paddle.config import differences, load_config
+from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.evaluation.figure7 import write_figure7
 from lungdx_paddle.evaluation.predictions import PREDICTIONS, Predicted, read_predictions
-from lungdx_paddle.files import writable_folder
-from lungdx_paddle.progress import bar
-from lungdx_paddle.runtime import THREADS
 from lungdx_paddle.settings import Config
+from lungdx_paddle.training.many import How, train_each
 from lungdx_paddle.workers import Workers
 
 SPLITS = ("image", "patient")
@@ -84,31 +79,13 @@ def compare(plan: Plan, jobs: Optional[int], say: Callable[[str], None]) -> List
         The closing lines.
 
     Raises:
-        LungdxError: as :func:`run_all`.
+        LungdxError: as :func:`lungdx_paddle.training.many.train_each`.
     """
-    run_all(plan, Workers(jobs), say)
+    train_each([config for _, _, _, config in plan.runs()], How(Workers(jobs)), say)
     results = results_of(plan)
     paths = write_figure7(plan.out, results, f"{_data_of(plan)}, seeds: {plan.seeds}")
     table = paths[2].read_text(encoding="utf-8")
     return [table, *(f"written to {path}" for path in paths)]
-
-
-def run_all(plan: Plan, workers: Workers, say: Callable[[str], None]) -> None:
-    """Make every training that is not finished.
-
-    Raises:
-        ConfigError: a folder holds a run with other settings.
-        LungdxError: the data are bad, or a training failed; the finished ones are kept.
-    """
-    workers.check([])
-    runs = [config for _, _, _, config in plan.runs()]
-    for config in runs:
-        _check_same(config)
-    todo = [config for config in runs if not _is_finished(config)]
-    say(f"{len(runs)} trainings, {len(runs) - len(todo)} of them finished before")
-    with bar(total=len(runs), initial=len(runs) - len(todo), desc="compare", unit="run") as done:
-        for _ in workers.map(_train_quietly, todo):
-            done.update()
 
 
 def results_of(plan: Plan) -> Dict[str, Dict[str, List[Predicted]]]:
@@ -130,30 +107,3 @@ def _data_of(plan: Plan) -> str:
     *_, config = next(plan.runs())
     metrics = json.loads((config.output_folder / "metrics.json").read_text(encoding="utf-8"))
     return "PHANTOM data" if metrics["data"] == "phantom" else str(metrics["data"])
-
-
-def _train_quietly(config: Config) -> Dict[str, Any]:
-    """In a process of its own: one thread, since the others have the other cores."""
-    os.environ[THREADS] = "1"
-    from lungdx_paddle.training.trainer import train
-
-    folder = writable_folder(config.output_folder)
-    begun = (folder / "latest.pdparams").is_file()
-    with contextlib.redirect_stderr(io.StringIO()):  # its bar would tear this one
-        return train(config, "cpu", resume=begun)
-
-
-def _is_finished(config: Config) -> bool:
-    return (config.output_folder / "metrics.json").is_file()
-
-
-def _check_same(config: Config) -> None:
-    path = config.output_folder / "config.yaml"
-    changed = differences(load_config(path), config) if path.is_file() else []
-    if changed:
-        raise ConfigError(
-            str(config.output_folder),
-            expected="a run of this comparison",
-            found="; ".join(changed[:3]),
-            fix="choose another --out, or remove that folder",
-        )

@@ -5,29 +5,35 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
 
 from lungdx_paddle.about import RESEARCH_USE
 from lungdx_paddle.config import load_config, with_overrides
-from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, load_split
+from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, load_split, split_of
 from lungdx_paddle.errors import CheckpointError, ConfigError
 from lungdx_paddle.evaluation.duplicates import audit
-from lungdx_paddle.evaluation.evaluate import levels, predict
+from lungdx_paddle.evaluation.evaluate import Predictions, levels, predict
 from lungdx_paddle.evaluation.figures import draw_scores
 from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
 from lungdx_paddle.files import writable_folder, write_text, writing
 from lungdx_paddle.manifest import read_manifest
+from lungdx_paddle.models.ensemble import Ensemble
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.runtime import set_up
-from lungdx_paddle.settings import Config
+from lungdx_paddle.settings import FOLD, Config
 from lungdx_paddle.training.checkpoint import BEST, load_weights
 from lungdx_paddle.training.report import result_lines
 
 PICTURE = "scores.png"
 
 
-def load_run(run: Path, weights: str = BEST) -> Tuple[Config, TwoTaskNetwork]:
-    """The config and the trained network of an output folder, in inference mode.
+Trained = Union[TwoTaskNetwork, Ensemble]
+
+
+def load_run(run: Path, weights: str = BEST) -> Tuple[Config, Trained]:
+    """The config and the trained network, or ensemble, of an output folder, to infer with.
 
     Args:
         run: a folder that tools/train.py wrote.
@@ -44,10 +50,56 @@ def load_run(run: Path, weights: str = BEST) -> Tuple[Config, TwoTaskNetwork]:
             fix="train first, or give the folder with --run",
         )
     config = load_config(run / "config.yaml")
-    network = build_network(config)
-    load_weights(network, run / f"{weights}.pdparams")
+    network: Trained
+    if config.is_ensemble:
+        folds = range(config.data.folds)
+        network = Ensemble([_network(config, run / f"{FOLD}{k}", weights) for k in folds])
+    else:
+        network = _network(config, run, weights)
     network.eval()
     return config, network
+
+
+def _network(config: Config, folder: Path, weights: str) -> TwoTaskNetwork:
+    network = build_network(config)
+    load_weights(network, folder / f"{weights}.pdparams")
+    return network
+
+
+def out_of_fold(ensemble: Ensemble, config: Config) -> Tuple[Predictions, Dict[str, Any]]:
+    """What an ensemble's networks say, each of the fold that it has not seen.
+
+    Args:
+        ensemble: trained on the folds of ``config``, in their order.
+        config: the ensemble's, with the data that it was trained on.
+
+    Returns:
+        Predictions of all images, and what leaks, summed over the folds.
+    """
+    dataset = load_dataset(config.data)
+    found: Dict[str, np.ndarray] = {}
+    leaks: List[Dict[str, Any]] = []
+    for k, network in enumerate(ensemble.members):
+        split = split_of(dataset, config.of_fold(k).data, config.seed)
+        test = dataset.subset(split.test)
+        for task, p in predict(network, test).probabilities.items():
+            found.setdefault(task, np.zeros((len(dataset), p.shape[1]), p.dtype))[split.test] = p
+        leaks.append(audit(split, dataset.subset(split.train).images, test.images))
+    return Predictions(dataset, found), _summed(leaks)
+
+
+def _summed(leaks: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
+    words = list(dict.fromkeys(fold["in_words"] for fold in leaks))
+    summed: Dict[str, Any] = {
+        key: sum(fold[key] for fold in leaks) for key in leaks[0] if isinstance(leaks[0][key], int)
+    }
+    return {**summed, "leaks": any(fold["leaks"] for fold in leaks), "in_words": "; ".join(words)}
+
+
+def data_name(dataset: NoduleDataset, config: Config) -> str:
+    """``phantom`` if any crop is of one, else the manifest's path."""
+    sources = {row.extra.get("source", "") for row in dataset.manifest.rows}
+    return "phantom" if "phantom" in sources else config.data.manifest
 
 
 def evaluate_run(
@@ -88,37 +140,48 @@ def evaluate_run(
         )
     out = writable_folder(out)
     place = set_up(device, config.seed)
-    judged, leakage = _judged(config, trained, whole)
-    said = predict(network, judged)
-    sources = {row.extra.get("source", "") for row in judged.manifest.rows}
+    said, leakage = _all(config, trained, network) if whole else _unseen(config, network)
     metrics = {
         "run": str(run),
         "weights": weights,
-        "data": "phantom" if "phantom" in sources else config.data.manifest,
-        "part": "all crops" if whole else f"test part of the split by {config.data.split}",
+        "data": data_name(said.dataset, config),
+        "part": "all crops" if whole else _part(config),
         "test": levels(said),
         "leakage": leakage,
         "note": RESEARCH_USE,
         "device": place,
     }
     write_text(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    write_predictions(out / PREDICTIONS, judged.manifest.rows, judged.labels, said.probabilities)
+    rows, labels = said.dataset.manifest.rows, said.dataset.labels
+    write_predictions(out / PREDICTIONS, rows, labels, said.probabilities)
     with writing(out / PICTURE):
         draw_scores(said, f"{metrics['data']}, {metrics['part']}").savefig(out / PICTURE, dpi=110)
     return [*_lines(metrics), f"written to {out}"]
 
 
-def _judged(config: Config, trained: Config, whole: bool) -> Tuple[NoduleDataset, Dict[str, Any]]:
-    """The crops, and what of them the network has seen in training."""
-    if not whole:
-        dataset, split = load_split(config.data, config.seed)
-        test = dataset.subset(split.test)
-        return test, audit(split, dataset.subset(split.train).images, test.images)
+def _part(config: Config) -> str:
+    if config.is_ensemble:
+        return f"{config.data.folds} folds by {config.data.split}, each by a network without it"
+    return f"test part of the split by {config.data.split}"
+
+
+def _unseen(config: Config, network: Trained) -> Tuple[Predictions, Dict[str, Any]]:
+    """What the run says of its own test part, and what of it is in its training part."""
+    if isinstance(network, Ensemble):
+        return out_of_fold(network, config)
+    dataset, split = load_split(config.data, config.seed)
+    test = dataset.subset(split.test)
+    leakage = audit(split, dataset.subset(split.train).images, test.images)
+    return predict(network, test), leakage
+
+
+def _all(config: Config, trained: Config, network: Trained) -> Tuple[Predictions, Dict[str, Any]]:
+    """What it says of all crops, and how many of their patients it may have learned from."""
     dataset = load_dataset(config.data)
     known = {row.patient_id for row in read_manifest(trained.data.manifest).rows}
     shared = {row.patient_id for row in dataset.manifest.rows} & known
     words = f"{len(shared)} of these patients are in the manifest that the run was trained on"
-    return dataset, {
+    return predict(network, dataset), {
         "leaks": bool(shared),
         "in_words": words,
         "patients_on_both_sides": len(shared),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import paddle
 
 from lungdx_paddle.about import RESEARCH_USE
 from lungdx_paddle.config import differences, load_config, save_config
+from lungdx_paddle.data.augment import augmented
 from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, check_labels, load_split
 from lungdx_paddle.data.splits import Split
 from lungdx_paddle.errors import ConfigError, LungdxError
@@ -24,7 +26,7 @@ from lungdx_paddle.files import write_text
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.progress import bar
 from lungdx_paddle.runtime import set_up
-from lungdx_paddle.settings import Config
+from lungdx_paddle.settings import Config, TrainConfig
 from lungdx_paddle.training import table2
 from lungdx_paddle.training.checkpoint import BEST, load_latest, save_latest, save_weights
 from lungdx_paddle.training.dashboard import Dashboard
@@ -32,6 +34,10 @@ from lungdx_paddle.training.losses import add_l2_gradient, l2_loss, task_losses
 
 SEED_STRIDE = 1_000_003
 """Apart from each other: the seeds of one run's steps and of the next run's."""
+
+
+AUGMENTATION = 1
+"""Parts the augmentation's draws from those of the images' order, which have the same seed."""
 
 
 class TrainingError(LungdxError):
@@ -134,9 +140,12 @@ def training_step(run: Run) -> Tuple[float, Dict[str, Optional[float]]]:
     # Dropout's draw depends on the step alone, so a resumed run draws the same.
     paddle.seed(run.config.seed * SEED_STRIDE + run.step)
     batch = run.train.batch(run.order.indices(run.step))
+    random = np.random.default_rng([run.config.seed, run.step, AUGMENTATION])
+    images = augmented(batch.images, run.config.augment, random)
+    run.optimizer.set_lr(learning_rate(run.config.train, run.step))
     labels = {task: paddle.to_tensor(values) for task, values in batch.labels.items()}
     run.network.train()
-    logits = run.network(paddle.to_tensor(batch.images))
+    logits = run.network(paddle.to_tensor(images))
     losses = task_losses(logits, labels)
     values = {task: float(loss) for task, loss in losses.items()}
     total = sum(values.values())
@@ -155,6 +164,13 @@ def training_step(run: Run) -> Tuple[float, Dict[str, Optional[float]]]:
         **{f"loss/{task}": value for task, value in values.items()},
         **{f"accuracy_batch/{task}": value for task, value in with_combined(right).items()},
     }
+
+
+def learning_rate(settings: TrainConfig, step: int) -> float:
+    """The learning rate of a step, counted from 0; it depends on nothing else."""
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    return settings.learning_rate * (1.0 + math.cos(math.pi * step / settings.steps)) / 2.0
 
 
 def _loop(run: Run, say: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import CheckpointError, ConfigError
 from lungdx_paddle.evaluation.predictions import read_predictions
-from lungdx_paddle.training import compare as module
+from lungdx_paddle.training import many
 from lungdx_paddle.training.compare import Plan, compare, plan_of, results_of
 
 SHORT = ("train.steps=4", "train.log_every=2")
@@ -41,13 +41,13 @@ def make_plan(
 def trained(monkeypatch: pytest.MonkeyPatch) -> List[str]:
     """Which runs were trained, in order; in this process."""
     runs: List[str] = []
-    original = module._train_quietly
+    original = many.train_quietly
 
-    def counted(config: Any) -> Any:
+    def counted(config: Any, **how: Any) -> Any:
         runs.append(config.output)
-        return original(config)
+        return original(config, **how)
 
-    monkeypatch.setattr(module, "_train_quietly", counted)
+    monkeypatch.setattr(many, "train_quietly", counted)
     monkeypatch.setenv("LUNGDX_THREADS", "1")
     return runs
 
@@ -116,7 +116,7 @@ def test_a_folder_with_another_run_is_refused(
     make_plan: Callable[..., Plan], trained: List[str]
 ) -> None:
     compare(make_plan(seeds=1), 1, lambda line: None)
-    with pytest.raises(ConfigError, match="this comparison, found train.steps is"):
+    with pytest.raises(ConfigError, match="the same settings, found train.steps is"):
         compare(make_plan("train.steps=6", seeds=1), 1, lambda line: None)
 
 

@@ -1,0 +1,57 @@
+"""Cross-validation: a network for each fold, judged on it; together they are one model.
+
+The scores are those of single networks on what they have not seen.  The model, which is the
+mean of all networks, has seen all folds; on others it should do a little better than they say.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Dict
+
+from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle.config import save_config
+from lungdx_paddle.evaluation.evaluate import levels
+from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
+from lungdx_paddle.files import write_text
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training import trainer
+from lungdx_paddle.training.finished import data_name, load_run, out_of_fold
+from lungdx_paddle.training.many import How, train_each
+
+
+def train(config: Config, how: How, say: Callable[[str], None]) -> Dict[str, Any]:
+    """Train what a config describes: one network, or one for each fold.
+
+    Args:
+        config: with ``data.manifest`` set; its output folder exists.
+        how: folds train at once where its workers allow.
+        say: is given each line of progress.
+
+    Returns:
+        What stands in ``metrics.json``.
+
+    Raises:
+        LungdxError: as :func:`lungdx_paddle.training.trainer.train`.
+    """
+    if not config.is_ensemble:
+        return trainer.train(config, how.device, how.resume, say)
+    folds = [config.of_fold(k) for k in range(config.data.folds)]
+    train_each(folds, how, say)
+    save_config(config, config.output_folder / "config.yaml")
+    _, network = load_run(config.output_folder, "latest")
+    said, leakage = out_of_fold(network, config)
+    metrics = {
+        "config": config.name,
+        "data": data_name(said.dataset, config),
+        "step": config.train.steps,
+        "split": f"{config.data.split}, {config.data.folds} folds",
+        "test": levels(said),
+        "leakage": leakage,
+        "note": RESEARCH_USE,
+    }
+    folder = config.output_folder
+    rows = said.dataset.manifest.rows
+    write_predictions(folder / PREDICTIONS, rows, said.dataset.labels, said.probabilities)
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    return metrics
