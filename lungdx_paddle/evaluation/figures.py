@@ -48,9 +48,9 @@ def draw_confusion(predictions: Predictions, task: str, title: str) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    figure = Figure(figsize=(4.2, 3.8), layout="constrained")
     _draw_confusion(figure.subplots(), predictions, task)
-    figure.suptitle(f"{title}; {RESEARCH_USE}", fontsize=8)
+    figure.suptitle(f"{title}; {RESEARCH_USE}", fontsize=7)
     return figure
 
 

@@ -42,4 +42,4 @@ def _one_against_rest(predictions: Predictions) -> Iterator[Tuple[str, Answers]]
     known = labels >= 0
     for number, name in enumerate(dataset.label_set.classes):
         yes = labels[known] == number
-        yield f"pathology: {name} against the rest", (yes, probabilities[known, number])
+        yield f"pathology: {name}", (yes, probabilities[known, number])

@@ -28,8 +28,9 @@ CURVE_POINTS = 100
 BUCKETS = 30
 """Of a histogram."""
 
-LEAST_SPREAD = 1e-5
-"""Numbers within it are shown as one: shares at their floor differ by float32's rounding."""
+NARROWEST = 0.01
+"""Width of a histogram whose numbers are closer: weights and shares are of the order of 1,
+and shares at their floor differ by float32's rounding only."""
 
 _HEADER = struct.Struct("<Q")
 """Before each record VisualDL writes its length."""
@@ -148,9 +149,8 @@ class Dashboard:
 def _edges(values: np.ndarray) -> np.ndarray:
     """(BUCKETS + 1,) edges of a histogram's buckets."""
     low, high = float(values.min()), float(values.max())
-    if high - low <= LEAST_SPREAD * max(abs(low), abs(high), 1.0):
-        low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, BUCKETS + 1)
+    missing = max(NARROWEST - (high - low), 0.0)
+    return np.linspace(low - missing / 2, high + missing / 2, BUCKETS + 1)
 
 
 def _rising(*parts: Mapping[str, np.ndarray]) -> Dict[str, Any]:

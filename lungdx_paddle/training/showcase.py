@@ -7,7 +7,7 @@ nothing but the log changes.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Dict, Iterator, List, Mapping, Tuple, Union
+from typing import Dict, Iterator, List, Tuple, Union
 
 import numpy as np
 
@@ -75,17 +75,17 @@ def show_features(dashboard: Dashboard, network: TwoTaskNetwork, test: NoduleDat
 
 
 def _settings(config: Config) -> Dict[str, Union[str, int, float]]:
-    """{group.setting: value}, as ``-o`` takes them, without where the run writes."""
-    return dict(_flat({k: v for k, v in asdict(config).items() if k != "output"}))
+    """{group/setting: value} without where the run writes.
 
-
-def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[Tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{above}{name}.")
-        else:
+    VisualDL's table leaves cells empty under a title with a dot, and takes ``name`` for the
+    run's own.
+    """
+    settings: Dict[str, Union[str, int, float]] = {"config": config.name, "seed": config.seed}
+    for group in ("data", "model", "sharing", "train"):
+        for name, value in asdict(getattr(config, group)).items():
             is_list = isinstance(value, (list, tuple))
-            yield f"{above}{name}", (", ".join(value) or "none") if is_list else value
+            settings[f"{group}/{name}"] = (", ".join(value) or "none") if is_list else value
+    return settings
 
 
 def _sharing(network: TwoTaskNetwork) -> Iterator[Tuple[str, np.ndarray]]:
