@@ -56,10 +56,12 @@ def _judging(network: TwoTaskNetwork) -> Iterator[None]:
     """Inference mode without gradients; afterwards the network is in its mode again."""
     was_training = network.training
     network.eval()
-    with paddle.no_grad():
-        yield
-    if was_training:
-        network.train()
+    try:
+        with paddle.no_grad():
+            yield
+    finally:
+        if was_training:
+            network.train()
 
 
 def _outputs(

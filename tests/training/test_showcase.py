@@ -18,6 +18,7 @@ from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
 from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.evaluation.evaluate import Predictions, features, predict
 from lungdx_paddle.evaluation.questions import questions
+from lungdx_paddle.evaluation.ranking import calls_by_threshold
 from lungdx_paddle.manifest import Manifest
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import Config
@@ -131,8 +132,6 @@ def test_the_curves_are_those_of_the_network(shown: Tuple[Config, Log]) -> None:
 def test_a_curve_of_many_has_few_points_and_the_same_ends(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     yes, score = random.random(5000) < 0.3, random.random(5000)
-    from lungdx_paddle.evaluation.ranking import calls_by_threshold
-
     with Dashboard(tmp_path / "vdl") as dashboard:
         dashboard.curves(1, "q", calls_by_threshold(yes, score))
     points = curve(Log(tmp_path).records("roc_curve", "roc/q")[0])
