@@ -217,12 +217,28 @@ def get(url: str) -> bytes:
             time.sleep(0.5)
 
 
-def test_the_dashboard_opens_and_shows_the_runs_scalars(dashboard: str) -> None:
+def test_the_dashboard_opens_and_every_page_has_something(dashboard: str) -> None:
     assert b"VisualDL" in get(f"{dashboard}/app/index?language=en")
     answer: Dict = json.loads(get(f"{dashboard}/app/api/scalar/tags"))
     assert answer["status"] == 0
     (tags,) = answer["data"]["tags"]  # one run
     assert {"loss/total", "accuracy_test/total", "share_malignancy/fc"} <= set(tags)
+    for page, tag in (
+        ("image", "crops/test"),
+        ("histogram", "shares_pathology/pool1"),
+        ("pr-curve", "pr/malignancy: above 3.5 against below 2.5"),
+        ("roc-curve", "roc/malignancy: above 3.5 against below 2.5"),
+    ):
+        (tags,) = json.loads(get(f"{dashboard}/app/api/{page}/tags"))["data"]["tags"]
+        assert tag in tags
+    (trial,) = json.loads(get(f"{dashboard}/app/api/hparams/list"))["data"]
+    assert trial["hparams"]["sharing/unit"] == "channel"
+    assert 0 <= trial["metrics"]["accuracy_test/total"] <= 1
+    embedded = json.loads(get(f"{dashboard}/app/api/embedding/list"))["data"]
+    assert [entry["name"].split("/vdl/")[1] for entry in embedded] == [
+        "fc/malignancy",
+        "fc/pathology",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 import paddle
@@ -40,16 +41,39 @@ class Predictions:
 
 def predict(network: TwoTaskNetwork, dataset: NoduleDataset) -> Predictions:
     """Run a network, in inference mode, over all images in order."""
+    with _judging(network):
+        return Predictions(dataset, _outputs(network, dataset, functional.softmax))
+
+
+def features(network: TwoTaskNetwork, dataset: NoduleDataset) -> Dict[str, np.ndarray]:
+    """{task: (images, fc) float32}: what each head reads, in inference mode, in order."""
+    with _judging(network):
+        return _outputs(network.features, dataset)
+
+
+@contextmanager
+def _judging(network: TwoTaskNetwork) -> Iterator[None]:
+    """Inference mode without gradients; afterwards the network is in its mode again."""
     was_training = network.training
     network.eval()
-    parts: Dict[str, List[np.ndarray]] = {task: [] for task in network.tasks}
-    with paddle.no_grad():
-        for batch in dataset.batches(BATCH):
-            for task, logits in network(paddle.to_tensor(batch.images)).items():
-                parts[task].append(functional.softmax(logits).numpy())
-    if was_training:
-        network.train()
-    return Predictions(dataset, {task: np.concatenate(part) for task, part in parts.items()})
+    try:
+        with paddle.no_grad():
+            yield
+    finally:
+        if was_training:
+            network.train()
+
+
+def _outputs(
+    run: Callable[[paddle.Tensor], Dict[str, paddle.Tensor]],
+    dataset: NoduleDataset,
+    finish: Callable[[paddle.Tensor], paddle.Tensor] = lambda output: output,
+) -> Dict[str, np.ndarray]:
+    parts: Dict[str, List[np.ndarray]] = {}
+    for batch in dataset.batches(BATCH):
+        for task, output in run(paddle.to_tensor(batch.images)).items():
+            parts.setdefault(task, []).append(finish(output).numpy())
+    return {task: np.concatenate(part) for task, part in parts.items()}
 
 
 def image_accuracy(predictions: Predictions) -> Dict[str, Optional[float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from lungdx_paddle.evaluation.evaluate import Predictions
 from lungdx_paddle.evaluation.ranking import auc, roc_curve
 from lungdx_paddle.evaluation.scores import clear_nodules
 
-if TYPE_CHECKING:  # matplotlib takes long to import, and a training draws nothing
+if TYPE_CHECKING:  # matplotlib takes long to import, and most tools draw nothing
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -30,16 +30,42 @@ def draw_scores(predictions: Predictions, title: str) -> Figure:
 
     figure = Figure(figsize=(15, 4.2), layout="constrained")
     places = figure.subplots(1, 4)
-    classes = predictions.dataset.label_set.task_classes
-    _draw_confusion(places[0], predictions, MALIGNANCY, [f"level {c}" for c in classes[MALIGNANCY]])
-    _draw_confusion(places[1], predictions, PATHOLOGY, classes[PATHOLOGY])
+    _draw_confusion(places[0], predictions, MALIGNANCY)
+    _draw_confusion(places[1], predictions, PATHOLOGY)
     _draw_roc(places[2], predictions)
     _draw_reliability(places[3], predictions)
     figure.suptitle(f"{title}; {RESEARCH_USE}", fontsize=10)
     return figure
 
 
-def _draw_confusion(axes: Axes, predictions: Predictions, task: str, names: Sequence[str]) -> None:
+def draw_confusion(predictions: Predictions, task: str, title: str) -> Figure:
+    """One task's confusion by image.
+
+    Args:
+        predictions: of the crops that are judged.
+        task: malignancy or pathology.
+        title: what and which part they are.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2, 3.8), layout="constrained")
+    _draw_confusion(figure.subplots(), predictions, task)
+    figure.suptitle(f"{title}; {RESEARCH_USE}", fontsize=7)
+    return figure
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """(rows, columns, 3) uint8 RGB of a figure, for who shows pictures and reads no files."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_confusion(axes: Axes, predictions: Predictions, task: str) -> None:
+    classes = predictions.dataset.label_set.task_classes[task]
+    names = [f"level {c}" for c in classes] if task == MALIGNANCY else classes
     labels = predictions.dataset.labels[task]
     counts = confusion(labels, predictions.classes[task], len(names))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

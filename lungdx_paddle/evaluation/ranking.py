@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Optional, Tuple
 
 import numpy as np
@@ -52,10 +53,10 @@ def roc_curve(positive: np.ndarray, scores: np.ndarray) -> Optional[Tuple[np.nda
 
     None where one of the two sides is empty.
     """
-    right, wrong = _running_counts(positive, scores)
-    if right[-1] == 0 or wrong[-1] == 0:
+    calls = calls_by_threshold(positive, scores)
+    if calls.right[-1] == 0 or calls.wrong[-1] == 0:
         return None
-    return wrong / wrong[-1], right / right[-1]
+    return calls.false_positive_rate, calls.recall
 
 
 def pr_curve(positive: np.ndarray, scores: np.ndarray) -> Optional[Tuple[np.ndarray, np.ndarray]]:
@@ -63,18 +64,53 @@ def pr_curve(positive: np.ndarray, scores: np.ndarray) -> Optional[Tuple[np.ndar
 
     None without a positive.
     """
-    right, wrong = _running_counts(positive, scores)
-    if right[-1] == 0:
+    calls = calls_by_threshold(positive, scores)
+    if calls.right[-1] == 0:
         return None
-    precision = np.concatenate([[1.0], right[1:] / (right[1:] + wrong[1:])])
-    return right / right[-1], precision
+    return calls.recall, calls.precision
 
 
-def _running_counts(positive: np.ndarray, scores: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """True and false positives at every distinct threshold, highest first, after a (0, 0)."""
+@dataclass(frozen=True)
+class Calls:
+    """Who is called positive as a threshold falls: at first nobody, at last everybody."""
+
+    right: np.ndarray
+    """(points,) int64, true positives, rising from 0 to all positives."""
+    wrong: np.ndarray
+    """(points,) int64, false positives, rising from 0 to all negatives."""
+
+    @property
+    def recall(self) -> np.ndarray:
+        """(points,) part of the positives that is called, also the true positive rate."""
+        return ratio(self.right, self.right[-1])
+
+    @property
+    def false_positive_rate(self) -> np.ndarray:
+        """(points,) part of the negatives that is called."""
+        return ratio(self.wrong, self.wrong[-1])
+
+    @property
+    def precision(self) -> np.ndarray:
+        """(points,) part of the called that is positive; 1, by convention, of nobody."""
+        return np.concatenate([[1.0], ratio(self.right, self.right + self.wrong)[1:]])
+
+    def thinned(self, most: int) -> Calls:
+        """At most ``most`` of the points, the ends among them, evenly by how many are called."""
+        called = self.right + self.wrong
+        kept = np.unique(np.searchsorted(called, np.linspace(0, called[-1], most)))
+        return Calls(self.right[kept], self.wrong[kept])
+
+
+def calls_by_threshold(positive: np.ndarray, scores: np.ndarray) -> Calls:
+    """The calls at every distinct score, after those of nobody.
+
+    Args:
+        positive: (n,) bool.
+        scores: (n,) numbers, higher for positive.
+    """
     order = np.argsort(-scores, kind="stable")
     ranked, hit = scores[order], positive[order].astype(bool)
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
     right = np.concatenate([[0], np.cumsum(hit)[last]])
     wrong = np.concatenate([[0], np.cumsum(~hit)[last]])
-    return right, wrong
+    return Calls(right, wrong)

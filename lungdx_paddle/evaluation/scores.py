@@ -62,7 +62,7 @@ def all_scores(
     _check(len(rows), labels, probabilities)
     patients = [row.patient_id for row in rows]
     nodules = [row.nodule_key for row in rows]
-    at_nodule = {t: _pooled(labels[t], probabilities[t], nodules) for t in labels}
+    at_nodule = {t: pooled(labels[t], probabilities[t], nodules) for t in labels}
     nodule_rows = list({row.nodule_key: row for row in rows}.values())
     owners = [row.patient_id for row in nodule_rows]
     levels = expected_level(at_nodule[MALIGNANCY][1])
@@ -71,9 +71,9 @@ def all_scores(
         "nodule": {t: _task(t, *at_nodule[t], owners, seed) for t in labels},
     }
     scores["nodule"][MALIGNANCY]["auc"] = _nodule_auc(nodule_rows, levels, seed)
-    pooled = _pooled(labels[PATHOLOGY], probabilities[PATHOLOGY], patients)
+    by_patient = pooled(labels[PATHOLOGY], probabilities[PATHOLOGY], patients)
     scores["patient"] = {
-        PATHOLOGY: _task(PATHOLOGY, *pooled, list(dict.fromkeys(patients)), seed),
+        PATHOLOGY: _task(PATHOLOGY, *by_patient, list(dict.fromkeys(patients)), seed),
         "diagnosis": {"auc": _diagnosis_auc(nodule_rows, levels, seed)},
     }
     scores["readers"] = reader_agreement(rows, seed)
@@ -96,12 +96,20 @@ def _check(
         )
 
 
-def _pooled(
+def pooled(
     labels: np.ndarray, probabilities: np.ndarray, groups: Sequence[Hashable]
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Each group's label and mean probabilities, in order of first appearance.
 
     A group's label is its highest, as in a patient of whom one nodule only is labelled.
+
+    Args:
+        labels: (n,) classes, -1 for no label.
+        probabilities: (n, classes).
+        groups: (n,) what each image belongs to.
+
+    Returns:
+        (groups,) classes and (groups, classes) probabilities.
     """
     highest: Dict[Hashable, int] = {}
     for group, label in zip(groups, labels.tolist()):

@@ -94,6 +94,11 @@ class TwoTaskNetwork(nn.Layer):
         """{site: {task: mean share that the task takes from the other}}."""
         return {site: dict(zip(self.tasks, unit.shares())) for site, unit in self.units.items()}
 
+    def output_shares(self) -> Dict[str, Dict[str, np.ndarray]]:
+        """{site: {task: (outputs,) share that each of its outputs takes from the other}}."""
+        units = self.units.items()
+        return {site: dict(zip(self.tasks, unit.output_shares())) for site, unit in units}
+
     def decayed(self) -> List[paddle.Tensor]:
         """The weights under the L2 loss; sharing units, BN and heads are not among them."""
         return [weight for tower in self.towers.values() for weight in tower.decayed()]

@@ -54,7 +54,15 @@ class SharingUnit(nn.Layer):
 
     def shares(self) -> Tuple[float, float]:
         """Mean share, from 0 to 1, that the first and the second tower take."""
-        return self._mean_share("a"), self._mean_share("b")
+        share_a, share_b = self.output_shares()
+        return float(share_a.mean()), float(share_b.mean())
+
+    def output_shares(self) -> Tuple[np.ndarray, np.ndarray]:
+        """(outputs,) share of each output of the first and of the second tower.
+
+        A scalar unit has one, a channel unit one a channel, a dense unit one a feature.
+        """
+        return self._output_shares("a"), self._output_shares("b")
 
     def _take(self, other: paddle.Tensor, tower: str) -> paddle.Tensor:
         own, cross = self._weights(tower)
@@ -72,13 +80,14 @@ class SharingUnit(nn.Layer):
         # Detached here and not at the weights: a detached weight breaks Paddle 2.6's export.
         return gain.detach()
 
-    def _mean_share(self, tower: str) -> float:
+    def _output_shares(self, tower: str) -> np.ndarray:
         with paddle.no_grad():
             own, cross = self._weights(tower)
             taken = self._norm(cross).clip(min=_DIRECTION if self.cross_floor else 0.0)
             if self.cross_floor:
                 taken = taken * self._gain(own, cross)
-            return float((taken / (self._norm(own) + taken).clip(min=_DIRECTION)).mean())
+            share = taken / (self._norm(own) + taken).clip(min=_DIRECTION)
+            return np.asarray(share.numpy()).ravel()
 
     def _weights(self, tower: str) -> Tuple[paddle.Tensor, paddle.Tensor]:
         return getattr(self, f"own_{tower}"), getattr(self, f"cross_{tower}")

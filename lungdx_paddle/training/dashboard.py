@@ -1,4 +1,4 @@
-"""What VisualDL shows of a run: one log file, scalars by step."""
+"""What VisualDL shows of a run: one log file, records by step."""
 
 from __future__ import annotations
 
@@ -6,23 +6,45 @@ import contextlib
 import io
 import os
 import struct
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import Mapping, Optional, Type
+from typing import Any, Dict, Mapping, Optional, Sequence, Type, Union
 
+import numpy as np
 from visualdl import LogWriter
+from visualdl.component.base_component import pr_curve_raw, roc_curve_raw
 from visualdl.proto.record_pb2 import Record
+
+from lungdx_paddle.evaluation.ranking import Calls
 
 LOG_NAME = "vdlrecords.run.log"
 """One fixed name: the VisualDL server reads only the newest log file of a folder, so a
 resumed run must go on in the same one."""
 
+CURVE_POINTS = 100
+"""Of a PR or ROC curve, at most; VisualDL's own has 127 at most."""
+
+BUCKETS = 30
+"""Of a histogram."""
+
+NARROWEST = 0.01
+"""Width of a histogram whose numbers are closer: weights and shares are of the order of 1,
+and shares at their floor differ by float32's rounding only."""
+
 _HEADER = struct.Struct("<Q")
 """Before each record VisualDL writes its length."""
 
+_ONCE = ("hparam", "embeddings")
+"""Kinds of record that say something of the whole run.  The server shows the first of a
+tag, and VisualDL gives them no step, so a resumed run writes them anew."""
+
 
 class Dashboard:
-    """Scalars of a run, for ``visualdl --logdir``.
+    """A run's records, for ``visualdl --logdir``.
+
+    A tag belongs to one kind of record: the server files all records of a tag under the
+    kind of the first.
 
     Args:
         folder: where the log lies; an existing log is continued.
@@ -34,6 +56,7 @@ class Dashboard:
         _cut(folder / LOG_NAME, keep_until)
         with contextlib.redirect_stdout(io.StringIO()):  # it announces that it appends
             self._writer = LogWriter(logdir=str(folder), file_name=LOG_NAME, flush_secs=10)
+        self._has_hyper_parameters = False
 
     def scalars(self, step: int, values: Mapping[str, Optional[float]]) -> None:
         """Write {tag: value} at ``step``; a value of None has nothing to show."""
@@ -41,9 +64,75 @@ class Dashboard:
             if value is not None:
                 self._writer.add_scalar(tag, value, step)
 
+    def picture(self, step: int, tag: str, image: np.ndarray) -> None:
+        """Write a (rows, columns, 3) uint8 RGB image."""
+        self._writer.add_image(tag, image, step)
+
+    def histogram(self, step: int, tag: str, values: np.ndarray) -> None:
+        """Write how numbers are spread; what is not finite does not count."""
+        finite = values[np.isfinite(values)].astype(np.float64)
+        if len(finite):
+            self._writer.add_histogram(tag, finite, step, buckets=_edges(finite))
+
+    def curves(self, step: int, name: str, calls: Calls) -> None:
+        """Write a binary question's PR curve under ``pr/`` and its ROC under ``roc/``.
+
+        VisualDL 2.5.3 cannot make their points with NumPy from 1.24 on (``np.float``), so
+        it is given them.  It stores no thresholds: what it shows as one is a point's place
+        from all called positive to nobody.
+
+        Args:
+            step: of the run.
+            name: of the question.
+            calls: with a positive and a negative.
+        """
+        calls = calls.thinned(CURVE_POINTS)
+        counts = {
+            "tp": calls.right,
+            "fp": calls.wrong,
+            "tn": calls.wrong[-1] - calls.wrong,
+            "fn": calls.right[-1] - calls.right,
+        }
+        pr = {"precision": calls.precision, "recall": calls.recall}
+        roc = {"tpr": calls.recall, "fpr": calls.false_positive_rate}
+        now = round(time.time() * 1000)
+        self._add(pr_curve_raw(f"pr/{name}", step=step, walltime=now, **_rising(counts, pr)))
+        self._add(roc_curve_raw(f"roc/{name}", step=step, walltime=now, **_rising(counts, roc)))
+
+    def hyper_parameters(
+        self, values: Mapping[str, Union[str, int, float]], metrics: Sequence[str]
+    ) -> None:
+        """Write the run's settings, once: later calls change nothing.
+
+        Args:
+            values: {setting: value}.
+            metrics: tags of scalars whose last value is shown beside them.
+        """
+        if not self._has_hyper_parameters:
+            self._writer.add_hparams(dict(values), list(metrics))
+            self._has_hyper_parameters = True
+
+    def embedding(self, tag: str, points: np.ndarray, columns: Mapping[str, Sequence[str]]) -> None:
+        """Write points of a high-dimensional space; the server shows a tag's first only.
+
+        Args:
+            tag: of its own.
+            points: (n, dimensions).
+            columns: {title: (n,) what each point is}.
+        """
+        self._writer.add_embeddings(
+            tag,
+            mat=points,
+            metadata=[list(values) for values in columns.values()],
+            metadata_header=list(columns),
+        )
+
     def flush(self) -> None:
         """Put on disk what is waiting, so that a reader sees it."""
         self._writer._get_file_writer().flush()
+
+    def _add(self, record: Record) -> None:
+        self._writer._get_file_writer().add_record(record)
 
     def __enter__(self) -> Dashboard:
         return self
@@ -57,6 +146,18 @@ class Dashboard:
         self._writer.close()
 
 
+def _edges(values: np.ndarray) -> np.ndarray:
+    """(BUCKETS + 1,) edges of a histogram's buckets."""
+    low, high = float(values.min()), float(values.max())
+    missing = max(NARROWEST - (high - low), 0.0)
+    return np.linspace(low - missing / 2, high + missing / 2, BUCKETS + 1)
+
+
+def _rising(*parts: Mapping[str, np.ndarray]) -> Dict[str, Any]:
+    """The points as lists, with a threshold that rises, as VisualDL's own do."""
+    return {name: values[::-1].tolist() for part in parts for name, values in part.items()}
+
+
 def _cut(path: Path, keep_until: int) -> None:
     """Drop records after a step, and a last one that a killed run left unfinished."""
     if not path.exists():
@@ -68,9 +169,13 @@ def _cut(path: Path, keep_until: int) -> None:
         if end > len(data):
             break
         record = Record.FromString(data[start + _HEADER.size : end])
-        if all(value.id <= keep_until for value in record.values):
+        if all(_stays(value, keep_until) for value in record.values):
             kept.append(data[start:end])
         start = end
     partial = path.with_name("cut.partial")
     partial.write_bytes(b"".join(kept))
     os.replace(partial, path)
+
+
+def _stays(value: Record.Value, keep_until: int) -> bool:
+    return value.id <= keep_until and value.WhichOneof("one_value") not in _ONCE

@@ -31,6 +31,7 @@ from lungdx_paddle.training import table2
 from lungdx_paddle.training.checkpoint import BEST, load_latest, save_latest, save_weights
 from lungdx_paddle.training.dashboard import Dashboard
 from lungdx_paddle.training.losses import add_l2_gradient, l2_loss, task_losses
+from lungdx_paddle.training.showcase import show, show_features
 
 SEED_STRIDE = 1_000_003
 """Apart from each other: the seeds of one run's steps and of the next run's."""
@@ -189,14 +190,16 @@ def _loop(run: Run, say: Callable[[str], None]) -> None:
             if run.step % settings.log_every == 0 or run.step == settings.steps:
                 row = _log_row(run, table, dashboard, loss)
                 say(table2.screen_line(row, tasks))
+        show_features(dashboard, run.network, run.test)
 
 
 def _log_row(
     run: Run, table: table2.Table2, dashboard: Dashboard, loss: float
 ) -> Mapping[str, str]:
+    said = predict(run.network, run.test)
     accuracies = {
         "train": image_accuracy(predict(run.network, run.train)),
-        "test": image_accuracy(predict(run.network, run.test)),
+        "test": image_accuracy(said),
     }
     row = table.add(run.step, run.step // run.order.steps_per_epoch, loss, accuracies)
     shown = {
@@ -207,6 +210,7 @@ def _log_row(
     for site, shares in run.network.shares().items():
         shown.update({f"share_{task}/{site}": share for task, share in shares.items()})
     dashboard.scalars(run.step, shown)
+    show(dashboard, run.config, run.step, run.network, said)
     dashboard.flush()
     _save(run, accuracies["train"]["total"] or 0.0)
     return row
