@@ -9,7 +9,7 @@ black pixel gets nothing.  And the parts have a sum that can be checked.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 import paddle
@@ -108,7 +108,7 @@ def draw_saliency(
     size = (max(1.75 * columns + 0.9, 6.0), 2.05 * rows + 0.6)
     figure = Figure(figsize=size, layout="constrained")
     places = figure.subplots(rows, columns, squeeze=False)
-    shades = None
+    shades: Any = None
     for column, image in enumerate(images):
         places[0, column].imshow(image, cmap="gray", vmin=0, vmax=255)
         places[0, column].set_title(captions["image"][column], fontsize=8)
