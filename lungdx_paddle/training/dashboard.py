@@ -8,8 +8,9 @@ import os
 import struct
 from pathlib import Path
 from types import TracebackType
-from typing import Mapping, Optional, Type
+from typing import Iterator, Mapping, Optional, Tuple, Type
 
+import numpy as np
 from visualdl import LogWriter
 from visualdl.proto.record_pb2 import Record
 
@@ -57,20 +58,36 @@ class Dashboard:
         self._writer.close()
 
 
+def read_scalar(folder: Path, tag: str) -> Tuple[np.ndarray, np.ndarray]:
+    """(n,) steps and (n,) values of what a run logged under ``tag``; none without a log."""
+    path = folder / LOG_NAME
+    data = path.read_bytes() if path.exists() else b""
+    logged = [(v.id, v.value) for _, r in _records(data) for v in r.values if v.tag == tag]
+    steps, values = zip(*logged) if logged else ((), ())
+    return np.array(steps, int), np.array(values, float)
+
+
 def _cut(path: Path, keep_until: int) -> None:
     """Drop records after a step, and a last one that a killed run left unfinished."""
     if not path.exists():
         return
-    data, kept, start = path.read_bytes(), [], 0
+    kept = [
+        whole
+        for whole, record in _records(path.read_bytes())
+        if all(value.id <= keep_until for value in record.values)
+    ]
+    partial = path.with_name("cut.partial")
+    partial.write_bytes(b"".join(kept))
+    os.replace(partial, path)
+
+
+def _records(data: bytes) -> Iterator[Tuple[bytes, Record]]:
+    """Each whole record of a log, as it lies there and as it reads."""
+    start = 0
     while start + _HEADER.size <= len(data):
         (length,) = _HEADER.unpack_from(data, start)
         end = start + _HEADER.size + length
         if end > len(data):
-            break
-        record = Record.FromString(data[start + _HEADER.size : end])
-        if all(value.id <= keep_until for value in record.values):
-            kept.append(data[start:end])
+            return
+        yield data[start:end], Record.FromString(data[start + _HEADER.size : end])
         start = end
-    partial = path.with_name("cut.partial")
-    partial.write_bytes(b"".join(kept))
-    os.replace(partial, path)
