@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
-from typing import Callable, List
+from typing import Any, Callable, List
 
 import cv2
 import numpy as np
@@ -93,3 +93,16 @@ def write_crops(tmp_path: Path) -> Callable[..., Path]:
         return folder / "manifest.csv"
 
     return write
+
+
+@pytest.fixture
+def shown() -> Callable[..., np.ndarray]:
+    """A function that draws a matplotlib figure: (rows, columns, 4) uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    def draw(figure: Any) -> np.ndarray:
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())
+
+    return draw

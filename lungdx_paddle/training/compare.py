@@ -106,4 +106,6 @@ def _data_of(plan: Plan) -> str:
     """What the runs say they learned from."""
     *_, config = next(plan.runs())
     metrics = json.loads((config.output_folder / "metrics.json").read_text(encoding="utf-8"))
-    return "PHANTOM data" if metrics["data"] == "phantom" else str(metrics["data"])
+    # The folder and the file: the rest of a path says nothing of the data, and much of a machine.
+    shown = "/".join(Path(metrics["data"]).parts[-2:])
+    return "PHANTOM data" if metrics["data"] == "phantom" else shown

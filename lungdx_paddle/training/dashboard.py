@@ -9,7 +9,7 @@ import struct
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Dict, Mapping, Optional, Sequence, Type, Union
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Type, Union
 
 import numpy as np
 from visualdl import LogWriter
@@ -158,23 +158,39 @@ def _rising(*parts: Mapping[str, np.ndarray]) -> Dict[str, Any]:
     return {name: values[::-1].tolist() for part in parts for name, values in part.items()}
 
 
+def read_scalar(folder: Path, tag: str) -> Tuple[np.ndarray, np.ndarray]:
+    """(n,) steps and (n,) values of what a run logged under ``tag``; none without a log."""
+    path = folder / LOG_NAME
+    data = path.read_bytes() if path.exists() else b""
+    logged = [(v.id, v.value) for _, r in _records(data) for v in r.values if v.tag == tag]
+    steps, values = zip(*logged) if logged else ((), ())
+    return np.array(steps, int), np.array(values, float)
+
+
 def _cut(path: Path, keep_until: int) -> None:
     """Drop records after a step, and a last one that a killed run left unfinished."""
     if not path.exists():
         return
-    data, kept, start = path.read_bytes(), [], 0
+    kept = [
+        whole
+        for whole, record in _records(path.read_bytes())
+        if all(_stays(value, keep_until) for value in record.values)
+    ]
+    partial = path.with_name("cut.partial")
+    partial.write_bytes(b"".join(kept))
+    os.replace(partial, path)
+
+
+def _records(data: bytes) -> Iterator[Tuple[bytes, Record]]:
+    """Each whole record of a log, as it lies there and as it reads."""
+    start = 0
     while start + _HEADER.size <= len(data):
         (length,) = _HEADER.unpack_from(data, start)
         end = start + _HEADER.size + length
         if end > len(data):
-            break
-        record = Record.FromString(data[start + _HEADER.size : end])
-        if all(_stays(value, keep_until) for value in record.values):
-            kept.append(data[start:end])
+            return
+        yield data[start:end], Record.FromString(data[start + _HEADER.size : end])
         start = end
-    partial = path.with_name("cut.partial")
-    partial.write_bytes(b"".join(kept))
-    os.replace(partial, path)
 
 
 def _stays(value: Record.Value, keep_until: int) -> bool:
