@@ -24,7 +24,7 @@ from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import FOLD, Config
 from lungdx_paddle.training.checkpoint import BEST, load_weights
-from lungdx_paddle.training.report import result_lines
+from lungdx_paddle.training.report import on_unseen_patients, result_lines
 
 PICTURE = "scores.png"
 
@@ -156,7 +156,8 @@ def evaluate_run(
     write_predictions(out / PREDICTIONS, rows, labels, said.probabilities)
     with writing(out / PICTURE):
         draw_scores(said, f"{metrics['data']}, {metrics['part']}").savefig(out / PICTURE, dpi=110)
-    return [*_lines(metrics), f"written to {out}"]
+    honest = [on_unseen_patients(trained)] if leakage["leaks"] and not whole else []
+    return [*_lines(metrics), *honest, f"written to {out}"]
 
 
 def _part(config: Config) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 from lungdx_paddle.settings import Config
@@ -9,7 +11,7 @@ from lungdx_paddle.settings import Config
 
 def closing(config: Config, metrics: Mapping[str, Any]) -> str:
     """The result with its counts, the honest remarks, and the commands that follow."""
-    return "\n".join([*_result(metrics), *_remarks(metrics), *_next(config)])
+    return "\n".join([*_result(metrics), *_remarks(config, metrics), *_next(config)])
 
 
 def _result(metrics: Mapping[str, Any]) -> List[str]:
@@ -35,22 +37,36 @@ def result_lines(test: Mapping[str, Any]) -> List[str]:
     return lines
 
 
-def _remarks(metrics: Mapping[str, Any]) -> List[str]:
+def on_unseen_patients(config: Config) -> str:
+    """What the config of a leaking run scores split by patient, or the command that tells."""
+    twin = f"{config.output_folder}_by_patient"
+    path = Path(twin) / "metrics.json"
+    if path.is_file():
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        return f"Split by patient, the same config: {_number(metrics['test']['image']['total'])}"
+    return (
+        "For the number on unseen patients: python tools/train.py -c "
+        f"{config.output_folder}/config.yaml -o data.split=patient output={twin}"
+    )
+
+
+def _remarks(config: Config, metrics: Mapping[str, Any]) -> List[str]:
     lines = []
     if metrics["data"] == "phantom":
         lines.append("This is PHANTOM data, made by a program: the numbers mean nothing medical.")
     leakage: Dict[str, Any] = metrics["leakage"]
     if leakage["leaks"]:
-        lines.append(f"Note: {leakage['in_words']}.")
+        lines += [f"Note: {leakage['in_words']}.", on_unseen_patients(config)]
     lines.append(f"For {metrics['note']}.")
     return lines
 
 
 def _next(config: Config) -> List[str]:
     folder = config.output_folder
+    curves = folder if config.is_ensemble else f"{folder}/vdl"
     return [
         "",
-        f"See the curves:  visualdl --logdir {folder}/vdl --disable-telemetry --port 8040",
+        f"See the curves:  visualdl --logdir {curves} --disable-telemetry --port 8040",
         f"Export:          python tools/export.py --run {folder} --out {folder}/inference",
         f"Predict:         python tools/predict.py --model {folder}/inference "
         f"--manifest {config.data.manifest}",
