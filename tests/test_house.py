@@ -12,9 +12,10 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "lungdx_paddle"
 TOOLS = sorted((PACKAGE.parent / "tools").glob("*.py"))
-BENCHMARKS = sorted(
+OTHER_COMMANDS = sorted(
     path
-    for path in (PACKAGE.parent / "benchmarks").glob("*.py")
+    for folder in ("benchmarks", "docs")
+    for path in (PACKAGE.parent / folder).glob("*.py")
     if "cli.run(main)" in path.read_text(encoding="utf-8")  # the others are shared by these
 )
 
@@ -90,7 +91,7 @@ def test_a_tool_is_short(tool: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "tool", TOOLS + BENCHMARKS, ids=lambda path: f"{path.parent.name}-{path.stem}"
+    "tool", TOOLS + OTHER_COMMANDS, ids=lambda path: f"{path.parent.name}-{path.stem}"
 )
 def test_the_help_of_a_tool_has_an_example_and_needs_no_paddle(tool: Path) -> None:
     code = (

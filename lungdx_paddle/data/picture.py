@@ -56,7 +56,8 @@ def examples_by_level(dataset: NoduleDataset, count: int) -> Dict[str, List[int]
 
 def diameters_mm(dataset: NoduleDataset) -> np.ndarray:
     """(n,) diameter in mm of the disc that is as large as the crop's bright pixels (Otsu)."""
-    bright = [cv2.threshold(i, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1] for i in dataset.images]
+    otsu = cv2.THRESH_BINARY | cv2.THRESH_OTSU
+    bright = [cv2.threshold(image, 0, 1, otsu)[1] for image in dataset.images]
     pixels_mm = [row.pixel_spacing_mm / row.scale for row in dataset.manifest.rows]
     areas = np.array([int(b.sum()) for b in bright]) * np.square(pixels_mm)
     return np.asarray(np.sqrt(4 * areas / np.pi))

@@ -25,6 +25,9 @@ STEPS = 256
 """Points of the path.  For a network of the default size on real crops the maps' sums are then
 right to within 0.02 (median) and 0.1 (worst)."""
 
+LEAST_COLUMNS = 3
+"""Of the picture, so that its title has room above a single crop."""
+
 
 def saliency(
     network: paddle.nn.Layer,
@@ -92,9 +95,10 @@ def draw_saliency(
     captions: Mapping[str, Sequence[str]],
     title: str,
 ) -> Figure:
-    """A column for each crop: the crop, then for each task what speaks for its answer.
+    """A column for each crop: the crop, then a map for each task; red speaks for the class.
 
-    Each map has its own scale, from minus to plus its largest value.
+    A task's maps have one scale, from minus to plus their largest value, so that an answer
+    which hardly needs the crop is pale beside one that does.
 
     Args:
         images: (n, 32, 32) gray values from 0 to 255; at least one.
@@ -104,24 +108,29 @@ def draw_saliency(
     """
     from matplotlib.figure import Figure
 
-    columns, rows = len(images), 1 + len(maps)
-    size = (max(1.75 * columns + 0.9, 6.0), 2.05 * rows + 0.6)
+    columns, rows = max(len(images), LEAST_COLUMNS), 1 + len(maps)
+    size = (1.75 * columns + 0.9, 2.05 * rows + 0.6)
     figure = Figure(figsize=size, layout="constrained")
     places = figure.subplots(rows, columns, squeeze=False)
-    shades: Any = None
-    for column, image in enumerate(images):
-        places[0, column].imshow(image, cmap="gray", vmin=0, vmax=255)
-        places[0, column].set_title(captions["image"][column], fontsize=8)
-        for axes, (task, values) in zip(places[1:, column], maps.items()):
-            largest = float(np.abs(values[column]).max()) or 1.0
-            shades = axes.imshow(values[column] / largest, cmap="RdBu_r", vmin=-1, vmax=1)
-            axes.contour(image, [image.max() / 2], colors="gray", linewidths=0.6)
-            axes.set_title(captions[task][column], fontsize=8)
+    for axes, image, caption in zip(places[0], images, captions["image"]):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(caption, fontsize=8)
+    for row, (task, values) in zip(places[1:], maps.items()):
+        largest = float(np.abs(values).max()) or 1.0
+        look: Any = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
+        for axes, image, value, caption in zip(row, images, values, captions[task]):
+            shades = axes.imshow(value, **look)
+            if image.min() < image.max() / 2:
+                axes.contour(image, [image.max() / 2], colors="gray", linewidths=0.6)
+            axes.set_title(caption, fontsize=8)
+        bar = figure.colorbar(shades, ax=row, shrink=0.8, pad=0.01)
+        bar.set_label("log-probability", fontsize=8)
+        bar.ax.tick_params(labelsize=8)
     for axes in places.ravel():
         axes.set(xticks=[], yticks=[])
+    for axes in places[:, len(images) :].ravel():
+        axes.axis("off")
     for axes, name in zip(places[:, 0], ("crop", *maps)):
         axes.set_ylabel(name, fontsize=9)
-    bar = figure.colorbar(shades, ax=places[1:], shrink=0.7, ticks=[-1, 0, 1])
-    bar.ax.set_yticklabels(["against", "0", "for"], fontsize=8)
     figure.suptitle(f"{title}; {RESEARCH_USE}", fontsize=9)
     return figure

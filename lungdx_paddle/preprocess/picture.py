@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -44,7 +44,8 @@ def draw_lung_steps(
 
     steps = lung_steps(hu)
     centre, width = NAMED_WINDOWS["lung"]
-    gray = {"cmap": "gray", "vmin": centre - width / 2, "vmax": centre + width / 2}
+    black, white = centre - width / 2, centre + width / 2
+    gray: Any = {"cmap": "gray", "vmin": black, "vmax": white}
     figure = Figure(figsize=(12, 6.9), layout="constrained")
     places = figure.subplots(2, 4).ravel()
     places[0].imshow(hu, **gray)
@@ -54,7 +55,7 @@ def draw_lung_steps(
     for axes, (name, mask) in zip(places[2:], steps.items()):
         axes.imshow(mask, cmap="gray", vmin=0, vmax=1)
         axes.set_title(TITLES[name], fontsize=9)
-    places[7].imshow(np.where(steps["lung"], hu, gray["vmin"]), **gray)
+    places[7].imshow(np.where(steps["lung"], hu, black), **gray)
     places[7].set_title("the lung parenchyma", fontsize=9)
     for axes in (places[0], *places[2:]):
         axes.set(xticks=[], yticks=[])

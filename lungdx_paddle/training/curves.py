@@ -95,7 +95,8 @@ def draw_curves(*runs: Curves) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3.4 * len(runs) + 0.4), layout="constrained")
-    for (left, right), curves in zip(figure.subplots(len(runs), 2, squeeze=False), runs):
+    panels = figure.subplots(len(runs), 2, squeeze=False, sharey="col")
+    for (left, right), curves in zip(panels, runs):
         _draw_loss(left, curves)
         _draw_accuracies(right, curves)
         for axes in (left, right):
@@ -109,7 +110,9 @@ def draw_curves(*runs: Curves) -> Figure:
 
 
 def _draw_loss(axes: Axes, curves: Curves) -> None:
-    axes.plot(*curves.each_step, color=COLOURS[LOSS], alpha=0.3, linewidth=0.7)
+    look: Any = {"color": COLOURS[LOSS], "alpha": 0.3, "linewidth": 0.7}
+    if len(curves.each_step[0]):
+        axes.plot(*curves.each_step, label="ours, every step", **look)
     _draw_line(axes, curves, LOSS, "training loss")
     axes.set_yscale("log")
     axes.set_ylabel("loss of the step, both tasks and L2")
