@@ -146,6 +146,11 @@ class Config:
         folder = str(self.output_folder / f"{FOLD}{fold}")
         return replace(self, output=folder, data=replace(self.data, fold=fold))
 
+    def by_patient(self) -> Config:
+        """The same training on patients apart, in a folder beside its own."""
+        folder = f"{self.output_folder}_by_patient"
+        return replace(self, output=folder, data=replace(self.data, split="patient"))
+
     @property
     def output_folder(self) -> Path:
         """Where the run writes."""

@@ -116,6 +116,13 @@ def test_eval_scores_the_run_and_draws_it(chain: Path) -> None:
     assert written == {"metrics.json", "predictions.csv", "scores.png"}
 
 
+def test_an_audit_ends_with_the_number_by_patient(chain: Path) -> None:
+    more = [*FAST, "train.steps=2", "train.log_every=2", "output=output/audit"]
+    said = succeed("python tools/train.py --audit", *more, folder=chain)
+    assert "this split leaks" in said and "Split by patient, the same config: test" in said
+    assert (chain / "output" / "audit_by_patient" / "metrics.json").is_file()
+
+
 def test_compare_goes_on_where_it_was(tmp_path: Path) -> None:
     command = "python tools/compare.py --configs configs/testing.yaml configs/hard.yaml --seeds 1"
     words = [word for word in command.split() if not word.startswith("configs/")]

@@ -13,7 +13,7 @@ from lungdx_paddle.about import RESEARCH_USE
 from lungdx_paddle.config import save_config
 from lungdx_paddle.evaluation.evaluate import levels
 from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
-from lungdx_paddle.files import write_text
+from lungdx_paddle.files import writable_folder, write_text
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import trainer
 from lungdx_paddle.training.finished import data_name, load_run, out_of_fold
@@ -24,7 +24,7 @@ def train(config: Config, how: How, say: Callable[[str], None]) -> Dict[str, Any
     """Train what a config describes: one network, or one for each fold.
 
     Args:
-        config: with ``data.manifest`` set; its output folder exists.
+        config: with ``data.manifest`` set.
         how: folds train at once where its workers allow.
         say: is given each line of progress.
 
@@ -34,6 +34,7 @@ def train(config: Config, how: How, say: Callable[[str], None]) -> Dict[str, Any
     Raises:
         LungdxError: as :func:`lungdx_paddle.training.trainer.train`.
     """
+    writable_folder(config.output_folder)
     if not config.is_ensemble:
         return trainer.train(config, how.device, how.resume, say)
     folds = [config.of_fold(k) for k in range(config.data.folds)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional
 
+from lungdx_paddle.config import differences, load_config
 from lungdx_paddle.settings import Config
 
 
@@ -39,15 +40,20 @@ def result_lines(test: Mapping[str, Any]) -> List[str]:
 
 def on_unseen_patients(config: Config) -> str:
     """What the config of a leaking run scores split by patient, or the command that tells."""
-    twin = f"{config.output_folder}_by_patient"
-    path = Path(twin) / "metrics.json"
-    if path.is_file():
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        return f"Split by patient, the same config: {_number(metrics['test']['image']['total'])}"
-    return (
-        "For the number on unseen patients: python tools/train.py -c "
-        f"{config.output_folder}/config.yaml -o data.split=patient output={twin}"
-    )
+    apart = config.by_patient()
+    path = apart.output_folder / "metrics.json"
+    if not path.is_file():
+        return (
+            "For the number on unseen patients: python tools/train.py -c "
+            f"{config.output_folder}/config.yaml -o data.split=patient output={apart.output}"
+        )
+    other = load_config(path.parent / "config.yaml")
+    changed = differences(replace(other, name=apart.name, output=apart.output), apart)
+    if changed:
+        return f"{path.parent}: split by patient, but of other settings ({changed[0]})"
+    test = json.loads(path.read_text(encoding="utf-8"))["test"]
+    each = (f"{_number(test[level]['total'])} by {level}" for level in ("image", "patient"))
+    return f"Split by patient, the same config: test accuracy {', '.join(each)}"
 
 
 def _remarks(config: Config, metrics: Mapping[str, Any]) -> List[str]:
