@@ -11,11 +11,14 @@ import pytest
 
 from lungdx_paddle.lidc.phantom import PhantomSettings, write_phantom
 
-PREPROCESS = Path(__file__).parent.parent / "benchmarks" / "preprocess.py"
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+PREPROCESS = BENCHMARKS / "preprocess.py"
 
 
-def run(*words: str, code: str = "", folder: Path) -> subprocess.CompletedProcess[str]:
-    start = ["-c", code] if code else [str(PREPROCESS)]
+def run(
+    *words: str, code: str = "", script: Path = PREPROCESS, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    start = ["-c", code] if code else [str(script)]
     return subprocess.run(
         [sys.executable, *start, *words], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -72,3 +75,20 @@ def test_a_collection_instead_of_one_series_is_one_clear_line(tmp_path: Path) ->
     assert ran.returncode == 2
     assert "expected one CT series and its LIDC XML file, found 2;" in ran.stderr
     assert ran.stderr.count("\n") == 1
+
+
+def test_inference_times_every_batch_beside_onnx_runtime(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime, of the extra onnx, is not installed")
+    ran = run("--quick", "--out", "there", script=BENCHMARKS / "inference.py", folder=tmp_path)
+    if "expected the one for Paddle" in ran.stderr:
+        pytest.skip(ran.stderr)
+    assert ran.returncode == 0, ran.stderr
+    assert "Model: phantom, a few steps" in ran.stdout
+    record = json.loads((tmp_path / "there" / "inference.json").read_text(encoding="utf-8"))
+    asked = [(row["threads"], row["batch"]) for row in record["speeds"]]
+    assert {(1, 1), (1, 32), (1, 512)} <= set(asked)
+    for row in record["speeds"]:
+        assert row["beside"]["ONNX Runtime"]["largest_difference"] < 1e-4
+        assert row["crops_per_s"] > 0
+    assert set(record["start"]) == {"help_s", "first_prediction_s"}
+    assert {"cpu", "cores", "date", "versions"} <= set(record["machine"])

@@ -15,11 +15,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument(
         "--weights", choices=("best_model", "latest"), default="best_model", help="which checkpoint"
     )
+    parser.add_argument("--onnx", action="store_true", help="write inference.onnx too")
     args = parser.parse_args(argv)
     from lungdx_paddle.files import writable_folder
     from lungdx_paddle.inference.export import export
 
-    written = export(args.run, writable_folder(args.out), args.weights)
+    written = export(args.run, writable_folder(args.out), args.weights, args.onnx)
     cli.say("wrote " + ", ".join(str(path) for path in written))
 
 

@@ -8,7 +8,6 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 import paddle
-from paddle.nn import functional
 
 from lungdx_paddle.data.dataset import NoduleDataset
 from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
@@ -42,7 +41,7 @@ class Predictions:
 def predict(network: TwoTaskNetwork, dataset: NoduleDataset) -> Predictions:
     """Run a network, in inference mode, over all images in order."""
     with _judging(network):
-        return Predictions(dataset, _outputs(network, dataset, functional.softmax))
+        return Predictions(dataset, _outputs(network.probabilities, dataset))
 
 
 def features(network: TwoTaskNetwork, dataset: NoduleDataset) -> Dict[str, np.ndarray]:
@@ -65,14 +64,12 @@ def _judging(network: TwoTaskNetwork) -> Iterator[None]:
 
 
 def _outputs(
-    run: Callable[[paddle.Tensor], Dict[str, paddle.Tensor]],
-    dataset: NoduleDataset,
-    finish: Callable[[paddle.Tensor], paddle.Tensor] = lambda output: output,
+    run: Callable[[paddle.Tensor], Dict[str, paddle.Tensor]], dataset: NoduleDataset
 ) -> Dict[str, np.ndarray]:
     parts: Dict[str, List[np.ndarray]] = {}
     for batch in dataset.batches(BATCH):
         for task, output in run(paddle.to_tensor(batch.images)).items():
-            parts.setdefault(task, []).append(finish(output).numpy())
+            parts.setdefault(task, []).append(output.numpy())
     return {task: np.concatenate(part) for task, part in parts.items()}
 
 

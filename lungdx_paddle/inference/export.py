@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -10,14 +11,15 @@ import numpy as np
 import paddle
 import yaml
 from paddle import nn
-from paddle.nn import functional
 
 import lungdx_paddle
 from lungdx_paddle.about import RESEARCH_USE
 from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.files import write_text, writing
+from lungdx_paddle.inference.folded import fold
+from lungdx_paddle.inference.to_onnx import require_paddle2onnx, write_onnx
 from lungdx_paddle.manifest import CROP_SIZE, read_manifest
-from lungdx_paddle.models.network import TwoTaskNetwork
+from lungdx_paddle.models.ensemble import Trained
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.checkpoint import BEST
 from lungdx_paddle.training.finished import load_run
@@ -27,52 +29,57 @@ DESCRIPTION = "inference.yml"
 
 
 class Probabilities(nn.Layer):
-    """A network with softmax behind it, whose outputs are a tuple in the tasks' order.
+    """A network whose probabilities are a tuple in the tasks' order.
 
     A dict would be exported in the order of its keys and lose their names.
     """
 
-    def __init__(self, network: TwoTaskNetwork) -> None:
+    def __init__(self, network: Trained) -> None:
         super().__init__()
-        self.network = network
+        self.network = fold(network)
 
     def forward(self, images: paddle.Tensor) -> Tuple[paddle.Tensor, ...]:
         """(n, 1, 32, 32) float32 gray values, 0 to 255 -> (n, classes) for each task."""
-        logits = self.network(images)
-        return tuple(functional.softmax(logits[task]) for task in self.network.tasks)
+        found = self.network.probabilities(images)
+        return tuple(found[task] for task in self.network.tasks)
 
 
-def export(run: Path, out: Path, weights: str = BEST) -> List[Path]:
-    """Write ``inference.json`` (``.pdmodel`` under Paddle 2.6), ``.pdiparams`` and ``.yml``.
+def export(run: Path, out: Path, weights: str = BEST, onnx: bool = False) -> List[Path]:
+    """Write ``inference.json`` (from Paddle 3), ``.pdmodel``, ``.pdiparams`` and ``.yml``.
 
     Args:
         run: a folder that tools/train.py wrote.
         out: where to write; it exists.
         weights: best_model or latest.
+        onnx: write ``inference.onnx`` too.
 
     Returns:
         The files written.
 
     Raises:
         CheckpointError: the run cannot be read.
+        InstallError: paddle2onnx is asked for and not installed.
         OutputError: a file cannot be written.
     """
+    if onnx:
+        require_paddle2onnx()
     config, network = load_run(run, weights)
     model = Probabilities(network)
     model.eval()
-    shape = [None, 1, CROP_SIZE, CROP_SIZE]
-    spec = [paddle.static.InputSpec(shape, "float32", name="images")]
     description = yaml.safe_dump(describe(config, network, weights), sort_keys=False)
     with writing(out):
         for old in _files(out):
             old.unlink()
-        program = paddle.jit.to_static(model, input_spec=spec, full_graph=True)
-        paddle.jit.save(program, str(out / MODEL_NAME))
+        for form in _program_forms():
+            with form:
+                _save(model, out / MODEL_NAME)
     write_text(out / DESCRIPTION, description)
+    if onnx:
+        write_onnx(out / MODEL_NAME)
     return _files(out)
 
 
-def describe(config: Config, network: TwoTaskNetwork, weights: str) -> Dict[str, Any]:
+def describe(config: Config, network: Trained, weights: str) -> Dict[str, Any]:
     """What one must know to use the model: classes, order of outputs, input, versions."""
     manifest = read_manifest(config.data.manifest)
     center, width = manifest.windows[0]
@@ -110,6 +117,25 @@ def describe(config: Config, network: TwoTaskNetwork, weights: str) -> Dict[str,
             "exported": datetime.date.today().isoformat(),
         },
     }
+
+
+def _program_forms() -> List[Any]:
+    """Contexts in which Paddle saves a program: in its own form and in that of Paddle 2.6.
+
+    The second is the one that OpenVINO reads, and so does Paddle 2.6.  Both name one and the
+    same file of weights.
+    """
+    if paddle.__version__.startswith("2."):
+        return [nullcontext()]
+    return [nullcontext(), paddle.pir_utils.DygraphOldIrGuard()]
+
+
+def _save(model: Probabilities, path: Path) -> None:
+    shape = [None, 1, CROP_SIZE, CROP_SIZE]
+    spec = [paddle.static.InputSpec(shape, "float32", name="images")]
+    program = paddle.jit.to_static(model, input_spec=spec, full_graph=True)
+    paddle.jit.save(program, str(path))
+    program.forward.rollback()
 
 
 def _files(out: Path) -> List[Path]:

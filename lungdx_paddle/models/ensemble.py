@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Dict, Sequence
+from typing import Dict, Sequence, Union
 
 import paddle
 from paddle import nn
-from paddle.nn import functional
 
 from lungdx_paddle.models.network import TwoTaskNetwork
 
 LEAST_PROBABILITY = 1e-12
-"""Below it a probability's logarithm would be of no use, and -inf for 0."""
+"""Added to a mean, of which 0 would have no logarithm; far below float32's precision of 1."""
 
 
 class Ensemble(nn.Layer):
@@ -36,10 +35,14 @@ class Ensemble(nn.Layer):
 
     def forward(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
         """{task: (n, classes) logits} of (n, 1, 32, 32) float32 gray values, 0 to 255."""
-        said = [member(images) for member in self.members]
-        return {task: _log_of_mean([logits[task] for logits in said]) for task in self.tasks}
+        mean = self.probabilities(images)
+        return {task: (part + LEAST_PROBABILITY).log() for task, part in mean.items()}
+
+    def probabilities(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+        """{task: (n, classes) mean of the members' probabilities}."""
+        said = [member.probabilities(images) for member in self.members]
+        return {task: sum(each[task] for each in said) / len(said) for task in self.tasks}
 
 
-def _log_of_mean(logits: Sequence[paddle.Tensor]) -> paddle.Tensor:
-    mean = sum(functional.softmax(part) for part in logits) / len(logits)
-    return mean.clip(min=LEAST_PROBABILITY).log()
+Trained = Union[TwoTaskNetwork, Ensemble]
+"""What answers: one network, or several as one."""

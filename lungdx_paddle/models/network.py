@@ -55,6 +55,11 @@ class TwoTaskNetwork(nn.Layer):
         self.dropout = model.dropout
         self.heads = nn.LayerDict({t: nn.Linear(model.fc, n) for t, n in classes.items()})
 
+    @property
+    def members(self) -> Tuple[TwoTaskNetwork, ...]:
+        """The networks that answer: of an ensemble several, here this one."""
+        return (self,)
+
     def set_normalisation(self, images: np.ndarray) -> None:
         """Take each pixel's mean and deviation from the training images.
 
@@ -89,6 +94,10 @@ class TwoTaskNetwork(nn.Layer):
             task: self.heads[task](functional.dropout(x, self.dropout, training=self.training))
             for task, x in self.features(images).items()
         }
+
+    def probabilities(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+        """{task: (n, classes) probabilities} of what :meth:`forward` takes."""
+        return {task: functional.softmax(logits) for task, logits in self(images).items()}
 
     def shares(self) -> Dict[str, Dict[str, float]]:
         """{site: {task: mean share that the task takes from the other}}."""

@@ -47,10 +47,24 @@ class SharingUnit(nn.Layer):
 
     def forward(self, a: paddle.Tensor, b: paddle.Tensor) -> Tuple[paddle.Tensor, paddle.Tensor]:
         """Combine (n, \\*shape) features of either tower."""
-        flat_a, flat_b = self._flatten(a), self._flatten(b)
-        mixed_a = self._multiply(flat_a, self.own_a) + self._take(flat_b, "a")
-        mixed_b = self._multiply(flat_b, self.own_b) + self._take(flat_a, "b")
+        mixed_a, mixed_b = self._combine(self._flatten(a), self._flatten(b))
         return mixed_a.reshape([-1, *self.shape]), mixed_b.reshape([-1, *self.shape])
+
+    @paddle.no_grad()
+    def matrix(self) -> paddle.Tensor:
+        """The unit as one square matrix M: [a', b'] = [a, b] M.
+
+        a and b are the channels at one place or, of a dense unit, all flattened features.
+        """
+        width = self._width()
+        inputs = paddle.eye(2 * width).reshape([-1, 2 * width, *(1 for _ in self.shape[1:])])
+        a, b = (self._flatten(half) for half in paddle.split(inputs, 2, axis=1))
+        return paddle.concat(self._combine(a, b), axis=1).reshape([2 * width, 2 * width])
+
+    def _combine(self, a: paddle.Tensor, b: paddle.Tensor) -> Tuple[paddle.Tensor, paddle.Tensor]:
+        mixed_a = self._multiply(a, self.own_a) + self._take(b, "a")
+        mixed_b = self._multiply(b, self.own_b) + self._take(a, "b")
+        return mixed_a, mixed_b
 
     def shares(self) -> Tuple[float, float]:
         """Mean share, from 0 to 1, that the first and the second tower take."""
@@ -100,6 +114,10 @@ class SharingUnit(nn.Layer):
         """(n, \\*shape) features in the form that the weights multiply."""
         return x.flatten(1)
 
+    def _width(self) -> int:
+        """How many of one tower's features the weights tell apart."""
+        return self.shape[0]
+
     def _multiply(self, x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
         return x * weight
 
@@ -146,6 +164,9 @@ class DenseUnit(SharingUnit):
         # An initialiser that holds the identity makes Paddle run out of memory at 16384.
         weight.set_value(value * np.eye(features, dtype=np.float32))
         return weight
+
+    def _width(self) -> int:
+        return math.prod(self.shape)
 
     def _multiply(self, x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
         return paddle.matmul(x, weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from lungdx_paddle.evaluation.figures import draw_scores
 from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
 from lungdx_paddle.files import writable_folder, write_text, writing
 from lungdx_paddle.manifest import read_manifest
-from lungdx_paddle.models.ensemble import Ensemble
+from lungdx_paddle.models.ensemble import Ensemble, Trained
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import FOLD, Config
@@ -27,9 +27,6 @@ from lungdx_paddle.training.checkpoint import BEST, load_weights
 from lungdx_paddle.training.report import on_unseen_patients, result_lines
 
 PICTURE = "scores.png"
-
-
-Trained = Union[TwoTaskNetwork, Ensemble]
 
 
 def load_run(run: Path, weights: str = BEST) -> Tuple[Config, Trained]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable
@@ -14,16 +15,21 @@ import pytest
 import yaml
 
 from lungdx_paddle.config import load_config
-from lungdx_paddle.data.dataset import load_split
-from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.data.dataset import load_dataset
+from lungdx_paddle.errors import CheckpointError, InstallError, ManifestError
 from lungdx_paddle.evaluation.evaluate import predict
+from lungdx_paddle.files import writable_folder
 from lungdx_paddle.inference.crops import of_manifest
 from lungdx_paddle.inference.export import export
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.inference.request import answer
+from lungdx_paddle.inference.to_onnx import require_paddle2onnx
 from lungdx_paddle.manifest import read_manifest, write_manifest
+from lungdx_paddle.training.ensemble import train as train_any
 from lungdx_paddle.training.finished import load_run
+from lungdx_paddle.training.many import How
 from lungdx_paddle.training.trainer import train
+from lungdx_paddle.workers import Workers
 
 AGREEMENT = 1e-5
 """The exported program and the network differ by the order of float32 sums only."""
@@ -46,23 +52,60 @@ def model(run: Path) -> Path:
     return folder
 
 
-def test_the_model_file_agrees_with_the_trained_network(run: Path, model: Path) -> None:
-    config, network = load_run(run)
-    dataset, _ = load_split(config.data, config.seed)
+@pytest.mark.parametrize("folds", [0, 2])
+def test_the_model_file_agrees_with_what_was_trained(
+    write_crops: Callable[..., Path], configs: Path, tmp_path: Path, folds: int
+) -> None:
+    own = [f"data.folds={folds}", "data.split=patient", f"data.manifest={write_crops()}"]
+    config = load_config(configs / "testing.yaml", [f"output={tmp_path / 'run'}", *own])
+    train_any(config, How(Workers(1), "cpu", resume=False), lambda line: None)
+    export(tmp_path / "run", writable_folder(tmp_path / "inference"))
+    _, network = load_run(tmp_path / "run")
+    dataset = load_dataset(config.data)
     trained = predict(network, dataset).probabilities
-    exported = Predictor(model).probabilities(dataset.images)
+    exported = Predictor(tmp_path / "inference").probabilities(dataset.images)
     for task, expected in trained.items():
         assert np.abs(expected - exported[task]).max() < AGREEMENT
-        assert np.allclose(exported[task].sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_a_predictor_leaves_nothing_in_the_working_directory(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(writable_folder(tmp_path / "here"))
+    Predictor(model).probabilities(np.zeros((3, 32, 32), np.uint8))
+    assert list(Path().iterdir()) == []
+
+
+def test_the_answers_are_probabilities(model: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32), np.uint8)
+    for found in Predictor(model).probabilities(images).values():
+        assert (found >= 0).all() and np.allclose(found.sum(axis=1), 1.0, atol=1e-5)
 
 
 def test_the_files_are_those_of_this_paddle(run: Path, model: Path) -> None:
-    program = "inference.json" if int(paddle.__version__[0]) >= 3 else "inference.pdmodel"
-    assert {program, "inference.pdiparams", "inference.yml"} <= {p.name for p in model.iterdir()}
-    (model / "inference.pdmodel").touch()
-    (model / "inference.json").touch()
-    export(run, model)  # what another Paddle left must not stay beside it
-    assert len([p for p in model.iterdir() if p.suffix in (".json", ".pdmodel")]) == 1
+    files = {"inference.pdmodel", "inference.pdiparams", "inference.yml"}
+    if int(paddle.__version__[0]) >= 3:
+        files.add("inference.json")
+    assert files <= {path.name for path in model.iterdir()}
+    (model / "inference.json").write_text("of another Paddle", encoding="utf-8")
+    (model / "inference.onnx").touch()
+    export(run, model)  # what another export left must not stay beside it
+    assert not (model / "inference.onnx").exists()
+    assert ("inference.json" in files) == (model / "inference.json").exists()
+
+
+@pytest.mark.parametrize("ending", ["json", "pdmodel"])
+def test_either_program_gives_the_same_answers(model: Path, tmp_path: Path, ending: str) -> None:
+    if not (model / f"inference.{ending}").is_file():
+        pytest.skip(f"Paddle {paddle.__version__} writes no .{ending}")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for name in (f"inference.{ending}", "inference.pdiparams", "inference.yml"):
+        shutil.copy(model / name, alone)
+    images = np.random.default_rng(1).integers(0, 256, (7, 32, 32), np.uint8)
+    expected = Predictor(model).probabilities(images)
+    for task, found in Predictor(alone).probabilities(images).items():
+        assert np.abs(found - expected[task]).max() < AGREEMENT
 
 
 def test_the_description_says_what_one_must_know(model: Path) -> None:
@@ -112,6 +155,45 @@ def test_no_image_gives_no_row(model: Path) -> None:
         "malignancy": (0, 5),
         "pathology": (0, 6),
     }
+
+
+@pytest.mark.parametrize("count", [1, 3, 513])
+def test_each_image_of_a_batch_is_answered_as_if_alone(model: Path, count: int) -> None:
+    images = np.random.default_rng(count).integers(0, 256, (count, 32, 32), np.uint8)
+    predictor = Predictor(model)
+    together = predictor.probabilities(images)
+    for row in (0, count // 2, count - 1):
+        alone = predictor.probabilities(images[row : row + 1])
+        for task, found in together.items():
+            assert found.shape == (count, len(predictor.tasks[task]))
+            assert np.abs(found[row] - alone[task][0]).max() < AGREEMENT
+
+
+def test_the_onnx_file_gives_the_same_probabilities(run: Path, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    try:
+        require_paddle2onnx()
+    except InstallError as error:
+        pytest.skip(str(error))
+    export(run, tmp_path, onnx=True)
+    session = onnxruntime.InferenceSession(str(tmp_path / "inference.onnx"))
+    predictor = Predictor(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32), np.uint8)
+    answers = session.run(None, {"images": images[:, np.newaxis].astype(np.float32)})
+    expected = predictor.probabilities(images)
+    for task, found in zip(predictor.tasks, answers):
+        assert np.abs(found - expected[task]).max() < AGREEMENT
+
+
+def test_without_paddle2onnx_nothing_is_written_and_one_line_says_what_to_install(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "paddle2onnx", None)
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(InstallError, match="found .*paddle2onnx.*; pip install '"):
+        export(run, out, onnx=True)
+    assert not list(out.iterdir())
 
 
 def test_a_folder_that_is_no_run_or_no_model_says_what_to_do(tmp_path: Path, model: Path) -> None:
