@@ -19,7 +19,7 @@ BENCHMARKS = sorted(
 )
 
 GROUND = {"about", "errors", "files", "manifest", "progress", "settings", "config", "runtime"}
-GROUND |= {"workers"}
+GROUND |= {"workers", "rows", "cells"}
 ALLOWED = {
     "lidc": GROUND,
     "preprocess": GROUND | {"lidc"},
