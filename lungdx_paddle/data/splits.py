@@ -7,18 +7,19 @@ nodule on both sides.  The three splits differ in one thing only: what stays tog
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Dict, Hashable, List, Mapping, Sequence, Union
+from typing import List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
 from lungdx_paddle.errors import ManifestError
-from lungdx_paddle.manifest import Manifest, ManifestRow
+from lungdx_paddle.manifest import Manifest
 
-_KEEP_TOGETHER: Mapping[str, Callable[[ManifestRow], Hashable]] = {
-    "image": lambda row: row.image,
-    "nodule": lambda row: row.nodule_key,
-    "patient": lambda row: row.patient_id,
+_KEEP_TOGETHER: Mapping[str, Tuple[str, ...]] = {
+    "image": ("image",),
+    "nodule": ("patient_id", "nodule"),
+    "patient": ("patient_id",),
 }
+"""What a split keeps together -> the columns that name it."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +63,30 @@ class Split:
     """(m,) int64, ascending."""
 
     def __post_init__(self) -> None:
-        keys = [_KEEP_TOGETHER[self.by](row) for row in self.manifest.rows]
-        both = {keys[i] for i in self.train} & {keys[i] for i in self.test}
-        if both:
+        names = _KEEP_TOGETHER[self.by]
+        groups, first = self.manifest.rows.groups(*names)
+        both = np.intersect1d(groups[self.train], groups[self.test])
+        if len(both):
+            row = self.manifest.rows[int(first[both[0]])]
+            such = ", ".join(str(getattr(row, name)) for name in names)
             raise ManifestError(
                 str(self.manifest.folder),
                 expected=f"a split by {self.by} with no {self.by} on both sides",
-                found=f"{len(both)}, such as {next(iter(both))}",
+                found=f"{len(both)}, such as {such}",
                 fix="build it with make_split",
             )
 
     def leakage(self) -> Leakage:
         """Count the patients and nodules on both sides."""
-        train, test = ([self.manifest.rows[i] for i in side] for side in (self.train, self.test))
-        patients = {row.patient_id for row in train}
-        nodules = {row.nodule_key for row in train}
+        patient = self.manifest.rows.groups(*_KEEP_TOGETHER["patient"])[0]
+        nodule = self.manifest.rows.groups(*_KEEP_TOGETHER["nodule"])[0]
+        patients = np.intersect1d(patient[self.train], patient[self.test])
+        nodules = np.intersect1d(nodule[self.train], nodule[self.test])
         return Leakage(
-            patients=len(patients & {row.patient_id for row in test}),
-            nodules=len(nodules & {row.nodule_key for row in test}),
-            test_images=sum(row.patient_id in patients for row in test),
-            test_total=len(test),
+            patients=len(patients),
+            nodules=len(nodules),
+            test_images=int(np.isin(patient[self.test], patients).sum()),
+            test_total=len(self.test),
         )
 
 
@@ -108,41 +113,35 @@ def make_split(
     Raises:
         ManifestError: there are too few groups for two sides.
     """
-    together = _KEEP_TOGETHER[by]
-    groups: Dict[Hashable, List[int]] = {}
-    for index, row in enumerate(manifest.rows):
-        groups.setdefault(together(row), []).append(index)
-    if len(groups) < 2:
+    groups, first = manifest.rows.groups(*_KEEP_TOGETHER[by])
+    if len(first) < 2:
         raise ManifestError(
             str(manifest.folder),
             expected=f"at least two of what a split by {by} keeps together",
-            found=f"{len(groups)} in {len(manifest)} crops",
+            found=f"{len(first)} in {len(manifest)} crops",
             fix="use more data, or data.split=image",
         )
-    test = np.zeros(len(manifest), dtype=bool)
-    for members in _by_stratum(groups, strata).values():
-        for index in _deal(members, test_fraction, np.random.default_rng([seed, len(members)])):
-            test[index] = True
+    sizes = np.bincount(groups)
+    # A group's rarest fact is its highest class: -1 stands for no label at all.
+    stratum = np.full(len(first), np.min(strata))
+    np.maximum.at(stratum, groups, strata)
+    test = np.zeros(len(first), dtype=bool)
+    for value in np.unique(stratum):
+        members = np.flatnonzero(stratum == value)
+        random = np.random.default_rng([seed, len(members)])
+        test[members[_deal(sizes[members], test_fraction, random)]] = True
     if not test.any():  # every stratum had but one group
-        test[next(iter(groups.values()))] = True
-    return Split(manifest, by, np.flatnonzero(~test), np.flatnonzero(test))
+        test[0] = True
+    return Split(manifest, by, np.flatnonzero(~test[groups]), np.flatnonzero(test[groups]))
 
 
-def _by_stratum(
-    groups: Mapping[Hashable, List[int]], strata: Union[Sequence[int], np.ndarray]
-) -> Dict[int, List[List[int]]]:
-    members: Dict[int, List[List[int]]] = {}
-    for indices in groups.values():
-        # A group's rarest fact is its highest class: -1 stands for no label at all.
-        members.setdefault(max(int(strata[i]) for i in indices), []).append(indices)
-    return members
-
-
-def _deal(members: List[List[int]], fraction: float, random: np.random.Generator) -> List[int]:
-    wanted = fraction * sum(len(group) for group in members)
+def _deal(sizes: np.ndarray, fraction: float, random: np.random.Generator) -> List[int]:
+    """Which of a stratum's groups, of so many images each, go to the test."""
+    wanted = fraction * sizes.sum()
     dealt: List[int] = []
-    for position in random.permutation(len(members))[1:]:  # one group stays for training
-        group = members[position]
-        if len(dealt) + len(group) / 2 <= wanted or not dealt:
-            dealt.extend(group)
+    images = 0
+    for position in random.permutation(len(sizes))[1:].tolist():  # one stays for training
+        if images + sizes[position] / 2 <= wanted or not dealt:
+            dealt.append(position)
+            images += sizes[position]
     return dealt
