@@ -28,10 +28,8 @@ import numpy as np
 BLOCK = 4096
 """Rows that are made at a time when all are walked through."""
 
-MOSTLY_DISTINCT = 0.5
-"""Distinct texts a row above which a column's texts are packed into one block of bytes.
-
-Below it the rows share their texts, which then are quicker as they are."""
+_ABSENT = b"\xff"
+"""Stands for a cell that a row does not have: no text in UTF-8 holds this byte."""
 
 
 @dataclass(frozen=True)
@@ -80,103 +78,135 @@ FIXED: Tuple[str, ...] = tuple(name for name in ManifestRow.__annotations__ if n
 """The columns that every manifest has, in the order of a row's fields."""
 
 
-class PackedTexts(Sequence[str]):
-    """Many texts in one block of bytes: about half the memory of a list of ``str``."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        block, ends = bytearray(), array("Q", [0])
-        for text in texts:
-            block += text.encode("utf-8", "surrogatepass")
-            ends.append(len(block))
-        self._block, self._ends = bytes(block), ends
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, index: Any) -> Any:
-        index = range(len(self))[index]
-        text = self._block[self._ends[index] : self._ends[index + 1]]
-        return text.decode("utf-8", "surrogatepass")
-
-
-@dataclass(frozen=True, eq=False)
-class Column:
-    """The values of one column."""
-
-    codes: np.ndarray
-    """(rows,) the number of each row's value."""
-    values: Sequence[Any]
-    """Each distinct value once."""
-
-    def at(self, rows: np.ndarray) -> List[Any]:
-        """The values of some rows."""
-        return [self.values[code] for code in self.codes[rows].tolist()]
-
-
-class ColumnBuilder:
-    """Takes a column cell by cell and reads each distinct cell once.
+class RepeatedValues:
+    """A column in which rows share values: each distinct one once, and its number a row.
 
     Args:
-        parse: makes a cell's value, or raises ValueError.
+        parse: makes a cell's value, or raises ValueError; called once a distinct cell.
     """
 
     def __init__(self, parse: Callable[[Any], Any] = lambda cell: cell) -> None:
         self._parse = parse
-        # Of cells and of values: where the two are equal, so are their codes.
+        # Of cells and of values: cells of equal values have one number.
         self._known: Dict[Any, int] = {}
         self._values: List[Any] = []
-        self._codes = array("I")
+        self._numbers: Any = array("I")
 
-    def add(self, cell: Any) -> int:
-        """Append a cell; return its value's code: one that is new counts the values before.
+    def append(self, cell: Any) -> None:
+        """Add a row's cell.
 
         Raises:
             ValueError: as ``parse``.
         """
-        code = self._known.get(cell)
-        if code is None:
+        number = self._known.get(cell)
+        if number is None:
             value = self._parse(cell)
-            code = self._known.setdefault(value, len(self._values))
-            if code == len(self._values):
+            number = self._known.setdefault(value, len(self._values))
+            if number == len(self._values):
                 self._values.append(value)
-            self._known[cell] = code
-        self._codes.append(code)
-        return code
+            self._known[cell] = number
+        self._numbers.append(number)
 
-    def column(self) -> Column:
-        """What was added."""
-        smallest = np.min_scalar_type(len(self._values))
-        codes = np.array(self._codes, dtype=smallest)
-        values: Sequence[Any] = self._values
-        if len(values) > MOSTLY_DISTINCT * len(codes) and all(type(v) is str for v in values):
-            values = PackedTexts(values)
-        return Column(codes, values)
+    def close(self) -> RepeatedValues:
+        """Nothing more will be added: take no more memory than needed."""
+        self._known.clear()
+        self._numbers = np.array(self._numbers, dtype=np.min_scalar_type(len(self._values)))
+        return self
+
+    def at(self, rows: np.ndarray) -> List[Any]:
+        """The values of some rows."""
+        return [self._values[number] for number in self._numbers[rows].tolist()]
+
+    def numbers_at(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) whole numbers below ``len(self)``, equal where the values of the rows are."""
+        return np.asarray(self._numbers[rows])
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class DistinctTexts:
+    """A column in which each row has a text of its own, or none: all in one block of bytes.
+
+    A third of the memory of as many ``str``, which are made when asked for.
+
+    Args:
+        parse: makes a cell's text, or raises ValueError.
+    """
+
+    def __init__(self, parse: Callable[[Any], Optional[str]] = lambda cell: cell) -> None:
+        self._parse = parse
+        self._block: Any = bytearray()
+        self._ends: Any = array("Q", [0])
+
+    def append(self, cell: Any) -> None:
+        """Add a row's cell.
+
+        Raises:
+            ValueError: as ``parse``.
+        """
+        text = self._parse(cell)
+        self._block += _ABSENT if text is None else text.encode("utf-8", "surrogatepass")
+        self._ends.append(len(self._block))
+
+    def close(self) -> DistinctTexts:
+        """Nothing more will be added: take no more memory than needed."""
+        self._block = bytes(self._block)
+        self._ends = np.array(self._ends, dtype=np.min_scalar_type(self._ends[-1]))
+        return self
+
+    def at(self, rows: np.ndarray) -> List[Optional[str]]:
+        """The texts of some rows."""
+        ends = zip(self._ends[rows].tolist(), self._ends[rows + 1].tolist())
+        texts = (self._block[start:end] for start, end in ends)
+        return [None if t == _ABSENT else t.decode("utf-8", "surrogatepass") for t in texts]
+
+    def numbers_at(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) whole numbers below ``len(self)``, one for each row."""
+        return rows
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+
+Column = Union[RepeatedValues, DistinctTexts]
+
+
+def new_column(name: str, parse: Callable[[Any], Any] = lambda cell: cell) -> Column:
+    """The kind of column that suits ``name``, still without a row.
+
+    What is not among the fixed columns may be another name of each row, such as ``sop_uid``.
+    """
+    repeats = name in FIXED and name != "image"
+    return RepeatedValues(parse) if repeats else DistinctTexts(parse)
 
 
 class Rows(Sequence[ManifestRow]):
     """Rows of a manifest: a sequence of :class:`ManifestRow`, and whole columns of it.
 
     Args:
-        columns: the fixed ones and the extra ones, as long as each other; an extra value of
-            None says that the row has none.
+        columns: the fixed ones and the extra ones, closed; an extra value of None says that
+            the row has none.
         index: (rows,) which of the columns' rows these are; None: all, in order.
     """
 
     def __init__(self, columns: Mapping[str, Column], index: Optional[np.ndarray] = None) -> None:
         self._columns = columns
         self._extra = [name for name in columns if name not in FIXED]
-        self._index = np.arange(len(columns[FIXED[0]].codes)) if index is None else index
+        # Half the size of the usual int64; there are as many of these as there are parts.
+        every = np.arange(len(columns["image"]), dtype=np.int32)
+        self._index = every if index is None else index
 
     @classmethod
     def of(cls, rows: Iterable[ManifestRow]) -> Rows:
         """Rows that already are objects, by column."""
         rows = list(rows)
-        builders = {name: ColumnBuilder() for name in FIXED}
-        builders.update({name: ColumnBuilder() for row in rows for name in row.extra})
+        extra = dict.fromkeys(name for row in rows for name in row.extra)
+        columns = {name: new_column(name) for name in (*FIXED, *extra)}
         for row in rows:
-            for name, builder in builders.items():
-                builder.add(getattr(row, name) if name in FIXED else row.extra.get(name))
-        return cls({name: builder.column() for name, builder in builders.items()})
+            for name, column in columns.items():
+                column.append(getattr(row, name) if name in FIXED else row.extra.get(name))
+        return cls({name: column.close() for name, column in columns.items()})
 
     def __len__(self) -> int:
         return len(self._index)
@@ -215,7 +245,7 @@ class Rows(Sequence[ManifestRow]):
         numbers = np.zeros(len(self), dtype=np.int64)
         for name in names:
             column = self._columns[name]
-            numbers = numbers * len(column.values) + column.codes[self._index]
+            numbers = numbers * len(column) + column.numbers_at(self._index)
             numbers = np.unique(numbers, return_inverse=True)[1]
         _, first, numbers = np.unique(numbers, return_index=True, return_inverse=True)
         order = np.argsort(first)

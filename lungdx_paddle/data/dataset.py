@@ -58,7 +58,7 @@ class NoduleDataset(paddle.io.Dataset):
         self.label_set = label_set
         self.labels = labels_of(manifest, label_set)
         self._pixels = read_images(manifest, cache)
-        self._places = np.arange(len(manifest))
+        self._places = np.arange(len(manifest), dtype=np.int32)
 
     def __len__(self) -> int:
         return len(self.manifest)
