@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence
+from typing import Iterable, Iterator, Mapping, Sequence, Union
 
 from lungdx_paddle.errors import OutputError
 
@@ -49,6 +50,22 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             _new(path).write_bytes(content)
         for path in contents:
             os.replace(_new(path), path)
+
+
+def write_beside_others(path: Path, parts: Iterable[Union[bytes, memoryview]]) -> None:
+    """Write one file that several processes may write at once: the last one whole stays.
+
+    Raises:
+        OutputError: it cannot be written; an earlier one is whole.
+    """
+    own = path.with_name(f"{path.name}.{uuid.uuid4().hex}{_NEW}")
+    with writing(path):
+        try:
+            with own.open("xb") as file:
+                file.writelines(parts)
+            os.replace(own, path)
+        finally:
+            own.unlink(missing_ok=True)
 
 
 def finish_writing(paths: Sequence[Path]) -> None:

@@ -71,6 +71,12 @@ def make_rows(patients: int = 8, nodules: int = 2, slices: int = 5) -> List[Mani
 
 
 @pytest.fixture
+def crop_rows() -> List[ManifestRow]:
+    """The rows of a made-up collection."""
+    return make_rows()
+
+
+@pytest.fixture
 def write_crops(tmp_path: Path) -> Callable[..., Path]:
     """A function that writes rows and a JPG for each, and returns the manifest's path.
 

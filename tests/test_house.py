@@ -20,7 +20,7 @@ OTHER_COMMANDS = sorted(
 )
 
 GROUND = {"about", "errors", "files", "manifest", "progress", "settings", "config", "runtime"}
-GROUND |= {"workers"}
+GROUND |= {"workers", "rows", "cells"}
 ALLOWED = {
     "lidc": GROUND,
     "preprocess": GROUND | {"lidc"},

@@ -6,16 +6,18 @@ A crop stays 8 bit in memory (1 KB) and turns to float a batch at a time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, Mapping, Sequence, Tuple, Union
+from pathlib import Path
+from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import paddle
 
+from lungdx_paddle.data.cache import cache_file
 from lungdx_paddle.data.images import read_images
 from lungdx_paddle.data.labels import LABEL_SETS, PATHOLOGY, LabelSet, labels_of
 from lungdx_paddle.data.splits import Split, make_fold, make_split
 from lungdx_paddle.errors import ManifestError
-from lungdx_paddle.manifest import Manifest, read_manifest
+from lungdx_paddle.manifest import Manifest, manifest_file, read_manifest
 from lungdx_paddle.settings import DataConfig
 
 Indices = Union[Sequence[int], np.ndarray]
@@ -42,20 +44,30 @@ class NoduleDataset(paddle.io.Dataset):
     Args:
         manifest: the rows to serve, in their order.
         label_set: how the diagnosis becomes a class.
+        cache: file that keeps the pixels for the next time (:mod:`lungdx_paddle.data.cache`).
 
     Raises:
         ManifestError: a JPG cannot be decoded or is not 32x32; the message names it.
     """
 
-    def __init__(self, manifest: Manifest, label_set: LabelSet) -> None:
+    def __init__(
+        self, manifest: Manifest, label_set: LabelSet, cache: Optional[Path] = None
+    ) -> None:
         super().__init__()
         self.manifest = manifest
         self.label_set = label_set
         self.labels = labels_of(manifest, label_set)
-        self.images = read_images(manifest)
+        self._pixels = read_images(manifest, cache)
+        self._places = np.arange(len(manifest), dtype=np.int32)
 
     def __len__(self) -> int:
         return len(self.manifest)
+
+    @property
+    def images(self) -> np.ndarray:
+        """(n, 32, 32) uint8 gray values of all images: a copy, unless they are the whole."""
+        whole = len(self) == len(self._pixels) and (np.diff(self._places) == 1).all()
+        return self._pixels if whole else self._pixels[self._places]
 
     def __getitem__(self, index: int) -> Tuple[np.ndarray, ...]:
         batch = self.batch(np.array([index]))
@@ -63,17 +75,17 @@ class NoduleDataset(paddle.io.Dataset):
 
     def batch(self, indices: Indices) -> Batch:
         """The images at ``indices``, in that order."""
-        images = self.images[np.asarray(indices)].astype(np.float32)[:, np.newaxis]
-        return Batch(
-            images, {task: labels[np.asarray(indices)] for task, labels in self.labels.items()}
-        )
+        chosen = np.asarray(indices)
+        images = self._pixels[self._places[chosen]].astype(np.float32)[:, np.newaxis]
+        return Batch(images, {task: labels[chosen] for task, labels in self.labels.items()})
 
     def subset(self, indices: Indices) -> NoduleDataset:
-        """A dataset of the images at ``indices``; pixels are not read again."""
+        """A dataset of the images at ``indices``; it shares the pixels with this one."""
+        chosen = np.asarray(indices)
         part = object.__new__(NoduleDataset)
-        part.manifest, part.label_set = self.manifest.select(indices), self.label_set
-        part.labels = {task: labels[np.asarray(indices)] for task, labels in self.labels.items()}
-        part.images = self.images[np.asarray(indices)]
+        part.manifest, part.label_set = self.manifest.select(chosen), self.label_set
+        part.labels = {task: labels[chosen] for task, labels in self.labels.items()}
+        part._pixels, part._places = self._pixels, self._places[chosen]
         return part
 
     def batches(self, size: int) -> Iterator[Batch]:
@@ -139,17 +151,18 @@ def load_dataset(config: DataConfig) -> NoduleDataset:
         ManifestError: the manifest or a crop is bad, or no row has enough readers.
     """
     manifest = read_manifest(config.manifest)
-    kept = [i for i, row in enumerate(manifest.rows) if row.readers >= config.min_readers]
-    if not kept:
-        most = max(row.readers for row in manifest.rows)
+    readers = manifest.rows.derive(int, "readers")
+    if readers.max() < config.min_readers:
         raise ManifestError(
             config.manifest,
             expected=f"slices that {config.min_readers} or more readers outlined",
-            found=f"{len(manifest)} slices with at most {most}",
-            fix=f"lower data.min_readers to {most}",
+            found=f"{len(manifest)} slices with at most {readers.max()}",
+            fix=f"lower data.min_readers to {readers.max()}",
         )
     _check_one_window(manifest)
-    return NoduleDataset(manifest.select(kept), LABEL_SETS[config.label_set])
+    cache = cache_file(manifest_file(config.manifest))
+    dataset = NoduleDataset(manifest, LABEL_SETS[config.label_set], cache)
+    return dataset.subset(np.flatnonzero(readers >= config.min_readers))
 
 
 def _check_one_window(manifest: Manifest) -> None:

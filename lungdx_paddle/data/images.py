@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+from typing import Optional
+
 import cv2
 import numpy as np
 
-from lungdx_paddle.errors import ManifestError
+from lungdx_paddle.data.cache import crops_key, load_crops, store_crops
+from lungdx_paddle.errors import ManifestError, OutputError
 from lungdx_paddle.manifest import CROP_SIZE, Manifest
 
 
-def read_images(manifest: Manifest) -> np.ndarray:
+def read_images(manifest: Manifest, cache: Optional[Path] = None) -> np.ndarray:
     """Decode every crop of a manifest: (rows, 32, 32) uint8.
+
+    Args:
+        manifest: the rows whose crops to read.
+        cache: file that keeps the pixels for the next time; where it cannot be written, is
+            damaged, or a crop has changed since, the crops are decoded as without it.
 
     Raises:
         ManifestError: a JPG is truncated, no picture at all, or of another size.
     """
+    # Of before the crops are read: one that changes meanwhile will not match.
+    key = None if cache is None else crops_key(manifest)
+    if cache is None or key is None:
+        return _decode(manifest)
+    images = load_crops(cache, key, len(manifest))
+    if images is None:
+        images = _decode(manifest)
+        with contextlib.suppress(OutputError):
+            store_crops(cache, key, images)
+    return images
+
+
+def _decode(manifest: Manifest) -> np.ndarray:
     images = np.empty((len(manifest), CROP_SIZE, CROP_SIZE), dtype=np.uint8)
-    for index, row in enumerate(manifest.rows):
-        images[index] = read_crop(str(manifest.image_path(row)))
+    for index, path in enumerate(manifest.image_paths()):
+        images[index] = read_crop(path)
     return images
 
 

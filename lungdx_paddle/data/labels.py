@@ -76,12 +76,13 @@ def pathology_class(diagnosis: Optional[int], primary_site: str, label_set: Labe
 
 def labels_of(manifest: Manifest, label_set: LabelSet) -> Dict[str, np.ndarray]:
     """Classes of every row: {task: (rows,) int64, -1 where the task has no label}."""
-    rows = manifest.rows
-    malignancy = [malignancy_class(row.malignancy_ratings) for row in rows]
-    pathology = [pathology_class(row.diagnosis, row.primary_site, label_set) for row in rows]
+
+    def pathology(diagnosis: Optional[int], primary_site: str) -> int:
+        return pathology_class(diagnosis, primary_site, label_set)
+
     return {
-        MALIGNANCY: np.array(malignancy, dtype=np.int64),
-        PATHOLOGY: np.array(pathology, dtype=np.int64),
+        MALIGNANCY: manifest.rows.derive(malignancy_class, "malignancy_ratings"),
+        PATHOLOGY: manifest.rows.derive(pathology, "diagnosis", "primary_site"),
     }
 
 

@@ -7,18 +7,19 @@ nodule on both sides.  The three splits differ in one thing only: what stays tog
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Dict, Hashable, List, Mapping, Sequence, Tuple, Union
+from typing import List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
 from lungdx_paddle.errors import ManifestError
-from lungdx_paddle.manifest import Manifest, ManifestRow
+from lungdx_paddle.manifest import Manifest
 
-_KEEP_TOGETHER: Mapping[str, Callable[[ManifestRow], Hashable]] = {
-    "image": lambda row: row.image,
-    "nodule": lambda row: row.nodule_key,
-    "patient": lambda row: row.patient_id,
+_KEEP_TOGETHER: Mapping[str, Tuple[str, ...]] = {
+    "image": ("image",),
+    "nodule": ("patient_id", "nodule"),
+    "patient": ("patient_id",),
 }
+"""What a split keeps together -> the columns that name it."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +63,36 @@ class Split:
     """(m,) int64, ascending."""
 
     def __post_init__(self) -> None:
-        keys = [_KEEP_TOGETHER[self.by](row) for row in self.manifest.rows]
-        both = {keys[i] for i in self.train} & {keys[i] for i in self.test}
-        if both:
+        names = _KEEP_TOGETHER[self.by]
+        groups = self.manifest.rows.groups(*names)[0]
+        both = self._on_both_sides(groups)
+        if len(both):
+            row = self.manifest.rows[int(np.argmax(groups == both[0]))]
+            such = ", ".join(str(getattr(row, name)) for name in names)
             raise ManifestError(
                 str(self.manifest.folder),
                 expected=f"a split by {self.by} with no {self.by} on both sides",
-                found=f"{len(both)}, such as {next(iter(both))}",
+                found=f"{len(both)}, such as {such}",
                 fix="build it with make_split",
             )
 
     def leakage(self) -> Leakage:
         """Count the patients and nodules on both sides."""
-        train, test = ([self.manifest.rows[i] for i in side] for side in (self.train, self.test))
-        patients = {row.patient_id for row in train}
-        nodules = {row.nodule_key for row in train}
+        patient = self.manifest.rows.groups(*_KEEP_TOGETHER["patient"])[0]
+        nodule = self.manifest.rows.groups(*_KEEP_TOGETHER["nodule"])[0]
+        patients = self._on_both_sides(patient)
         return Leakage(
-            patients=len(patients & {row.patient_id for row in test}),
-            nodules=len(nodules & {row.nodule_key for row in test}),
-            test_images=sum(row.patient_id in patients for row in test),
-            test_total=len(test),
+            patients=len(patients),
+            nodules=len(self._on_both_sides(nodule)),
+            test_images=int(np.isin(patient[self.test], patients).sum()),
+            test_total=len(self.test),
         )
+
+    def _on_both_sides(self, groups: np.ndarray) -> np.ndarray:
+        """Numbers of the groups, given for each row, that are on both sides."""
+        sides = np.zeros((2, groups.max() + 1), dtype=bool)
+        sides[0, groups[self.train]] = sides[1, groups[self.test]] = True
+        return np.flatnonzero(sides.all(axis=0))
 
 
 def make_split(
@@ -108,14 +118,15 @@ def make_split(
     Raises:
         ManifestError: there are too few groups for two sides.
     """
-    groups = _groups(manifest, by, 2)
-    test = np.zeros(len(manifest), dtype=bool)
-    for members in _by_stratum(groups, strata).values():
-        for index in _deal(members, test_fraction, np.random.default_rng([seed, len(members)])):
-            test[index] = True
+    groups, by_stratum = _grouped(manifest, by, strata, 2)
+    sizes = np.bincount(groups)
+    test = np.zeros(len(sizes), dtype=bool)
+    for members in by_stratum:
+        random = np.random.default_rng([seed, len(members)])
+        test[members] = _deal(sizes[members], test_fraction, random)
     if not test.any():  # every stratum had but one group
-        test[next(iter(groups.values()))] = True
-    return Split(manifest, by, np.flatnonzero(~test), np.flatnonzero(test))
+        test[0] = True
+    return Split(manifest, by, np.flatnonzero(~test[groups]), np.flatnonzero(test[groups]))
 
 
 def make_fold(
@@ -140,50 +151,50 @@ def make_fold(
         ManifestError: there are fewer groups than folds.
     """
     fold, count = folds
-    groups = _groups(manifest, by, count)
-    owner = np.zeros(len(manifest), dtype=np.int64)
+    groups, by_stratum = _grouped(manifest, by, strata, count)
+    sizes = np.bincount(groups)
+    owner = np.zeros(len(sizes), dtype=np.int32)
     in_all = np.zeros(count)
-    for members in _by_stratum(groups, strata).values():
+    for members in by_stratum:
         load = np.zeros(count)
-        for position in np.random.default_rng([seed, len(members)]).permutation(len(members)):
+        for group in np.random.default_rng([seed, len(members)]).permutation(members):
             # Among equals the one that is emptiest as a whole, so that no fold stays empty.
             lightest = int(np.lexsort((in_all, load))[0])
-            owner[members[position]] = lightest
-            load[lightest] += len(members[position])
-            in_all[lightest] += len(members[position])
-    return Split(manifest, by, np.flatnonzero(owner != fold), np.flatnonzero(owner == fold))
+            owner[group] = lightest
+            load[lightest] += sizes[group]
+            in_all[lightest] += sizes[group]
+    test = owner[groups] == fold
+    return Split(manifest, by, np.flatnonzero(~test), np.flatnonzero(test))
 
 
-def _groups(manifest: Manifest, by: str, least: int) -> Dict[Hashable, List[int]]:
-    """{what stays together: its rows}, at least so many."""
-    groups: Dict[Hashable, List[int]] = {}
-    for index, row in enumerate(manifest.rows):
-        groups.setdefault(_KEEP_TOGETHER[by](row), []).append(index)
-    if len(groups) < least:
+def _grouped(
+    manifest: Manifest, by: str, strata: Union[Sequence[int], np.ndarray], least: int
+) -> Tuple[np.ndarray, List[np.ndarray]]:
+    """(rows,) the group of what stays together, and the groups of each stratum.
+
+    Both count in the order in which they first appear.
+    """
+    groups, first = manifest.rows.groups(*_KEEP_TOGETHER[by])
+    if len(first) < least:
         raise ManifestError(
             str(manifest.folder),
             expected=f"at least {least} of what a split by {by} keeps together",
-            found=f"{len(groups)} in {len(manifest)} crops",
+            found=f"{len(first)} in {len(manifest)} crops",
             fix="use more data, or data.split=image",
         )
-    return groups
+    # A group's rarest fact is its highest class: -1 stands for no label at all.
+    stratum = np.full(len(first), np.min(strata))
+    np.maximum.at(stratum, groups, strata)
+    return groups, [np.flatnonzero(stratum == value) for value in dict.fromkeys(stratum.tolist())]
 
 
-def _by_stratum(
-    groups: Mapping[Hashable, List[int]], strata: Union[Sequence[int], np.ndarray]
-) -> Dict[int, List[List[int]]]:
-    members: Dict[int, List[List[int]]] = {}
-    for indices in groups.values():
-        # A group's rarest fact is its highest class: -1 stands for no label at all.
-        members.setdefault(max(int(strata[i]) for i in indices), []).append(indices)
-    return members
-
-
-def _deal(members: List[List[int]], fraction: float, random: np.random.Generator) -> List[int]:
-    wanted = fraction * sum(len(group) for group in members)
-    dealt: List[int] = []
-    for position in random.permutation(len(members))[1:]:  # one group stays for training
-        group = members[position]
-        if len(dealt) + len(group) / 2 <= wanted or not dealt:
-            dealt.extend(group)
+def _deal(sizes: np.ndarray, fraction: float, random: np.random.Generator) -> np.ndarray:
+    """Which of a stratum's groups, of so many images each, go to the test: (groups,) bool."""
+    wanted = fraction * sizes.sum()
+    dealt = np.zeros(len(sizes), dtype=bool)
+    images = 0
+    for position in random.permutation(len(sizes))[1:]:  # one group stays for training
+        if images + sizes[position] / 2 <= wanted or images == 0:
+            dealt[position] = True
+            images += sizes[position]
     return dealt

@@ -135,8 +135,8 @@ def test_an_ensemble_of_certain_networks_has_no_infinite_logits() -> None:
     class Certain(paddle.nn.Layer):
         tasks = ("malignancy",)
 
-        def forward(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
-            return {"malignancy": paddle.to_tensor([[500.0, -500.0]])}
+        def probabilities(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+            return {"malignancy": paddle.to_tensor([[1.0, 0.0]])}
 
     logits = Ensemble([Certain(), Certain()])(paddle.zeros([1]))["malignancy"].numpy()
     assert np.isfinite(logits).all()
