@@ -213,6 +213,8 @@ def _value(kind: Any, value: Any, known: dataclasses.Field[Any], where: str) -> 
 def _convert(kind: Any, value: Any) -> Optional[Any]:
     if kind is str:
         return "" if value is None else value if isinstance(value, str) else None
+    if kind is bool:
+        return value if isinstance(value, bool) else None
     if kind is int:
         return value if isinstance(value, int) and not isinstance(value, bool) else None
     if kind is float:
@@ -252,7 +254,7 @@ def _shown(limit: float) -> str:
 
 
 def _expectation(kind: Any, rules: Mapping[str, Any]) -> str:
-    names = {str: "a text", int: "a whole number", float: "a number"}
+    names = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
     if "choices" in rules:
         few = "one of" if kind in names else "a list of some of"
         return f"{few} {', '.join(rules['choices'])}"

@@ -10,7 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import MutableMapping, Optional
+from typing import Mapping, MutableMapping, Optional, Tuple
 
 import numpy as np
 
@@ -21,7 +21,8 @@ AVX2 = "5"
 """The code path that MKL takes on an Intel processor with AVX2."""
 
 THREADS = "LUNGDX_THREADS"
-"""Threads of a training on the CPU; unless set: OMP_NUM_THREADS, or one a core.
+"""Threads of a training on the CPU; unless set: OMP_NUM_THREADS, or one a core of the machine,
+which its processes share.
 
 Two are 15 to 20 % faster than one on two idle cores, and half as fast where another process
 wants one of them, since threads that wait for each other spin.  Another number of threads
@@ -56,9 +57,20 @@ def prepare_environment(
     # When it is imported, Paddle writes its own choice into OMP_NUM_THREADS: what the user
     # had set there must be read before.
     own = environment.get("OMP_NUM_THREADS", "") if "paddle" not in sys.modules else ""
-    environment.setdefault(THREADS, own if own.isdigit() and int(own) else str(_cores()))
+    here = environment.get("PADDLE_LOCAL_SIZE", "1")
+    each = max(1, _cores() // int(here)) if here.isdigit() and int(here) else _cores()
+    environment.setdefault(THREADS, own if own.isdigit() and int(own) else str(each))
     # Paddle's C++ side logs warnings of its own making (ccache, oneDNN) at start.
     environment.setdefault("GLOG_minloglevel", "2")
+
+
+def process_of(environment: Mapping[str, str] = os.environ) -> Tuple[int, int]:
+    """(rank from 0, count) of the processes that ``paddle.distributed.launch`` started.
+
+    A process that was started alone is (0, 1).
+    """
+    rank, count = (environment.get(f"PADDLE_{name}", "") for name in ("TRAINER_ID", "TRAINERS_NUM"))
+    return (int(rank), int(count)) if rank.isdigit() and count.isdigit() else (0, 1)
 
 
 def quiet_paddle() -> None:

@@ -99,6 +99,10 @@ class TrainConfig:
     """Of the learning rate: the same throughout, or down to 0 along half a cosine."""
     weight_decay: float = field(default=1e-5, metadata={"from": 0.0})
     """Factor of the L2 loss on convolution and fc weights; sharing units have none."""
+    amp: str = field(default="none", metadata={"choices": ("none", "float16", "bfloat16")})
+    """On a GPU: mixed precision, whose convolutions and products take numbers of 16 bit."""
+    to_static: bool = False
+    """Compile the network into a program before training, for a GPU."""
     log_every: int = field(default=100, metadata={"from": 1})
     """Steps between two rows of Table 2."""
 

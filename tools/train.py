@@ -22,18 +22,17 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse(argv)
     from lungdx_paddle.config import load_config
+
+    asked = load_config(args.config, args.override)
     from lungdx_paddle.preprocess.default import with_data
-    from lungdx_paddle.training.ensemble import train
+    from lungdx_paddle.training.ensemble import train_and_tell
     from lungdx_paddle.training.many import How
-    from lungdx_paddle.training.report import closing
+    from lungdx_paddle.training.processes import join
     from lungdx_paddle.workers import Workers
 
-    config = with_data(load_config(args.config, args.override), cli.say)
+    config = join().one_first(lambda: with_data(asked, cli.say))
     how = How(Workers(args.jobs), args.device, args.resume)
-    apart = args.audit and config.data.split != "patient"
-    for each in (config.by_patient(), config) if apart else (config,):
-        metrics = train(each, how, cli.say)
-    cli.say(closing(config, metrics))
+    train_and_tell(config, how, args.audit, cli.say)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def fold(network: Trained) -> Trained:
             member.units[stage] = FixedUnit(unit)
         for tower in member.towers.values():
             _fold_normalisation(tower)
-        member.dropout = 0.0
+        member.drop = nn.Identity()
     return network
 
 

@@ -52,7 +52,7 @@ class TwoTaskNetwork(nn.Layer):
                 if stage in sharing.sites
             }
         )
-        self.dropout = model.dropout
+        self.drop = nn.Dropout(model.dropout)
         self.heads = nn.LayerDict({t: nn.Linear(model.fc, n) for t, n in classes.items()})
 
     @property
@@ -90,10 +90,7 @@ class TwoTaskNetwork(nn.Layer):
 
     def forward(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
         """{task: (n, classes) logits} of (n, 1, 32, 32) float32 gray values, 0 to 255."""
-        return {
-            task: self.heads[task](functional.dropout(x, self.dropout, training=self.training))
-            for task, x in self.features(images).items()
-        }
+        return {task: self.heads[task](self.drop(x)) for task, x in self.features(images).items()}
 
     def probabilities(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
         """{task: (n, classes) probabilities} of what :meth:`forward` takes."""

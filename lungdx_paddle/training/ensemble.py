@@ -18,6 +18,26 @@ from lungdx_paddle.settings import Config
 from lungdx_paddle.training import trainer
 from lungdx_paddle.training.finished import data_name, load_run, out_of_fold
 from lungdx_paddle.training.many import How, train_each
+from lungdx_paddle.training.report import closing
+
+
+def train_and_tell(config: Config, how: How, audit: bool, say: Callable[[str], None]) -> None:
+    """Train what a config describes, and say what came out and what to do next.
+
+    Args:
+        config: with ``data.manifest`` set.
+        how: as for :func:`train`.
+        audit: where the split leaks, train the same split by patient too, and say its number.
+        say: is given each line.
+
+    Raises:
+        LungdxError: as :func:`train`.
+    """
+    apart = audit and config.data.split != "patient"
+    for each in (config.by_patient(), config) if apart else (config,):
+        metrics = train(each, how, say)
+    if metrics:  # of several processes only the first has them
+        say(closing(config, metrics))
 
 
 def train(config: Config, how: How, say: Callable[[str], None]) -> Dict[str, Any]:

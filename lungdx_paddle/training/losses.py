@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Mapping, Sequence
 
+import numpy as np
 import paddle
 from paddle.nn import functional
 
@@ -11,18 +12,29 @@ from lungdx_paddle.data.labels import UNLABELLED
 
 
 def task_losses(
-    logits: Mapping[str, paddle.Tensor], labels: Mapping[str, paddle.Tensor]
+    logits: Mapping[str, paddle.Tensor],
+    labels: Mapping[str, np.ndarray],
+    counts: Mapping[str, int],
 ) -> Dict[str, paddle.Tensor]:
-    """Mean cross-entropy of each task over its labelled images; 0 where there are none.
+    """Each task's cross-entropies, added up and divided by ``counts``; 0 without a label.
 
     Args:
         logits: {task: (n, classes)}.
         labels: {task: (n,) int64}, -1 for no label.
+        counts: {task: labelled images} of the batch, of which these may be a part.
 
     Returns:
-        {task: scalar}.
+        {task: scalar}; of a whole batch the mean over its labelled images.
     """
-    return {task: _masked_cross_entropy(logits[task], labels[task]) for task in logits}
+    return {
+        task: _cross_entropy(logits[task], paddle.to_tensor(labels[task])) / max(counts[task], 1)
+        for task in logits
+    }
+
+
+def labelled(labels: Mapping[str, np.ndarray]) -> Dict[str, int]:
+    """{task: how many images have a label of it}."""
+    return {task: int((values != UNLABELLED).sum()) for task, values in labels.items()}
 
 
 def l2_loss(weights: Sequence[paddle.Tensor], factor: float) -> float:
@@ -47,7 +59,5 @@ def add_l2_gradient(weights: Sequence[paddle.Tensor], factor: float) -> None:
                 weight.grad.add_(weight.scale(factor))
 
 
-def _masked_cross_entropy(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-    losses = functional.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
-    labelled = (labels != UNLABELLED).astype(logits.dtype).sum()
-    return losses / labelled.clip(min=1.0)
+def _cross_entropy(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    return functional.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")

@@ -13,7 +13,7 @@ from lungdx_paddle.config import differences, load_config
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.progress import bar
-from lungdx_paddle.runtime import THREADS, quiet_paddle
+from lungdx_paddle.runtime import THREADS, process_of, quiet_paddle
 from lungdx_paddle.settings import Config
 from lungdx_paddle.workers import Workers
 
@@ -37,6 +37,13 @@ def train_each(configs: Sequence[Config], how: How, say: Callable[[str], None]) 
         LungdxError: the data are bad, or a training failed; the finished ones are kept.
     """
     how.workers.check([])
+    if process_of()[1] > 1:
+        raise ConfigError(
+            "several trainings at once",
+            expected="to be started without paddle.distributed.launch",
+            found=f"{process_of()[1]} processes for each",
+            fix="use --jobs, or choose one of them (data.fold=0 and so on)",
+        )
     if how.resume:
         for config in configs:
             _check_same(config)

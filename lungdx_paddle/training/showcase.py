@@ -81,10 +81,13 @@ def _settings(config: Config) -> Dict[str, Union[str, int, float]]:
     run's own.
     """
     settings: Dict[str, Union[str, int, float]] = {"config": config.name, "seed": config.seed}
-    for group in ("data", "model", "sharing", "train"):
+    for group in ("data", "model", "sharing", "augment", "train"):
         for name, value in asdict(getattr(config, group)).items():
-            is_list = isinstance(value, (list, tuple))
-            settings[f"{group}/{name}"] = (", ".join(value) or "none") if is_list else value
+            if isinstance(value, (list, tuple)):
+                value = ", ".join(value) or "none"
+            elif isinstance(value, bool):  # VisualDL knows numbers and texts
+                value = str(value).lower()
+            settings[f"{group}/{name}"] = value
     return settings
 
 

@@ -3,69 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
-
-import numpy as np
-import paddle
+from dataclasses import replace
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from lungdx_paddle.about import RESEARCH_USE
 from lungdx_paddle.config import differences, load_config, save_config
-from lungdx_paddle.data.augment import augmented
-from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, check_labels, load_split
-from lungdx_paddle.data.splits import Split
-from lungdx_paddle.errors import ConfigError, LungdxError
+from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.evaluation.duplicates import audit
 from lungdx_paddle.evaluation.evaluate import image_accuracy, levels, predict
-from lungdx_paddle.evaluation.metrics import accuracy, with_combined
 from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
 from lungdx_paddle.files import write_text
-from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.progress import bar
 from lungdx_paddle.runtime import set_up
-from lungdx_paddle.settings import Config, TrainConfig
+from lungdx_paddle.settings import Config
 from lungdx_paddle.training import table2
 from lungdx_paddle.training.checkpoint import BEST, load_latest, save_latest, save_weights
 from lungdx_paddle.training.dashboard import Dashboard
-from lungdx_paddle.training.losses import add_l2_gradient, l2_loss, task_losses
 from lungdx_paddle.training.showcase import show, show_features
-
-SEED_STRIDE = 1_000_003
-"""Apart from each other: the seeds of one run's steps and of the next run's."""
-
-
-AUGMENTATION = 1
-"""Parts the augmentation's draws from those of the images' order, which have the same seed."""
-
-
-class TrainingError(LungdxError):
-    """Training cannot go on."""
-
-
-@dataclass
-class Run:
-    """One training: what it learns from, what it changes, how far it is."""
-
-    config: Config
-    train: NoduleDataset
-    test: NoduleDataset
-    split: Split
-    network: TwoTaskNetwork
-    optimizer: paddle.optimizer.Optimizer
-    order: TrainingOrder
-    step: int = 0
-    """Steps done."""
-    best: float = -1.0
-    """Highest accuracy on the training part at a row of Table 2."""
-    best_step: int = 0
-
-    @property
-    def folder(self) -> Path:
-        """Where it writes."""
-        return self.config.output_folder
+from lungdx_paddle.training.step import Run, prepare, training_step
 
 
 def train(
@@ -83,7 +39,7 @@ def train(
         say: is given each line of progress.
 
     Returns:
-        What stands in ``metrics.json``.
+        What stands in ``metrics.json``; nothing in a process that is not the first.
 
     Raises:
         LungdxError: the data, the folder or the checkpoint are not what they should be, or
@@ -95,6 +51,8 @@ def train(
         _check_same_config(config)
         state = load_latest(run.folder, run.network, run.optimizer)
         run.step, run.best, run.best_step = state["step"], state["best"], state["best_step"]
+    if not run.processes.is_first:
+        return _follow(run)
     save_config(config, run.folder / "config.yaml")
     say(_opening(run, place))
     _loop(run, say)
@@ -124,54 +82,11 @@ def _what_it_learns(config: Config) -> Config:
     return replace(config, name="", output="", train=replace(config.train, steps=1, log_every=1))
 
 
-def prepare(config: Config) -> Run:
-    """Read the data and build network and optimizer; nothing is trained or written."""
-    dataset, split = load_split(config.data, config.seed)
-    training, test = dataset.subset(split.train), dataset.subset(split.test)
-    check_labels(training, config.data.manifest, tuple(training.labels))
-    network = build_network(config)
-    network.set_normalisation(training.images)
-    order = TrainingOrder(len(training), config.data.batch_size, config.seed)
-    optimizer = paddle.optimizer.Adam(config.train.learning_rate, parameters=network.parameters())
-    return Run(config, training, test, split, network, optimizer, order)
-
-
-def training_step(run: Run) -> Tuple[float, Dict[str, Optional[float]]]:
-    """Make one step; return its total loss and what it logs, {tag: value} on its batch."""
-    # Dropout's draw depends on the step alone, so a resumed run draws the same.
-    paddle.seed(run.config.seed * SEED_STRIDE + run.step)
-    batch = run.train.batch(run.order.indices(run.step))
-    random = np.random.default_rng([run.config.seed, run.step, AUGMENTATION])
-    images = augmented(batch.images, run.config.augment, random)
-    run.optimizer.set_lr(learning_rate(run.config.train, run.step))
-    labels = {task: paddle.to_tensor(values) for task, values in batch.labels.items()}
-    run.network.train()
-    logits = run.network(paddle.to_tensor(images))
-    losses = task_losses(logits, labels)
-    values = {task: float(loss) for task, loss in losses.items()}
-    total = sum(values.values())
-    total += l2_loss(run.network.decayed(), run.config.train.weight_decay)
-    # Before backward: a max-pool of NaN remembers no place, and its gradient would be
-    # written to one outside the array.
-    _check_finite(run, total)
-    sum(losses.values()).backward()
-    add_l2_gradient(run.network.decayed(), run.config.train.weight_decay)
-    run.optimizer.step()
-    run.optimizer.clear_grad()
-    run.step += 1
-    right = {t: accuracy(batch.labels[t], logits[t].numpy().argmax(axis=1)) for t in logits}
-    return total, {
-        "loss/total": total,
-        **{f"loss/{task}": value for task, value in values.items()},
-        **{f"accuracy_batch/{task}": value for task, value in with_combined(right).items()},
-    }
-
-
-def learning_rate(settings: TrainConfig, step: int) -> float:
-    """The learning rate of a step, counted from 0; it depends on nothing else."""
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    return settings.learning_rate * (1.0 + math.cos(math.pi * step / settings.steps)) / 2.0
+def _follow(run: Run) -> Dict[str, Any]:
+    """Make every step beside the first process, which alone speaks, judges and writes."""
+    while run.step < run.config.train.steps:
+        training_step(run)
+    return {}
 
 
 def _loop(run: Run, say: Callable[[str], None]) -> None:
@@ -228,25 +143,19 @@ def _save(run: Run, score: float) -> None:
     save_latest(run.folder, run.network, run.optimizer, state)
 
 
-def _check_finite(run: Run, loss: float) -> None:
-    if not np.isfinite(loss):
-        raise TrainingError(
-            f"step {run.step}",
-            expected="a loss that is a number",
-            found=str(loss),
-            fix=f"lower train.learning_rate (now {run.config.train.learning_rate:g}); "
-            f"the checkpoint of the last full row is in {run.folder}",
-        )
-
-
 def _opening(run: Run, place: str) -> str:
     sites = ", ".join(run.config.sharing.sites) or "nowhere"
     labelled = {task: int((labels >= 0).sum()) for task, labels in run.train.labels.items()}
     counts = ", ".join(f"{count} with {task}" for task, count in labelled.items())
     return (
         f"{run.config.name}: {len(run.train)} training images ({counts}), {len(run.test)} test "
-        f"images, split by {run.split.by}; towers share at: {sites}; on {place}"
+        f"images, split by {run.split.by}; towers share at: {sites}; on {place}{_parts(run)}"
     )
+
+
+def _parts(run: Run) -> str:
+    count = run.processes.count
+    return f"; {count} processes, each with its part of a batch" if count > 1 else ""
 
 
 def _write_predictions(run: Run) -> None:

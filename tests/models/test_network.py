@@ -124,7 +124,7 @@ def plain_forward(network: TwoTaskNetwork, x: paddle.Tensor) -> Dict[str, paddle
 @pytest.mark.parametrize("sites", [(), ("pool1", "pool2", "fc"), STAGES])
 def test_the_faster_order_of_operations_changes_no_result(sites: tuple, training: bool) -> None:
     network = network_of(*sites, floor=0.05)
-    network.dropout = 0.0
+    network.drop.p = 0.0
     network.set_normalisation(images(20, seed=1).numpy()[:, 0])
     network.train() if training else network.eval()
     x = images()

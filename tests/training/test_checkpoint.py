@@ -18,7 +18,7 @@ from lungdx_paddle.training.checkpoint import (
     save_latest,
     save_weights,
 )
-from lungdx_paddle.training.trainer import Run, prepare, training_step
+from lungdx_paddle.training.step import Run, prepare, training_step
 
 Make = Callable[..., Config]
 

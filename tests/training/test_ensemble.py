@@ -20,7 +20,7 @@ from lungdx_paddle.settings import Config
 from lungdx_paddle.training.ensemble import train
 from lungdx_paddle.training.finished import evaluate_run, load_run
 from lungdx_paddle.training.many import How
-from lungdx_paddle.training.trainer import learning_rate
+from lungdx_paddle.training.step import learning_rate
 from lungdx_paddle.workers import Workers
 
 ONE_BY_ONE = How(Workers(1), "cpu", resume=False)
