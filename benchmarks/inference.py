@@ -5,7 +5,6 @@ Without --run the network is one trained for a few steps on a phantom: as fast a
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,11 +15,12 @@ from statistics import median
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
+from asked import Asked
 from runtimes import ANSWERS, CROPS, LIBRARIES, TORCH_WEIGHTS
 from timing import PACKAGES, Timing, machine, machine_line, markdown_table, write_json
 
 from lungdx_paddle import cli
-from lungdx_paddle.errors import ConfigError, InstallError
+from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.runtime import THREADS
 
@@ -93,7 +93,7 @@ def time_libraries(
             seconds: Dict[str, List[float]] = {name: [] for name in asked}
             for _ in range(rounds):
                 for name, library in asked.items():
-                    seconds[name].append(median(library.ask(batch, calls[name])))
+                    seconds[name].append(median(library.ask(f"{batch} {calls[name]}")))
             timings = {name: Timing(each, None) for name, each in seconds.items()}
             rows.append(_row(threads, batch, timings, difference))
         return {"rows": rows, "versions": {name: each.version for name, each in asked.items()}}
@@ -163,51 +163,18 @@ def table(record: Dict[str, Any]) -> List[str]:
     ]
 
 
-class _Library:
-    """A process of runtimes.py, asked through its stdin."""
+class _Library(Asked):
+    """A process of runtimes.py."""
 
     def __init__(self, name: str, python: str, folder: Path, threads: int) -> None:
         number = str(threads)
-        path = os.pathsep.join([str(TOP), os.environ.get("PYTHONPATH", "")])
-        own = {THREADS: number, "OMP_NUM_THREADS": number, "PYTHONPATH": path}
-        script = str(Path(__file__).parent / "runtimes.py")
-        self.name = name
-        self.process = subprocess.Popen(
-            [python, script, name, str(folder), number],
-            env={**os.environ, **own},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.version = self._answer()["version"]
+        words = ("runtimes.py", name, str(folder), number)
+        super().__init__(NAMES[name], python, words, {THREADS: number, "OMP_NUM_THREADS": number})
+        self.version = self.first["version"]
 
     def calls(self, batch: int) -> int:
         """Calls that take about :data:`BURST_S`, after two that warm up."""
-        return max(1, int(BURST_S / self.ask(batch, 3)[-1]))
-
-    def ask(self, batch: int, calls: int) -> List[float]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{batch} {calls}\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def close(self) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
-
-    def _answer(self) -> Any:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith(("{", "[")):
-                return json.loads(line)
-        raise InstallError(
-            NAMES[self.name],
-            expected="a library that answers",
-            found="a process that ended; its reason stands above",
-            fix="pip install -e '.[bench,onnx]'",
-        )
+        return max(1, int(BURST_S / self.ask(f"{batch} 3")[-1]))
 
 
 def _row(

@@ -92,3 +92,21 @@ def test_inference_times_every_batch_beside_onnx_runtime(tmp_path: Path) -> None
         assert row["crops_per_s"] > 0
     assert set(record["start"]) == {"help_s", "first_prediction_s"}
     assert {"cpu", "cores", "date", "versions"} <= set(record["machine"])
+
+
+def test_one_command_runs_them_and_says_what_is_missing(tmp_path: Path) -> None:
+    parts = ["loader", "train_step", "distributed", "inference"]
+    words = ["--quick", "--out", "there", "--torch-python", "no-such-python", "--only", *parts]
+    ran = run(*words, script=BENCHMARKS / "run.py", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "PyTorch: left out, no-such-python does not have it" in ran.stderr
+    assert "1, Paddle as it comes" in ran.stdout
+    record = json.loads((tmp_path / "there" / "benchmarks.json").read_text(encoding="utf-8"))
+    assert list(record) == parts
+    assert [row["crops"] for row in record["loader"]["rows"]] == [200, 400]
+    ways = [(row["processes"], row["threads"]) for row in record["distributed"]["rows"]]
+    assert ways == [(1, 1), (1, 2), (2, 1)]
+    assert "left_out" in record["inference"]  # no such Python
+    page = (tmp_path / "there" / "benchmarks.md").read_text(encoding="utf-8")
+    assert "## Training step" in page and "not a medical device" in page
+    assert (tmp_path / "there" / "growth_crops.png").stat().st_size > 0
