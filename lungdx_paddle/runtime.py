@@ -32,6 +32,7 @@ sums in another order: the same bits come back with the same number only.
 _PADDLE_NOISE = (
     "No ccache found",  # when imported: of use only to one who compiles operators
     "When training, we now always track global mean and variance",  # at each BN layer
+    "Tensor do not have 'place' interface",  # at its own call, when it compiles a network
 )
 """Beginnings of warnings that Paddle gives to everyone and no user can act on."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from visualdl import LogReader
 
-from lungdx_paddle.errors import LungdxError, ManifestError
+from lungdx_paddle.errors import ConfigError, LungdxError, ManifestError
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import trainer
@@ -180,3 +180,19 @@ def test_a_task_without_a_label_is_an_error(make_config: Make) -> None:
     with pytest.raises(ManifestError, match="images with a label for pathology, found none"):
         train(config, "cpu")
     assert not (config.output_folder / "config.yaml").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Tensor do not have 'place' interface")  # Paddle's own call
+def test_a_compiled_network_learns_the_same(make_config: Make) -> None:
+    plain, compiled = make_config("plain"), make_config("compiled", "train.to_static=true")
+    train(plain, "cpu")
+    train(compiled, "cpu")
+    tag = "loss/total"
+    assert dict(scalars(compiled, tag)) == pytest.approx(dict(scalars(plain, tag)), abs=1e-5)
+    assert table_of(compiled) == table_of(plain)
+
+
+def test_half_precision_wants_a_gpu(make_config: Make) -> None:
+    config = make_config("run", "train.amp=bfloat16")
+    with pytest.raises(ConfigError, match="expected a GPU.*set train.amp=none"):
+        train(config, "cpu")
