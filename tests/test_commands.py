@@ -29,6 +29,8 @@ SLICES = (
     "--diagnosis LIDC-IDRI/tcia-diagnosis-data-2012-04-20.xls --out crops"
 )
 
+BEST = "python tools/train.py -c configs/best.yaml -o data.manifest=crops/manifest.csv"
+
 README_COMMANDS = {
     "pip install -e '.[cpu]' && python tools/train.py": "run by .ci/run",
     "pip install -e '.[cpu,test]' && pytest": "run by .ci/run",
@@ -40,6 +42,7 @@ README_COMMANDS = {
     ),
     "python tools/train.py -o data.manifest=crops/manifest.csv": "run below, with fewer steps",
     "python tools/export.py --run output/partial_soft --out inference": "run below",
+    BEST: "run on the phantom's crops, with fewer steps",
     "python tools/eval.py --run output/partial_soft": "run below",
     "python tools/predict.py --model inference --manifest crops/manifest.csv": "run below",
     "visualdl --logdir output/partial_soft/vdl --disable-telemetry --port 8040": "run below",
@@ -57,9 +60,10 @@ def run(command: str, *more: str, folder: Path) -> subprocess.CompletedProcess[s
     words = shlex.split(command)
     assert words[0] == "python"
     words[:2] = [sys.executable, str(ROOT / words[1])]
-    more = tuple(str(ROOT / word) if word.startswith("configs/") else word for word in more)
+    words += more
+    words = [str(ROOT / word) if word.startswith("configs/") else word for word in words]
     return subprocess.run(
-        [*words, *more], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+        words, cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
 
 
@@ -116,6 +120,19 @@ def test_eval_scores_the_run_and_draws_it(chain: Path) -> None:
     assert written == {"metrics.json", "predictions.csv", "scores.png"}
 
 
+def test_the_best_config_trains_its_folds_and_answers_as_one(chain: Path) -> None:
+    few = "train.steps=2 train.log_every=2 data.folds=2 output=output/best".split()
+    said = succeed(BEST, *few, folder=chain)
+    assert "split by patient, 2 folds" in said
+    succeed("python tools/export.py --run output/best --out best-model", folder=chain)
+    said = succeed(
+        "python tools/predict.py --model best-model --manifest crops/manifest.csv", folder=chain
+    )
+    assert {"benign", "malignant"} >= {
+        json.loads(x)["pathology"]["class"] for x in said.splitlines()
+    }
+
+
 def test_an_audit_ends_with_the_number_by_patient(chain: Path) -> None:
     more = [*FAST, "train.steps=2", "train.log_every=2", "output=output/audit"]
     said = succeed("python tools/train.py --audit", *more, folder=chain)
@@ -125,13 +142,10 @@ def test_an_audit_ends_with_the_number_by_patient(chain: Path) -> None:
 
 def test_compare_goes_on_where_it_was(tmp_path: Path) -> None:
     command = "python tools/compare.py --configs configs/testing.yaml configs/hard.yaml --seeds 1"
-    words = [word for word in command.split() if not word.startswith("configs/")]
-    configs = [str(ROOT / word) for word in command.split() if word.startswith("configs/")]
-    words[3:3] = configs
     small = "-o train.steps=2 train.log_every=1 data.phantom_patients=4 model.fc=16".split()
-    first = succeed(" ".join(words), *small, folder=tmp_path)
+    first = succeed(command, *small, folder=tmp_path)
     assert "4 trainings, 0 of them finished before" in first and "PHANTOM data, seeds: 1" in first
-    again = succeed(" ".join(words), *small, folder=tmp_path)
+    again = succeed(command, *small, folder=tmp_path)
     assert "4 trainings, 4 of them finished before" in again
 
 
