@@ -130,7 +130,7 @@ def prepare(config: Config) -> Run:
     training, test = dataset.subset(split.train), dataset.subset(split.test)
     check_labels(training, config.data.manifest, tuple(training.labels))
     network = build_network(config)
-    network.set_normalisation(training.images)
+    network.set_normalisation(*training.pixel_statistics())
     order = TrainingOrder(len(training), config.data.batch_size, config.seed)
     optimizer = paddle.optimizer.Adam(config.train.learning_rate, parameters=network.parameters())
     return Run(config, training, test, split, network, optimizer, order)
