@@ -7,6 +7,7 @@ object is made when it is asked for.
 
 from __future__ import annotations
 
+import os
 from array import array
 from dataclasses import dataclass, field
 from typing import (
@@ -126,9 +127,10 @@ class RepeatedValues:
 
 
 class DistinctTexts:
-    """A column in which each row has a text of its own, or none: all in one block of bytes.
+    """A column in which each row has a text of its own, or none.
 
-    A third of the memory of as many ``str``, which are made when asked for.
+    All are in one block of bytes without the beginning that they share, a quarter of the
+    memory of as many ``str``; these are made when asked for.
 
     Args:
         parse: makes a cell's text, or raises ValueError.
@@ -136,6 +138,7 @@ class DistinctTexts:
 
     def __init__(self, parse: Callable[[Any], Optional[str]] = lambda cell: cell) -> None:
         self._parse = parse
+        self._shared: Optional[bytes] = None
         self._block: Any = bytearray()
         self._ends: Any = array("Q", [0])
 
@@ -146,19 +149,31 @@ class DistinctTexts:
             ValueError: as ``parse``.
         """
         text = self._parse(cell)
-        self._block += _ABSENT if text is None else text.encode("utf-8", "surrogatepass")
+        content = _ABSENT if text is None else text.encode("utf-8", "surrogatepass")
+        if self._shared is None:
+            self._shared = content
+        elif not content.startswith(self._shared):
+            self._shared = os.path.commonprefix([self._shared, content]) or b""
+        self._block += content
         self._ends.append(len(self._block))
 
     def close(self) -> DistinctTexts:
         """Nothing more will be added: take no more memory than needed."""
-        self._block = bytes(self._block)
-        self._ends = np.array(self._ends, dtype=np.min_scalar_type(self._ends[-1]))
+        self._shared = self._shared or b""
+        ends = np.array(self._ends, dtype=np.int64)
+        own = np.ones(len(self._block), dtype=bool)
+        for place in range(len(self._shared)):
+            own[ends[:-1] + place] = False
+        self._block = np.frombuffer(self._block, dtype=np.uint8)[own].tobytes()
+        ends -= len(self._shared) * np.arange(len(ends))
+        self._ends = ends.astype(np.min_scalar_type(ends[-1]))
         return self
 
     def at(self, rows: np.ndarray) -> List[Optional[str]]:
         """The texts of some rows."""
         ends = zip(self._ends[rows].tolist(), self._ends[rows + 1].tolist())
-        texts = (self._block[start:end] for start, end in ends)
+        shared = self._shared or b""
+        texts = (shared + self._block[start:end] for start, end in ends)
         return [None if t == _ABSENT else t.decode("utf-8", "surrogatepass") for t in texts]
 
     def numbers_at(self, rows: np.ndarray) -> np.ndarray:
@@ -239,19 +254,15 @@ class Rows(Sequence[ManifestRow]):
         """Group the rows that are equal in some columns.
 
         Returns:
-            (rows,) int64 the group of each row, and (groups,) int64 the first row of each;
-            groups count from 0 in the order in which they first appear.
+            (rows,) int32 the group of each row, and (groups,) the first row of each; groups
+            count from 0 in the order in which they first appear.
         """
-        numbers = np.zeros(len(self), dtype=np.int64)
+        numbers, first = np.zeros(len(self), np.int32), np.arange(1)
         for name in names:
             column = self._columns[name]
-            numbers = numbers * len(column) + column.numbers_at(self._index)
-            numbers = np.unique(numbers, return_inverse=True)[1]
-        _, first, numbers = np.unique(numbers, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        appearance = np.empty_like(order)
-        appearance[order] = np.arange(len(order))
-        return appearance[numbers], first[order]
+            both = numbers * np.int64(len(column)) + column.numbers_at(self._index)
+            numbers, first = _numbered(both)
+        return numbers, first
 
     def derive(self, function: Callable[..., int], *names: str) -> np.ndarray:
         """(rows,) int64 a number that follows from some columns, computed once a group."""
@@ -270,3 +281,19 @@ class Rows(Sequence[ManifestRow]):
         for values, *more in zip(fixed, *extra):
             known = {k: v for k, v in zip(self._extra, more) if v is not None}
             yield ManifestRow(**dict(zip(FIXED, values)), extra=known)
+
+
+def _numbered(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Each value's number in order of appearance, and where each number first appears."""
+    if (values[1:] > values[:-1]).all():  # a name of each row: nothing need be sorted
+        return np.arange(len(values), dtype=np.int32), np.arange(len(values))
+    # np.unique and a renumbering do the same with twice the memory.
+    order = np.argsort(values, kind="stable")
+    begins = np.ones(len(values), dtype=bool)
+    begins[1:] = np.diff(values[order]) != 0
+    first = order[begins]
+    appearance = np.empty(len(first), dtype=np.int32)
+    appearance[np.argsort(first)] = np.arange(len(first))
+    numbers = np.empty(len(values), dtype=np.int32)
+    numbers[order] = appearance[np.cumsum(begins) - 1]
+    return numbers, np.sort(first)

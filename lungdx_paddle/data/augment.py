@@ -6,6 +6,8 @@ network worse on unseen patients (docs/results.md).
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from lungdx_paddle.settings import AugmentConfig
@@ -33,20 +35,28 @@ def augmented(
     if settings == AugmentConfig():
         return images
     draws = random.uniform(0.0, 1.0, (len(images), 7))
-    moved = np.stack([_moved(image[0], d, settings) for image, d in zip(images, draws)])
     either_way = 2.0 * draws[:, 5:].T[..., np.newaxis, np.newaxis] - 1.0
     factor, added = 1.0 + settings.contrast * either_way[0], settings.brightness * either_way[1]
-    changed = (moved - MIDDLE_GRAY) * factor + MIDDLE_GRAY + added
-    return np.asarray(changed.clip(0.0, 255.0)[:, np.newaxis], np.float32)
+    changed = (_moved(images[:, 0], draws, settings) - MIDDLE_GRAY) * factor
+    changed += MIDDLE_GRAY
+    changed += added
+    return changed.clip(0.0, 255.0, out=changed).astype(np.float32)[:, np.newaxis]
 
 
-def _moved(image: np.ndarray, draws: np.ndarray, settings: AugmentConfig) -> np.ndarray:
-    """One image in one of a square's eight orientations, then shifted."""
-    if draws[0] < settings.mirror:
-        image = image[:, ::-1]
-    if draws[1] < settings.turn:
-        image = np.rot90(image, 1 + int(draws[2] * 3))
+def _moved(images: np.ndarray, draws: np.ndarray, settings: AugmentConfig) -> np.ndarray:
+    """Each image in one of a square's eight orientations, then shifted."""
     reach = settings.shift
-    down, right = (draws[3:5] * (2 * reach + 1)).astype(int)
-    rows, columns = image.shape
-    return np.pad(image, reach, mode="edge")[down : down + rows, right : right + columns]
+    mirrored = draws[:, 0] < settings.mirror
+    quarters = np.where(draws[:, 1] < settings.turn, 1 + (draws[:, 2] * 3).astype(int), 0)
+    offsets = (draws[:, 3:5] * (2 * reach + 1)).astype(int).tolist()
+    wider = np.pad(images, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
+    moved = np.empty_like(images)
+    rows, columns = images.shape[1:]
+    # All images of one orientation at once: image by image takes six times as long.
+    for way, turns in itertools.product((False, True), range(4)):
+        these = np.flatnonzero((mirrored == way) & (quarters == turns))
+        seen = wider[these, :, ::-1] if way else wider[these]
+        for k, image in zip(these.tolist(), np.rot90(seen, turns, axes=(1, 2))):
+            down, right = offsets[k]
+            moved[k] = image[down : down + rows, right : right + columns]
+    return moved

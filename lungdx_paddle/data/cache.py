@@ -1,10 +1,15 @@
 """Decoded crops in one file beside their manifest: what a training reads at its next start.
 
 The file is ``manifest.csv.cache``: a line that says what it is, a seal, and the pixels.  The
-seal is a digest of the pixels and of each crop's name, size and time of change, so that a
+seal is a digest of the pixels and of each crop's name, size and times of change, so that a
 file which is damaged, or older than a crop, does not fit and is made anew.  The rows are not
 in it: the manifest itself is read at every start.  Whatever the file holds, it is pixels or
 nothing.
+
+Of the two times, a program may set a content's to what it likes, as unpacking and copying do.
+That of the file's entry is the system's own, so a copied collection makes its cache anew, and
+no crop is taken for the one that had its name, size and time.  (On Windows it is the time of
+creation, which tells less.)
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ def cache_file(manifest: Path) -> Path:
 
 
 def crops_key(manifest: Manifest) -> Optional[bytes]:
-    """Digest of the crops' names, sizes and times of change, (32,) bytes.
+    """Digest of the crops' names, sizes and times of change, 32 bytes.
 
     None where they could change and it would not: one is missing, or not two seconds old.
     """
@@ -50,9 +55,10 @@ def crops_key(manifest: Manifest) -> Optional[bytes]:
             status = os.stat(path)
         except OSError:
             return None
-        if abs(now - status.st_mtime_ns) < _UNSETTLED_NS:
+        times = status.st_mtime_ns, status.st_ctime_ns
+        if min(abs(now - time_ns) for time_ns in times) < _UNSETTLED_NS:
             return None
-        key.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\n".encode())
+        key.update(f"{name}\0{status.st_size} {times}\n".encode())
     return key.digest()
 
 

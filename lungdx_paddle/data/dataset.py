@@ -17,11 +17,14 @@ from lungdx_paddle.data.images import read_images
 from lungdx_paddle.data.labels import LABEL_SETS, PATHOLOGY, LabelSet, labels_of
 from lungdx_paddle.data.splits import Split, make_fold, make_split
 from lungdx_paddle.errors import ManifestError
-from lungdx_paddle.manifest import Manifest, manifest_file, read_manifest
+from lungdx_paddle.manifest import CROP_SIZE, Manifest, manifest_file, read_manifest
 from lungdx_paddle.settings import DataConfig
 
 Indices = Union[Sequence[int], np.ndarray]
 """Positions of images in a dataset."""
+
+BLOCK = 1024
+"""Images that are looked at together where all are: 1 MB of a million."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,17 @@ class NoduleDataset(paddle.io.Dataset):
         part.labels = {task: labels[chosen] for task, labels in self.labels.items()}
         part._pixels, part._places = self._pixels, self._places[chosen]
         return part
+
+    def pixel_statistics(self) -> Tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each pixel over all images: two (32, 32) float64."""
+        total, squares = np.zeros((2, CROP_SIZE, CROP_SIZE), dtype=np.int64)
+        for start in range(0, len(self), BLOCK):
+            block = self._pixels[self._places[start : start + BLOCK]]
+            total += block.sum(axis=0, dtype=np.int64)
+            squares += np.square(block, dtype=np.uint16).sum(axis=0, dtype=np.int64)
+        mean = total / len(self)
+        variance = squares / len(self) - np.square(mean)
+        return mean, np.sqrt(np.maximum(variance, 0.0))  # of equal pixels it may round below 0
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All images once, in order; the last batch may be smaller."""

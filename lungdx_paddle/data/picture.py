@@ -89,7 +89,7 @@ def draw_levels(dataset: NoduleDataset, count: int = 10) -> Figure:
         row[0].set_ylabel(f"level {level}\n{nodules} nodules", fontsize=9)
         for axes, i in zip(row, indices):
             axes.set_visible(True)
-            axes.imshow(dataset.images[i], cmap="gray", vmin=0, vmax=255)
+            axes.imshow(dataset.subset([i]).images[0], cmap="gray", vmin=0, vmax=255)
             patient = dataset.manifest.rows[i].patient_id
             axes.set_title(f"{patient.replace('LIDC-IDRI-', '')}: {sizes[i]:.0f} mm", fontsize=8)
     figure.suptitle(

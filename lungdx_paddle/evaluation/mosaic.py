@@ -53,7 +53,7 @@ def chosen(predictions: Predictions) -> np.ndarray:
 
 
 def _tile(predictions: Predictions, index: int) -> np.ndarray:
-    crop = predictions.dataset.images[index]
+    crop = predictions.dataset.subset([index]).images[0]
     side = CROP_SIZE * _ZOOM
     lines = list(_lines(predictions, index))
     tile = np.full((_MARGIN + side + len(lines) * _LINE + _MARGIN, _WIDTH, 3), 255, np.uint8)

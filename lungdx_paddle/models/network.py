@@ -60,19 +60,19 @@ class TwoTaskNetwork(nn.Layer):
         """The networks that answer: of an ensemble several, here this one."""
         return (self,)
 
-    def set_normalisation(self, images: np.ndarray) -> None:
-        """Take each pixel's mean and deviation from the training images.
+    def set_normalisation(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """Take each pixel's mean and deviation over the training images.
 
         They are part of the network, so that an exported model cannot be fed with others.
 
         Args:
-            images: (n, 32, 32) gray values from 0 to 255.
+            mean: (32, 32) of gray values from 0 to 255.
+            deviation: (32, 32) of the same.
         """
-        mean = images.mean(axis=0, dtype=np.float64)
-        deviation = np.maximum(images.std(axis=0, dtype=np.float64), LEAST_DEVIATION)
         shape = self.pixel_mean.shape
         self.pixel_mean.set_value(mean.reshape(shape).astype(np.float32))
-        self.pixel_deviation.set_value(deviation.reshape(shape).astype(np.float32))
+        at_least = np.maximum(deviation, LEAST_DEVIATION)
+        self.pixel_deviation.set_value(at_least.reshape(shape).astype(np.float32))
 
     def features(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
         """{task: (n, fc) features after the last stage and sharing unit}.

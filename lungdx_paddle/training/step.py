@@ -78,7 +78,7 @@ def prepare(config: Config) -> Run:
     training, test = dataset.subset(split.train), dataset.subset(split.test)
     check_labels(training, config.data.manifest, tuple(training.labels))
     network = build_network(config)
-    network.set_normalisation(training.images)
+    network.set_normalisation(*training.pixel_statistics())
     order = TrainingOrder(len(training), config.data.batch_size, config.seed)
     share_batches(network, processes, order.batch_size)
     optimizer = paddle.optimizer.Adam(config.train.learning_rate, parameters=network.parameters())

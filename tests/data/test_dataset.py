@@ -49,6 +49,21 @@ def test_a_subset_and_batches_keep_images_and_labels_together(dataset: NoduleDat
     assert sizes == [32, 32, 16]
 
 
+def test_pixel_statistics_are_those_of_the_images_served(dataset: NoduleDataset) -> None:
+    part = dataset.subset(np.arange(0, 80, 3))
+    mean, deviation = part.pixel_statistics()
+    np.testing.assert_allclose(mean, part.images.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(deviation, part.images.std(axis=0), atol=1e-9)
+    assert (dataset.subset([4, 4, 4]).pixel_statistics()[1] == 0).all()
+
+
+def test_the_parts_of_a_dataset_share_its_pixels(dataset: NoduleDataset) -> None:
+    """A million crops are in memory once, whatever the split."""
+    part = dataset.subset(np.arange(40)).subset([7, 3])
+    dataset.images[7] = 99
+    assert (part.batch([0]).images == 99).all()
+
+
 def test_an_epoch_shows_every_image_once_in_a_new_order() -> None:
     order = TrainingOrder(images=10, batch_size=3, seed=0)
     first = np.concatenate([order.indices(step) for step in range(3)])
