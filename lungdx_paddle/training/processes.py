@@ -17,7 +17,7 @@ from paddle import nn
 from paddle.autograd import PyLayer
 from paddle.nn import functional
 
-from lungdx_paddle.errors import LungdxError
+from lungdx_paddle.errors import ConfigError, LungdxError
 from lungdx_paddle.models.network import TwoTaskNetwork
 from lungdx_paddle.runtime import process_of
 
@@ -94,9 +94,19 @@ def share_batches(network: TwoTaskNetwork, processes: Processes, batch_size: int
         network: to be trained.
         processes: that train it.
         batch_size: images of a step, of all processes.
+
+    Raises:
+        ConfigError: there are more processes than images.
     """
     if processes.count == 1:
         return
+    if batch_size < processes.count:
+        raise ConfigError(
+            "data.batch_size",
+            expected=f"an image or more for each of {processes.count} processes",
+            found=f"{batch_size} images a step",
+            fix="raise it, or start fewer processes",
+        )
     for tower in network.towers.values():
         for name, layer in list(tower.named_children()):
             if isinstance(layer, nn.layer.norm._BatchNormBase):

@@ -16,10 +16,16 @@ import pytest
 
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.models.network import build_network
 from lungdx_paddle.runtime import THREADS, prepare_environment, process_of
 from lungdx_paddle.training.checkpoint import read_arrays
 from lungdx_paddle.training.many import How, train_each
-from lungdx_paddle.training.processes import JointDropout, JointNorm, Processes
+from lungdx_paddle.training.processes import (
+    JointDropout,
+    JointNorm,
+    Processes,
+    share_batches,
+)
 from lungdx_paddle.workers import Workers
 
 ROOT = Path(__file__).parent.parent.parent
@@ -152,6 +158,12 @@ def test_the_parts_make_the_batch(items: int) -> None:
     parts = [np.arange(items)[Processes(rank, 3).part(items)] for rank in range(3)]
     assert np.concatenate(parts).tolist() == list(range(items))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_more_processes_than_images_are_refused(configs: Path) -> None:
+    network = build_network(load_config(configs / "testing.yaml"))
+    with pytest.raises(ConfigError, match="an image or more for each of 3 processes"):
+        share_batches(network, Processes(0, 3), 2)
 
 
 def test_alone_the_joint_layers_are_paddles_own() -> None:
