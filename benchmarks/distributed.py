@@ -21,7 +21,7 @@ from lungdx_paddle.runtime import THREADS
 TOP = Path(__file__).resolve().parent.parent
 WAYS = ((1, 1), (1, 2), (2, 1))
 """(processes, threads of each)."""
-ROUNDS, STEPS, WARM_UP = 3, 24, 4
+ROUNDS, STEPS, WARM_UP = 2, 20, 4
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -30,7 +30,7 @@ NAMES = {
     "torch": "PyTorch",
     "compiled": "PyTorch, compiled",
 }
-ROUNDS, STEPS = 7, 4
+ROUNDS, STEPS = 5, 4
 CONFIG = HERE.parent / "configs" / "partial_soft.yaml"
 
 
