@@ -25,6 +25,7 @@ from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.inference.request import answer
 from lungdx_paddle.inference.to_onnx import require_paddle2onnx
 from lungdx_paddle.manifest import read_manifest, write_manifest
+from lungdx_paddle.settings import Config
 from lungdx_paddle.training.ensemble import train as train_any
 from lungdx_paddle.training.finished import load_run
 from lungdx_paddle.training.many import How
@@ -52,13 +53,19 @@ def model(run: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("folds", [0, 2])
-def test_the_model_file_agrees_with_what_was_trained(
-    write_crops: Callable[..., Path], configs: Path, tmp_path: Path, folds: int
-) -> None:
-    own = [f"data.folds={folds}", "data.split=patient", f"data.manifest={write_crops()}"]
+@pytest.fixture(params=[0, 2], ids=["network", "ensemble"])
+def either(
+    write_crops: Callable[..., Path], configs: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Config:
+    """A run that has trained one network, or an ensemble of folds."""
+    own = [f"data.folds={request.param}", "data.split=patient", f"data.manifest={write_crops()}"]
     config = load_config(configs / "testing.yaml", [f"output={tmp_path / 'run'}", *own])
     train_any(config, How(Workers(1), "cpu", resume=False), lambda line: None)
+    return config
+
+
+def test_the_model_file_agrees_with_what_was_trained(either: Config, tmp_path: Path) -> None:
+    config = either
     export(tmp_path / "run", writable_folder(tmp_path / "inference"))
     _, network = load_run(tmp_path / "run")
     dataset = load_dataset(config.data)
@@ -169,19 +176,19 @@ def test_each_image_of_a_batch_is_answered_as_if_alone(model: Path, count: int) 
             assert np.abs(found[row] - alone[task][0]).max() < AGREEMENT
 
 
-def test_the_onnx_file_gives_the_same_probabilities(run: Path, tmp_path: Path) -> None:
+def test_the_onnx_file_gives_the_same_probabilities(either: Config, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     try:
         require_paddle2onnx()
     except InstallError as error:
         pytest.skip(str(error))
-    export(run, tmp_path, onnx=True)
+    export(either.output_folder, tmp_path, onnx=True)
     session = onnxruntime.InferenceSession(str(tmp_path / "inference.onnx"))
-    predictor = Predictor(tmp_path)
-    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32), np.uint8)
-    answers = session.run(None, {"images": images[:, np.newaxis].astype(np.float32)})
-    expected = predictor.probabilities(images)
-    for task, found in zip(predictor.tasks, answers):
+    _, network = load_run(either.output_folder)
+    dataset = load_dataset(either.data)
+    answers = session.run(None, {"images": dataset.images[:, np.newaxis].astype(np.float32)})
+    expected = predict(network, dataset).probabilities
+    for task, found in zip(network.tasks, answers):
         assert np.abs(found - expected[task]).max() < AGREEMENT
 
 
