@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import multiprocessing
-import re
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from memory import peak_mb
 
 from lungdx_paddle.files import writing
-
-KB_A_MB = 1024
 
 
 def grow(
@@ -35,7 +35,7 @@ def grow(
     """
     copies = [_copy(source, series_uid, folder, number) for number in range(max(sizes))]
     collections = {size: _link(folder / f"of_{size}", copies[:size]) for size in sizes}
-    measured: Dict[int, List[Tuple[float, Optional[float]]]] = {size: [] for size in sizes}
+    measured: Dict[int, List[Tuple[float, float]]] = {size: [] for size in sizes}
     for _ in range(rounds):
         for size, collection in collections.items():
             measured[size].append(_in_new_process(collection, collections[sizes[0]]))
@@ -100,7 +100,7 @@ def _link(collection: Path, copies: Sequence[Path]) -> Path:
     return collection
 
 
-def _in_new_process(collection: Path, first: Path) -> Tuple[float, Optional[float]]:
+def _in_new_process(collection: Path, first: Path) -> Tuple[float, float]:
     # A process of its own, since the peak of its memory never falls; spawned, not forked,
     # lest it begin with the parent's.
     spawn = multiprocessing.get_context("spawn")
@@ -108,7 +108,7 @@ def _in_new_process(collection: Path, first: Path) -> Tuple[float, Optional[floa
         return pool.submit(_measure, collection, first).result()
 
 
-def _measure(collection: Path, first: Path) -> Tuple[float, Optional[float]]:
+def _measure(collection: Path, first: Path) -> Tuple[float, float]:
     """Seconds a series and peak memory in MB, after one series that warms up."""
     import cv2
 
@@ -121,24 +121,11 @@ def _measure(collection: Path, first: Path) -> Tuple[float, Optional[float]]:
         start = time.perf_counter()
         report = preprocess(collection, Path(out, "timed"), workers=ALONE)
         seconds = time.perf_counter() - start
-    return seconds / len(report.series), _peak_mb()
+    return seconds / len(report.series), peak_mb()
 
 
-def _peak_mb() -> Optional[float]:
-    """Peak resident memory of this process; None where there is no /proc.
-
-    Not getrusage: on Linux its peak of a new process begins with that of its parent.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found.group(1)) / KB_A_MB if found else None
-
-
-def _medians(size: int, runs: Sequence[Tuple[float, Optional[float]]]) -> Dict[str, Any]:
-    peaks = [peak for _, peak in runs if peak is not None]
+def _medians(size: int, runs: Sequence[Tuple[float, float]]) -> Dict[str, Any]:
+    peaks = [peak for _, peak in runs if not math.isnan(peak)]
     return {
         "series": size,
         "s_per_series": median(seconds for seconds, _ in runs),

@@ -6,7 +6,6 @@ Each size is read by a process of its own, without and then with the cache of de
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from crops import write_crops
+from memory import peak_mb
 from timing import machine, machine_line, markdown_table, write_json
 
 from lungdx_paddle import cli
@@ -68,12 +68,12 @@ def measure(manifest: Path) -> Dict[str, float]:
 
     config = load_config(CONFIG, [f"data.manifest={manifest}"])
     set_up("cpu", config.seed)
-    imported = _memory_mb()
+    imported = peak_mb()
     start = time.perf_counter()
     dataset, split = load_split(config.data, config.seed)
     started = time.perf_counter() - start
     training = dataset.subset(split.train)
-    read = _memory_mb()
+    read = peak_mb()
     order = TrainingOrder(len(training), config.data.batch_size, config.seed)
     start = time.perf_counter()
     for step in range(STEPS):
@@ -93,10 +93,6 @@ def measure(manifest: Path) -> Dict[str, float]:
         "memory_mb": read,
         "imported_mb": imported,
     }
-
-
-def _memory_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def table(record: Dict[str, Any]) -> List[str]:

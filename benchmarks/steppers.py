@@ -9,12 +9,12 @@ and after the empty line the peak memory.  But for ours it needs NumPy, PyYAML a
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from types import SimpleNamespace
 from typing import Any, Callable, Dict
 
+from memory import peak_mb
 from plain_network import batch_of, build
 
 CLASSES = (5, 6)
@@ -109,8 +109,7 @@ def main(name: str, config: str, manifest: str, threads: int) -> None:
             start = time.perf_counter()
             step()
             seconds.append(time.perf_counter() - start)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        say({"seconds": seconds, "memory_mb": memory})
+        say({"seconds": seconds, "memory_mb": peak_mb()})
 
 
 def say(answer: object) -> None:
