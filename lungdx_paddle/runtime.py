@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import platform
@@ -24,9 +25,11 @@ THREADS = "LUNGDX_THREADS"
 """Threads of a training on the CPU; unless set: OMP_NUM_THREADS, or one a core of the machine,
 which its processes share.
 
-Two are 15 to 20 % faster than one on two idle cores, and half as fast where another process
-wants one of them, since threads that wait for each other spin.  Another number of threads
-sums in another order: the same bits come back with the same number only.
+With two, each of the network's towers is computed in one of them (training/threads.py), to the
+same bits as with one.  Where there are more threads than towers, or a single tower, matrix
+products take the rest; they sum in another order, so the same bits come back with the same
+number only, and they are half as fast where another process wants one of the cores, since
+threads that wait for each other spin.
 """
 
 _PADDLE_NOISE = (
@@ -35,6 +38,11 @@ _PADDLE_NOISE = (
     "Tensor do not have 'place' interface",  # at its own call, when it compiles a network
 )
 """Beginnings of warnings that Paddle gives to everyone and no user can act on."""
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Parameters of mallopt(3)."""
+_LARGEST_KEPT = 32 * 2**20
+"""Bytes; the most that every version of the GNU C library takes."""
 
 logger = logging.getLogger("lungdx_paddle")
 
@@ -107,13 +115,19 @@ def set_up(device: Optional[str], seed: int) -> str:
     paddle.device.set_device(chosen)
     if os.environ.get(MKL_CPU_TYPE):
         logger.info("%s=%s: MKL takes its AVX2 path", MKL_CPU_TYPE, os.environ[MKL_CPU_TYPE])
-    paddle.framework.core.set_num_threads(int(os.environ[THREADS]))
+    use_threads(int(os.environ[THREADS]))
+    _keep_freed_memory()
     # Paddle's own handler can hang a process that is asked to end.
     paddle.disable_signal_handler()
     random.seed(seed)
     np.random.seed(seed % 2**32)
     paddle.seed(seed)
     return str(paddle.device.get_device())
+
+
+def use_threads(count: int) -> None:
+    """Let each of Paddle's matrix products on the CPU use so many threads."""
+    require_paddle().framework.core.set_num_threads(count)
 
 
 def require_paddle() -> ModuleType:
@@ -145,6 +159,19 @@ def log_to(stream: object = None, level: int = logging.INFO) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers[:] = [handler]
     logger.setLevel(level)
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library use again what it freed, instead of giving it back to the system.
+
+    Each operation takes new memory for its result and Paddle frees it soon after.  The system
+    hands out memory page by page, filled with zeros, which was a sixth of a training step and,
+    in two threads that wait for each other there, a quarter.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.system() == "Linux" else None
+    if mallopt is not None:  # musl has none
+        mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
+        mallopt(_TRIM_THRESHOLD, 2**30)
 
 
 def _cores() -> int:

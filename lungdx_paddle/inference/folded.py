@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Sequence
 
 import paddle
 from paddle import nn
@@ -46,11 +46,10 @@ class FixedUnit(nn.Layer):
         self.own_a, self.cross_a = self._constant(from_a[0]), self._constant(from_b[0])
         self.own_b, self.cross_b = self._constant(from_b[1]), self._constant(from_a[1])
 
-    def forward(self, a: paddle.Tensor, b: paddle.Tensor) -> Tuple[paddle.Tensor, paddle.Tensor]:
-        """Combine (n, \\*shape) features of either tower."""
-        mixed_a = self._times(a, self.own_a) + self._times(b, self.cross_a)
-        mixed_b = self._times(b, self.own_b) + self._times(a, self.cross_b)
-        return mixed_a, mixed_b
+    def mixed(self, tower: int, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
+        """As :meth:`lungdx_paddle.models.sharing.SharingUnit.mixed`."""
+        own, cross = ((self.own_a, self.cross_a), (self.own_b, self.cross_b))[tower]
+        return self._times(features[tower], own) + self._times(features[1 - tower], cross)
 
     def _times(self, x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
         if self.dense:

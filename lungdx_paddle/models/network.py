@@ -6,7 +6,8 @@ The paper's four methods are this one class with different ``sharing.sites``: no
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Tuple
+from functools import partial
+from typing import Callable, Collection, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 import paddle
@@ -22,6 +23,16 @@ from lungdx_paddle.settings import STAGES, TRUNK, Config, ModelConfig, SharingCo
 LEAST_DEVIATION = 1.0
 """Gray levels.  A pixel that is black in every training image has a deviation of 0; below
 one level of the 8-bit values there is nothing to normalise."""
+
+
+Stretch = Callable[[int, Sequence[paddle.Tensor]], paddle.Tensor]
+"""Where a tower, by its number, is after some stages, from where all towers were before."""
+Each = Callable[[Stretch, Sequence[paddle.Tensor]], List[paddle.Tensor]]
+
+
+def in_turn(stretch: Stretch, states: Sequence[paddle.Tensor]) -> List[paddle.Tensor]:
+    """Where every tower is after a stretch."""
+    return [stretch(tower, states) for tower in range(len(states))]
 
 
 class TwoTaskNetwork(nn.Layer):
@@ -41,8 +52,8 @@ class TwoTaskNetwork(nn.Layer):
         self.sites = sharing.sites
         self.register_buffer("pixel_mean", _constant(0.0))
         self.register_buffer("pixel_deviation", _constant(1.0))
-        names = (TRUNK,) if TRUNK in sharing.sites else self.tasks
-        self.towers = nn.LayerDict({name: Tower(model, sharing.sites) for name in names})
+        self.owners = (TRUNK,) if TRUNK in sharing.sites else self.tasks
+        self.towers = nn.LayerDict({name: Tower(model, sharing.sites) for name in self.owners})
         shapes = stage_shapes(model)
         unit = UNITS[sharing.unit]
         self.units = nn.LayerDict(
@@ -52,6 +63,9 @@ class TwoTaskNetwork(nn.Layer):
                 if stage in sharing.sites
             }
         )
+        self.stretches = _stretches(self.units)
+        self.each: Each = in_turn
+        """How the towers' stretches are computed; a training may put another way here."""
         self.drop = nn.Dropout(model.dropout)
         self.heads = nn.LayerDict({t: nn.Linear(model.fc, n) for t, n in classes.items()})
 
@@ -81,12 +95,19 @@ class TwoTaskNetwork(nn.Layer):
             images: (n, 1, 32, 32) float32 gray values from 0 to 255.
         """
         x = (images - self.pixel_mean) / self.pixel_deviation
-        states = {name: x for name in self.towers.keys()}
-        for stage in STAGES:
-            states = {name: self.towers[name].run(stage, state) for name, state in states.items()}
-            if stage in self.units:
-                states = dict(zip(states, self.units[stage](*states.values())))
-        return {task: states.get(task, states.get(TRUNK)) for task in self.tasks}
+        states = [x for _ in self.owners]
+        for site, stages in self.stretches:
+            states = self.each(partial(self._stretch, site, stages), states)
+        named = dict(zip(self.owners, states))
+        return {task: named.get(task, named.get(TRUNK)) for task in self.tasks}
+
+    def _stretch(
+        self, site: str, stages: Sequence[str], tower: int, states: Sequence[paddle.Tensor]
+    ) -> paddle.Tensor:
+        x = self.units[site].mixed(tower, states) if site else states[tower]
+        for stage in stages:
+            x = self.towers[self.owners[tower]].run(stage, x)
+        return x
 
     def forward(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
         """{task: (n, classes) logits} of (n, 1, 32, 32) float32 gray values, 0 to 255."""
@@ -108,6 +129,17 @@ class TwoTaskNetwork(nn.Layer):
     def decayed(self) -> List[paddle.Tensor]:
         """The weights under the L2 loss; sharing units, BN and heads are not among them."""
         return [weight for tower in self.towers.values() for weight in tower.decayed()]
+
+
+def _stretches(sites: Collection[str]) -> List[Tuple[str, Tuple[str, ...]]]:
+    """[(site that precedes, or "", stages)]: where towers do not meet, each goes on alone."""
+    found: List[Tuple[str, Tuple[str, ...]]] = [("", ())]
+    for stage in STAGES:
+        site, stages = found[-1]
+        found[-1] = (site, (*stages, stage))
+        if stage in sites:
+            found.append((stage, ()))
+    return found
 
 
 def _constant(value: float) -> paddle.Tensor:

@@ -14,7 +14,7 @@ matrix", whose four blocks are the own and cross weights.
 from __future__ import annotations
 
 import math
-from typing import Dict, List, Tuple, Type
+from typing import Dict, List, Sequence, Tuple, Type
 
 import numpy as np
 import paddle
@@ -47,8 +47,17 @@ class SharingUnit(nn.Layer):
 
     def forward(self, a: paddle.Tensor, b: paddle.Tensor) -> Tuple[paddle.Tensor, paddle.Tensor]:
         """Combine (n, \\*shape) features of either tower."""
-        mixed_a, mixed_b = self._combine(self._flatten(a), self._flatten(b))
-        return mixed_a.reshape([-1, *self.shape]), mixed_b.reshape([-1, *self.shape])
+        return self.mixed(0, (a, b)), self.mixed(1, (a, b))
+
+    def mixed(self, tower: int, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
+        """What one tower goes on with: (n, \\*shape), as are both towers' ``features``.
+
+        Args:
+            tower: 0 for a', 1 for b'.
+            features: a and b.
+        """
+        own, other = (self._flatten(features[k]) for k in (tower, 1 - tower))
+        return self._combine(own, other, "ab"[tower]).reshape([-1, *self.shape])
 
     @paddle.no_grad()
     def matrix(self) -> paddle.Tensor:
@@ -59,12 +68,11 @@ class SharingUnit(nn.Layer):
         width = self._width()
         inputs = paddle.eye(2 * width).reshape([-1, 2 * width, *(1 for _ in self.shape[1:])])
         a, b = (self._flatten(half) for half in paddle.split(inputs, 2, axis=1))
-        return paddle.concat(self._combine(a, b), axis=1).reshape([2 * width, 2 * width])
+        mixed = [self._combine(a, b, "a"), self._combine(b, a, "b")]
+        return paddle.concat(mixed, axis=1).reshape([2 * width, 2 * width])
 
-    def _combine(self, a: paddle.Tensor, b: paddle.Tensor) -> Tuple[paddle.Tensor, paddle.Tensor]:
-        mixed_a = self._multiply(a, self.own_a) + self._take(b, "a")
-        mixed_b = self._multiply(b, self.own_b) + self._take(a, "b")
-        return mixed_a, mixed_b
+    def _combine(self, own: paddle.Tensor, other: paddle.Tensor, tower: str) -> paddle.Tensor:
+        return self._multiply(own, self._weights(tower)[0]) + self._take(other, tower)
 
     def shares(self) -> Tuple[float, float]:
         """Mean share, from 0 to 1, that the first and the second tower take."""

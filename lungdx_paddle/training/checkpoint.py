@@ -20,6 +20,7 @@ import paddle
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.files import finish_writing, write_together
 from lungdx_paddle.models.network import TwoTaskNetwork
+from lungdx_paddle.training.optimizer import Optimizer
 
 LATEST, BEST = "latest", "best_model"
 _ENDINGS = ("pdparams", "pdopt", "pdstates")
@@ -56,7 +57,7 @@ def load_weights(network: TwoTaskNetwork, path: Path) -> None:
 def save_latest(
     folder: Path,
     network: TwoTaskNetwork,
-    optimizer: paddle.optimizer.Optimizer,
+    optimizer: Optimizer,
     state: Mapping[str, Any],
 ) -> None:
     """Write latest.pdparams, .pdopt and .pdstates as one: all three or none.
@@ -79,9 +80,7 @@ def save_latest(
     write_together({folder / f"{LATEST}.{end}": c for end, c in zip(_ENDINGS, contents)})
 
 
-def load_latest(
-    folder: Path, network: TwoTaskNetwork, optimizer: paddle.optimizer.Optimizer
-) -> Dict[str, Any]:
+def load_latest(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer) -> Dict[str, Any]:
     """Put a network and its optimizer where :func:`save_latest` left them.
 
     Returns:
@@ -178,7 +177,7 @@ def _arrays(state: Mapping[str, Any]) -> Arrays:
     return {name: np.array(value.numpy()) for name, value in state.items()}
 
 
-def _optimizer_arrays(network: TwoTaskNetwork, optimizer: paddle.optimizer.Optimizer) -> Arrays:
+def _optimizer_arrays(network: TwoTaskNetwork, optimizer: Optimizer) -> Arrays:
     """Moments under the network's names: Paddle's own count up with every layer built."""
     state = {k: v for k, v in optimizer.state_dict().items() if hasattr(v, "numpy")}
     renamed: Arrays = {}
@@ -189,9 +188,7 @@ def _optimizer_arrays(network: TwoTaskNetwork, optimizer: paddle.optimizer.Optim
     return renamed
 
 
-def _load_optimizer(
-    network: TwoTaskNetwork, optimizer: paddle.optimizer.Optimizer, path: Path
-) -> None:
+def _load_optimizer(network: TwoTaskNetwork, optimizer: Optimizer, path: Path) -> None:
     names = {name: parameter.name for name, parameter in network.named_parameters()}
     state = {}
     for key, value in read_arrays(path).items():

@@ -17,8 +17,10 @@ from lungdx_paddle.errors import ConfigError, LungdxError
 from lungdx_paddle.evaluation.metrics import with_combined
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import Config, TrainConfig
-from lungdx_paddle.training.losses import add_l2_gradient, l2_loss, labelled, task_losses
+from lungdx_paddle.training.losses import l2_loss, labelled, task_losses
+from lungdx_paddle.training.optimizer import Optimizer
 from lungdx_paddle.training.processes import Processes, join, share_batches
+from lungdx_paddle.training.threads import share_towers
 
 SEED_STRIDE = 1_000_003
 """Apart from each other: the seeds of one run's steps and of the next run's."""
@@ -41,7 +43,7 @@ class Run:
     test: NoduleDataset
     split: Split
     network: TwoTaskNetwork
-    optimizer: paddle.optimizer.Optimizer
+    optimizer: Optimizer
     order: TrainingOrder
     processes: Processes = field(default_factory=Processes)
     step: int = 0
@@ -52,8 +54,6 @@ class Run:
 
     def __post_init__(self) -> None:
         settings = self.config.train
-        self.scaler = paddle.amp.GradScaler(enable=settings.amp == "float16")
-        """Keeps half precision's small gradients from becoming 0; else it changes nothing."""
         self.forward: Callable[..., Dict[str, paddle.Tensor]] = self.network
         if settings.to_static:
             self.forward = paddle.jit.to_static(self.network.forward)
@@ -81,7 +81,8 @@ def prepare(config: Config) -> Run:
     network.set_normalisation(*training.pixel_statistics())
     order = TrainingOrder(len(training), config.data.batch_size, config.seed)
     share_batches(network, processes, order.batch_size)
-    optimizer = paddle.optimizer.Adam(config.train.learning_rate, parameters=network.parameters())
+    threads = share_towers(network, processes, config.train.to_static)
+    optimizer = Optimizer(network, config.train, threads)
     return Run(config, training, test, split, network, optimizer, order, processes)
 
 
@@ -93,7 +94,7 @@ def training_step(run: Run) -> Tuple[float, Dict[str, Optional[float]]]:
     batch = run.train.batch(run.order.indices(run.step))
     random = np.random.default_rng([run.config.seed, run.step, AUGMENTATION])
     images = augmented(batch.images, run.config.augment, random)
-    run.optimizer.set_lr(learning_rate(settings, run.step))
+    run.optimizer.learning_rate = learning_rate(settings, run.step)
     mine = run.processes.part(len(images))
     labels = {task: values[mine] for task, values in batch.labels.items()}
     counts = labelled(batch.labels)
@@ -106,13 +107,9 @@ def training_step(run: Run) -> Tuple[float, Dict[str, Optional[float]]]:
     # Before backward: a max-pool of NaN remembers no place, and its gradient would be
     # written to one outside the array.
     _check_finite(run, total)
-    run.scaler.scale(sum(losses.values())).backward()
+    run.optimizer.backward(sum(losses.values()))
     run.processes.add([w.grad for w in run.network.parameters() if w.grad is not None])
-    run.scaler.unscale_(run.optimizer)
-    add_l2_gradient(decayed, settings.weight_decay)
-    run.scaler.step(run.optimizer)
-    run.scaler.update()
-    run.optimizer.clear_grad()
+    run.optimizer.step()
     run.step += 1
     accuracies = {t: right[t] / counts[t] if counts[t] else None for t in right}
     return total, {

@@ -99,7 +99,7 @@ def _loop(run: Run, say: Callable[[str], None]) -> None:
             start = time.perf_counter()
             loss, values = training_step(run)
             values["steps_per_second"] = 1.0 / (time.perf_counter() - start)
-            values["learning_rate"] = run.optimizer.get_lr()
+            values["learning_rate"] = run.optimizer.learning_rate
             dashboard.scalars(run.step, values)
             progress.update()
             if run.step % settings.log_every == 0 or run.step == settings.steps:
