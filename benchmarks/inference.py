@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 from asked import Asked
-from runtimes import ANSWERS, CROPS, LIBRARIES, TORCH_WEIGHTS
+from runtimes import ANSWERS, CROPS, LIBRARIES, PADDLE_ONLY, TORCH_WEIGHTS
 from timing import PACKAGES, Timing, machine, machine_line, markdown_table, write_json
 
 from lungdx_paddle import cli
@@ -32,7 +32,12 @@ BURST_S = 0.3
 AGREEMENT = 1e-4
 """Of probabilities, before anything is timed: libraries sum in other orders."""
 
-NAMES = {"paddle": "ours", "onnxruntime": "ONNX Runtime", "torch": "PyTorch"}
+NAMES = {
+    "ours": "ours",
+    "paddle": "ours, Paddle alone",
+    "onnxruntime": "ONNX Runtime",
+    "torch": "PyTorch",
+}
 TOP = Path(__file__).resolve().parent.parent
 
 
@@ -61,6 +66,7 @@ def benchmark(run: Path, folder: Path, pythons: Mapping[str, str], rounds: int) 
     from lungdx_paddle.manifest import read_manifest
 
     export(run, folder, onnx=True)
+    export(run, writable_folder(folder / PADDLE_ONLY))
     torch_weights(run, folder / TORCH_WEIGHTS)
     manifest = read_manifest(load_config(run / "config.yaml").data.manifest)
     np.save(folder / CROPS, np.resize(read_images(manifest), (max(BATCHES), 32, 32)))
@@ -149,7 +155,7 @@ def torch_weights(run: Path, path: Path) -> None:
 
 def table(record: Dict[str, Any]) -> List[str]:
     """The record as lines of Markdown."""
-    head = ("threads, batch", "crops/s", "ms a batch", "ONNX Runtime", "PyTorch")
+    head = ("threads, batch", "crops/s", "ms a batch", *list(NAMES.values())[1:])
     start = record["start"]
     return [
         f"Model: {record['run']}; median of {record['rounds']} interleaved rounds.",
@@ -180,7 +186,7 @@ class _Library(Asked):
 def _row(
     threads: int, batch: int, timings: Mapping[str, Timing], difference: Mapping[str, float]
 ) -> Dict[str, Any]:
-    ours = timings["paddle"]
+    ours = timings["ours"]
     return {
         "threads": threads,
         "batch": batch,
@@ -193,13 +199,13 @@ def _row(
                 "largest_difference": difference[name],
             }
             for name, timing in timings.items()
-            if name != "paddle"
+            if name != "ours"
         },
     }
 
 
 def _cells(row: Dict[str, Any]) -> List[str]:
-    beside = [row["beside"].get(name) for name in ("ONNX Runtime", "PyTorch")]
+    beside = [row["beside"].get(name) for name in list(NAMES.values())[1:]]
     return [
         f"{row['threads']}, {row['batch']}",
         f"{row['crops_per_s']:.0f}",
@@ -210,7 +216,7 @@ def _cells(row: Dict[str, Any]) -> List[str]:
 
 def _differences(folder: Path, names: Sequence[str]) -> Dict[str, float]:
     answers = {name: np.load(folder / f"{name}_{ANSWERS}") for name in names}
-    ours = answers["paddle"]
+    ours = answers["ours"]
     found = {
         name: max(float(np.abs(own[key] - ours[key]).max()) for key in ours)
         for name, own in answers.items()

@@ -1,6 +1,6 @@
 """One library that runs the model, in a process of its own; benchmarks/inference.py asks it.
 
-    python benchmarks/runtimes.py paddle|onnxruntime|torch FOLDER THREADS
+    python benchmarks/runtimes.py ours|paddle|onnxruntime|torch FOLDER THREADS
 
 It needs NumPy and its own library only.  Each line of stdin is "BATCH CALLS"; the answer is
 the seconds of each call, from 8-bit crops to probabilities, as one line of JSON.
@@ -17,17 +17,25 @@ from typing import Callable, Dict, List
 import numpy as np
 
 CROPS, ANSWERS, TORCH_WEIGHTS = "crops.npy", "answers.npz", "torch.npz"
+PADDLE_ONLY = "paddle"
+"""In FOLDER: the same model without the ONNX file."""
 AGREEMENT_CROPS = 64
 
 Answer = Callable[[np.ndarray], List[np.ndarray]]
 """(n, 32, 32) uint8 to the probabilities of each task."""
 
 
-def paddle(folder: Path, threads: int) -> Answer:
+def ours(folder: Path, threads: int) -> Answer:
+    """What tools/predict.py does."""
     from lungdx_paddle.inference.predictor import Predictor  # LUNGDX_THREADS is set outside
 
     predictor = Predictor(folder)
     return lambda images: list(predictor.probabilities(images).values())
+
+
+def paddle(folder: Path, threads: int) -> Answer:
+    """The same where there is no ONNX file, so that Paddle's own runtimes answer."""
+    return ours(folder / PADDLE_ONLY, threads)
 
 
 def onnxruntime(folder: Path, threads: int) -> Answer:
@@ -58,6 +66,7 @@ def torch(folder: Path, threads: int) -> Answer:
 
 
 LIBRARIES: Dict[str, Callable[[Path, int], Answer]] = {
+    "ours": ours,
     "paddle": paddle,
     "onnxruntime": onnxruntime,
     "torch": torch,
@@ -68,7 +77,8 @@ def main(name: str, folder: Path, threads: int) -> None:
     answer = LIBRARIES[name](folder, threads)
     crops = np.load(folder / CROPS)
     np.savez(folder / f"{name}_{ANSWERS}", *answer(crops[:AGREEMENT_CROPS]))
-    say({"version": sys.modules[name].__version__})
+    library = sys.modules.get("lungdx_paddle") or sys.modules[name]
+    say({"version": library.__version__})
     for line in sys.stdin:
         batch, calls = (int(word) for word in line.split())
         images, seconds = crops[:batch], []

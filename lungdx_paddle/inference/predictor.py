@@ -1,9 +1,7 @@
-"""Crops in, probabilities out: an exported model, run by paddle.inference."""
+"""Crops in, probabilities out: an exported model and what is known of it."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
@@ -12,14 +10,12 @@ import yaml
 
 from lungdx_paddle.data.labels import MALIGNANCY
 from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.inference.sessions import open_session
 from lungdx_paddle.manifest import CROP_SIZE, Manifest
-from lungdx_paddle.runtime import THREADS, require_paddle
 
 BATCH = 64
 """Crops at a time.  512 in portions of 16, 32, 64, 128, 256 and 512 take 206, 198, 176, 197, 209
 and 228 ms: large ones outgrow the processor's cache, small ones read the weights more often."""
-
-WEIGHTS = "inference.pdiparams"
 
 
 class Predictor:
@@ -34,7 +30,12 @@ class Predictor:
 
     def __init__(self, folder: Path) -> None:
         self.description = read_description(folder)
-        self._session = _open_model(folder)
+        self._session = open_session(folder)
+
+    @property
+    def runtime(self) -> str:
+        """What computes the answers: ONNX Runtime, OpenVINO or oneDNN."""
+        return self._session.runtime
 
     @property
     def tasks(self) -> Dict[str, List[str]]:
@@ -60,7 +61,10 @@ class Predictor:
                 found=str(images.shape),
                 fix="give 8-bit crops as tools/preprocess.py makes them",
             )
-        parts = [self._run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+        parts = [
+            self._session.run(images[i : i + BATCH, np.newaxis].astype(np.float32))
+            for i in range(0, len(images), BATCH)
+        ]
         return {
             task: np.concatenate([part[k] for part in parts])
             if parts
@@ -91,20 +95,6 @@ class Predictor:
                 found="{:g}/{:g}".format(*others[0]),
                 fix="preprocess with --window {:g},{:g}".format(*self.window),
             )
-
-    def _run(self, images: np.ndarray) -> List[np.ndarray]:
-        # A runtime prepares itself for each size anew and keeps that: all sizes up to 64 took
-        # 1.8 GB of oneDNN.  So there are sizes of 1, 2, 4, ... only, and the rest stays black.
-        size = 1 << (len(images) - 1).bit_length()
-        batch = np.zeros((size, 1, *images.shape[1:]), np.float32)
-        batch[: len(images), 0] = images
-        handle = self._session.get_input_handle(self._session.get_input_names()[0])
-        handle.reshape(list(batch.shape))
-        handle.copy_from_cpu(batch)
-        self._session.run()
-        names = self._session.get_output_names()
-        outputs = [self._session.get_output_handle(name).copy_to_cpu() for name in names]
-        return [output[: len(images)] for output in outputs]
 
 
 def as_finding(task: str, classes: Sequence[str], probabilities: np.ndarray) -> Dict[str, Any]:
@@ -139,66 +129,3 @@ def read_description(folder: Path) -> Dict[str, Any]:
             fix="run tools/export.py --run output/partial_soft --out " + str(folder),
         )
     return dict(description)
-
-
-def _open_model(folder: Path) -> Any:
-    paddle = require_paddle()
-    from paddle import inference
-
-    # Paddle 2.6 crashes on the program format of Paddle 3; Paddle 3 reads both.
-    readable = ("json", "pdmodel") if int(paddle.__version__.split(".")[0]) >= 3 else ("pdmodel",)
-    programs = [folder / f"inference.{ending}" for ending in readable]
-    program = next((path for path in programs if path.is_file()), None)
-    if program is None or not (folder / WEIGHTS).is_file():
-        raise CheckpointError(
-            str(folder),
-            expected=f"inference.{' or .'.join(readable)} and {WEIGHTS}",
-            found=", ".join(sorted(p.name for p in folder.iterdir())) or "an empty folder",
-            fix=f"run tools/export.py again, with this Paddle ({paddle.__version__})",
-        )
-    settings = _with_openvino(folder) or _with_onednn(program)
-    try:
-        # OpenVINO leaves what it compiles in a folder, by default one in the working directory.
-        with tempfile.TemporaryDirectory() as compiled:
-            settings.set_optim_cache_dir(compiled)
-            return inference.create_predictor(settings)
-    except Exception as error:  # paddle raises its own kinds, by version
-        raise CheckpointError(
-            str(program),
-            expected="a model that this Paddle can read",
-            found=" ".join(str(error).split())[-200:],
-            fix="export it again with the Paddle that is installed here",
-        ) from None
-
-
-def _with_openvino(folder: Path) -> Any:
-    """Settings with which OpenVINO runs the model, or None.
-
-    Paddle's CPU wheels for Linux carry it from 3.0.  It reads the program format of Paddle 2.6.
-    """
-    from paddle import inference
-
-    program = folder / "inference.pdmodel"
-    if not (hasattr(inference.Config, "enable_openvino_engine") and program.is_file()):
-        return None
-    settings = _on_the_cpu(program)
-    # Not the bfloat16 that it would take where the processor has it.
-    settings.enable_openvino_engine(inference.PrecisionType.Float32)
-    return settings if settings.openvino_engine_enabled() else None
-
-
-def _with_onednn(program: Path) -> Any:
-    """Settings for every other Paddle: a crop takes 2.4 ms where OpenVINO takes 1.7."""
-    settings = _on_the_cpu(program)
-    settings.enable_mkldnn()
-    return settings
-
-
-def _on_the_cpu(program: Path) -> Any:
-    from paddle import inference
-
-    settings = inference.Config(str(program), str(program.with_name(WEIGHTS)))
-    settings.disable_gpu()
-    settings.disable_glog_info()
-    settings.set_cpu_math_library_num_threads(int(os.environ[THREADS]))
-    return settings

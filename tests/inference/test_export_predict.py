@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from lungdx_paddle.data.dataset import load_dataset
 from lungdx_paddle.errors import CheckpointError, InstallError, ManifestError
 from lungdx_paddle.evaluation.evaluate import predict
 from lungdx_paddle.files import writable_folder
+from lungdx_paddle.inference import sessions
 from lungdx_paddle.inference.crops import of_manifest
 from lungdx_paddle.inference.export import export
 from lungdx_paddle.inference.predictor import Predictor
@@ -176,20 +178,52 @@ def test_each_image_of_a_batch_is_answered_as_if_alone(model: Path, count: int) 
             assert np.abs(found[row] - alone[task][0]).max() < AGREEMENT
 
 
-def test_the_onnx_file_gives_the_same_probabilities(either: Config, tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+@pytest.fixture
+def onnx(either: Config, tmp_path: Path) -> Path:
+    """The model of a run with its ONNX file."""
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     try:
         require_paddle2onnx()
     except InstallError as error:
         pytest.skip(str(error))
-    export(either.output_folder, tmp_path, onnx=True)
-    session = onnxruntime.InferenceSession(str(tmp_path / "inference.onnx"))
+    export(either.output_folder, writable_folder(tmp_path / "onnx"), onnx=True)
+    return tmp_path / "onnx"
+
+
+def test_the_onnx_file_gives_the_same_probabilities(either: Config, onnx: Path) -> None:
     _, network = load_run(either.output_folder)
     dataset = load_dataset(either.data)
-    answers = session.run(None, {"images": dataset.images[:, np.newaxis].astype(np.float32)})
-    expected = predict(network, dataset).probabilities
-    for task, found in zip(network.tasks, answers):
-        assert np.abs(found - expected[task]).max() < AGREEMENT
+    predictor = Predictor(onnx)
+    assert predictor.runtime == "ONNX Runtime"
+    answers = predictor.probabilities(dataset.images)
+    for task, expected in predict(network, dataset).probabilities.items():
+        assert np.abs(answers[task] - expected).max() < AGREEMENT
+
+
+def test_an_onnx_file_is_read_without_paddle(onnx: Path) -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "sys.modules['paddle'] = None\n"
+        "from pathlib import Path\n"
+        "from lungdx_paddle.inference.predictor import Predictor\n"
+        f"found = Predictor(Path({str(onnx)!r})).probabilities(np.zeros((1, 32, 32), np.uint8))\n"
+        "print(sorted(found))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.stdout.strip() == "['malignancy', 'pathology']", ran.stderr
+
+
+def test_without_onnxruntime_paddle_reads_the_model(
+    onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "find_spec", lambda name: None)
+    assert Predictor(onnx).runtime in ("OpenVINO", "oneDNN")
+
+
+def test_a_damaged_onnx_file_says_what_to_do(onnx: Path) -> None:
+    (onnx / "inference.onnx").write_bytes(b"no model")
+    with pytest.raises(CheckpointError, match="can be read, found .*tools/export.py --onnx"):
+        Predictor(onnx)
 
 
 def test_without_paddle2onnx_nothing_is_written_and_one_line_says_what_to_install(

@@ -1,0 +1,146 @@
+"""What computes an exported model: ONNX Runtime, OpenVINO or oneDNN, the first that is there.
+
+They stand in the order of their speed on a CPU (docs/performance.md).  All give the same
+probabilities to 1e-5, which a test holds.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Callable, Iterator, List
+
+import numpy as np
+
+from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.runtime import THREADS, require_paddle
+
+WEIGHTS = "inference.pdiparams"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A model that is ready to answer."""
+
+    runtime: str
+    """What computes it, in its own name."""
+    run: Callable[[np.ndarray], List[np.ndarray]]
+    """(n, 1, 32, 32) float32 gray values to each task's (n, classes) probabilities."""
+
+
+def open_session(folder: Path) -> Session:
+    """Open what tools/export.py wrote.
+
+    With ``inference.onnx`` in the folder and ONNX Runtime installed, Paddle is not needed.
+
+    Raises:
+        CheckpointError: the folder lacks a file or holds one that cannot be read.
+        InstallError: Paddle is needed and not installed.
+    """
+    program = folder / "inference.onnx"
+    if program.is_file() and find_spec("onnxruntime"):
+        return _in_onnxruntime(program)
+    return _in_paddle(folder)
+
+
+def _in_onnxruntime(program: Path) -> Session:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ[THREADS])
+    options.log_severity_level = 3  # errors: it warns of constants that paddle2onnx leaves over
+    with _reading(program, "export it again with tools/export.py --onnx"):
+        session = onnxruntime.InferenceSession(
+            str(program), options, providers=["CPUExecutionProvider"]
+        )
+    name = session.get_inputs()[0].name
+    return Session("ONNX Runtime", lambda batch: list(session.run(None, {name: batch})))
+
+
+def _in_paddle(folder: Path) -> Session:
+    paddle = require_paddle()
+    from paddle import inference
+
+    # Paddle 2.6 crashes on the program format of Paddle 3; Paddle 3 reads both.
+    readable = ("json", "pdmodel") if int(paddle.__version__.split(".")[0]) >= 3 else ("pdmodel",)
+    programs = [folder / f"inference.{ending}" for ending in readable]
+    program = next((path for path in programs if path.is_file()), None)
+    if program is None or not (folder / WEIGHTS).is_file():
+        raise CheckpointError(
+            str(folder),
+            expected=f"inference.{' or .'.join(readable)} and {WEIGHTS}",
+            found=", ".join(sorted(p.name for p in folder.iterdir())) or "an empty folder",
+            fix=f"run tools/export.py again, with this Paddle ({paddle.__version__})",
+        )
+    openvino = _with_openvino(folder)
+    settings = openvino or _with_onednn(program)
+    # OpenVINO leaves what it compiles in a folder, by default one in the working directory.
+    with tempfile.TemporaryDirectory() as compiled:
+        settings.set_optim_cache_dir(compiled)
+        with _reading(program, "export it again with the Paddle that is installed here"):
+            predictor = inference.create_predictor(settings)
+    return Session("OpenVINO" if openvino else "oneDNN", lambda batch: _ask(predictor, batch))
+
+
+def _ask(predictor: Any, batch: np.ndarray) -> List[np.ndarray]:
+    # Paddle's runtimes prepare themselves for each size anew and keep that: all sizes up to 64
+    # took 1.8 GB of oneDNN.  So there are sizes of 1, 2, 4, ... only, and the rest stays black.
+    padded = np.zeros((1 << (len(batch) - 1).bit_length(), *batch.shape[1:]), np.float32)
+    padded[: len(batch)] = batch
+    handle = predictor.get_input_handle(predictor.get_input_names()[0])
+    handle.reshape(list(padded.shape))
+    handle.copy_from_cpu(padded)
+    predictor.run()
+    outputs = [predictor.get_output_handle(name) for name in predictor.get_output_names()]
+    return [output.copy_to_cpu()[: len(batch)] for output in outputs]
+
+
+def _with_openvino(folder: Path) -> Any:
+    """Settings with which OpenVINO runs the model, or None.
+
+    Paddle's CPU wheels for Linux carry it from 3.0.  It reads the program format of Paddle 2.6.
+    """
+    from paddle import inference
+
+    program = folder / "inference.pdmodel"
+    if not (hasattr(inference.Config, "enable_openvino_engine") and program.is_file()):
+        return None
+    settings = _on_the_cpu(program)
+    # Not the bfloat16 that it would take where the processor has it.
+    settings.enable_openvino_engine(inference.PrecisionType.Float32)
+    return settings if settings.openvino_engine_enabled() else None
+
+
+def _with_onednn(program: Path) -> Any:
+    """Settings for every other Paddle: a crop takes 2.4 ms where OpenVINO takes 1.7."""
+    settings = _on_the_cpu(program)
+    settings.enable_mkldnn()
+    return settings
+
+
+def _on_the_cpu(program: Path) -> Any:
+    from paddle import inference
+
+    settings = inference.Config(str(program), str(program.with_name(WEIGHTS)))
+    settings.disable_gpu()
+    settings.disable_glog_info()
+    settings.set_cpu_math_library_num_threads(int(os.environ[THREADS]))
+    return settings
+
+
+@contextmanager
+def _reading(program: Path, fix: str) -> Iterator[None]:
+    """Turn what a runtime raises (its own kinds, by version) into one line."""
+    try:
+        yield
+    except Exception as error:
+        raise CheckpointError(
+            str(program),
+            expected="a model that can be read",
+            found=" ".join(str(error).split())[-200:],
+            fix=fix,
+        ) from None
