@@ -15,7 +15,7 @@ from lungdx_paddle import cli
 from lungdx_paddle.errors import InstallError
 from lungdx_paddle.files import writable_folder
 
-ROUNDS, GROWTH_ROUNDS = 5, 3
+ROUNDS = 5
 SIZES = (1, 2, 4, 8, 16, 32)
 """Numbers of series in a collection."""
 PHANTOM_SLICES, PHANTOM_ROWS = 32, 512
@@ -26,12 +26,15 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     add = parser.add_argument
     add("--lidc", type=Path, metavar="DIR_OR_ZIP", help="one series with its XML; copied 32 times")
     add("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR", help="(%(default)s)")
+    add("--rounds", type=int, default=ROUNDS, metavar="N", help="(%(default)s; growth: 3 at most)")
+    add("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="series of a collection")
     add("--quick", action="store_true", help="one round, two sizes: does it run at all?")
     args = parser.parse_args(argv)
     _require_skimage()
     writable_folder(args.out)
     with tempfile.TemporaryDirectory() as folder:
-        record = benchmark(args.lidc, Path(folder), args.quick)
+        sizes, rounds = (SIZES[:2], 1) if args.quick else (args.sizes, args.rounds)
+        record = benchmark(args.lidc, Path(folder), sizes, rounds, args.quick)
     from growth import draw
 
     path = write_json(args.out, "preprocess", record)
@@ -39,7 +42,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     cli.say("\n".join((*table(record), f"written to {path} and {picture}")))
 
 
-def benchmark(lidc: Optional[Path], folder: Path, quick: bool) -> Dict[str, Any]:
+def benchmark(
+    lidc: Optional[Path], folder: Path, sizes: Sequence[int], rounds: int, quick: bool
+) -> Dict[str, Any]:
     """Time every stage on one series, then collections of its copies made in ``folder``."""
     import cv2
     from growth import grow
@@ -48,18 +53,18 @@ def benchmark(lidc: Optional[Path], folder: Path, quick: bool) -> Dict[str, Any]
     cv2.setNumThreads(1)
     source = lidc or _phantom(folder / "phantom", quick)
     subject = load(source)
-    stages = time_stages(subject, folder, 1 if quick else ROUNDS)
-    sizes, rounds = (SIZES[:2], 1) if quick else (SIZES, GROWTH_ROUNDS)
+    stages = time_stages(subject, folder, rounds)
+    growth_rounds = min(rounds, 3)
     return {
         "benchmark": "preprocess",
         "data": "phantom" if subject.is_phantom else subject.scan.patient_id,
         "shape_zyx": list(subject.scan.series.shape_zyx),
         "crops": subject.crops,
         "threads": 1,
-        "rounds": {"stages": 1 if quick else ROUNDS, "growth": rounds},
+        "rounds": {"stages": rounds, "growth": growth_rounds},
         "machine": machine(),
         "stages": stages,
-        "growth": grow(source, subject.scan.series.series_uid, folder, sizes, rounds),
+        "growth": grow(source, subject.scan.series.series_uid, folder, sizes, growth_rounds),
     }
 
 

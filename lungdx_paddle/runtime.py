@@ -39,7 +39,7 @@ _PADDLE_NOISE = (
 )
 """Beginnings of warnings that Paddle gives to everyone and no user can act on."""
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Parameters of mallopt(3)."""
 _LARGEST_KEPT = 32 * 2**20
 """Bytes; the most that every version of the GNU C library takes."""
@@ -158,20 +158,22 @@ def log_to(stream: object = None, level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(stream or sys.stderr)  # type: ignore[arg-type]
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers[:] = [handler]
+    logger.propagate = False  # or libraries that set up a root logger print each line again
     logger.setLevel(level)
 
 
 def _keep_freed_memory() -> None:
     """Let the C library use again what it freed, instead of giving it back to the system.
 
-    Each operation takes new memory for its result and Paddle frees it soon after.  The system
-    hands out memory page by page, filled with zeros, which was a sixth of a training step and,
-    in two threads that wait for each other there, a quarter.
+    Each operation takes new memory for its result, and Paddle frees it soon after.  The system
+    hands out memory page by page, filled with zeros: a sixth of a training step and, with two
+    threads that wait for each other there, a quarter.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.system() == "Linux" else None
     if mallopt is not None:  # musl has none
         mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
         mallopt(_TRIM_THRESHOLD, 2**30)
+        mallopt(_ARENA_MAX, 1)  # or each thread keeps what it freed for itself: 130 MB more
 
 
 def _cores() -> int:

@@ -8,6 +8,7 @@ are those of one thread to the last bit, which a test holds.
 
 from __future__ import annotations
 
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, TypeVar
@@ -20,6 +21,8 @@ from lungdx_paddle.runtime import THREADS, use_threads
 from lungdx_paddle.training.processes import Processes
 
 T = TypeVar("T")
+
+logger = logging.getLogger("lungdx_paddle")
 
 
 class Threads:
@@ -67,6 +70,7 @@ def share_towers(network: TwoTaskNetwork, processes: Processes, compiled: bool) 
     if not alone or towers < 2 or cores < towers:
         return Threads()
     use_threads(cores // towers)  # of each tower's matrix products
+    logger.info("%d threads, one for each tower", towers)
     threads = Threads(towers)
     network.each = threads.each
     return threads
