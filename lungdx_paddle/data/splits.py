@@ -7,7 +7,7 @@ nodule on both sides.  The three splits differ in one thing only: what stays tog
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Mapping, Sequence, Tuple, Union
+from typing import Any, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -78,21 +78,52 @@ class Split:
 
     def leakage(self) -> Leakage:
         """Count the patients and nodules on both sides."""
-        patient = self.manifest.rows.groups(*_KEEP_TOGETHER["patient"])[0]
-        nodule = self.manifest.rows.groups(*_KEEP_TOGETHER["nodule"])[0]
-        patients = self._on_both_sides(patient)
-        return Leakage(
-            patients=len(patients),
-            nodules=len(self._on_both_sides(nodule)),
-            test_images=int(np.isin(patient[self.test], patients).sum()),
-            test_total=len(self.test),
-        )
+        sides = (self.manifest.select(side) for side in (self.train, self.test))
+        return leakage_between(*sides)
 
     def _on_both_sides(self, groups: np.ndarray) -> np.ndarray:
         """Numbers of the groups, given for each row, that are on both sides."""
         sides = np.zeros((2, groups.max() + 1), dtype=bool)
         sides[0, groups[self.train]] = sides[1, groups[self.test]] = True
         return np.flatnonzero(sides.all(axis=0))
+
+
+def leakage_between(train: Manifest, test: Manifest) -> Leakage:
+    """Count the patients and nodules in both of two manifests, or parts of one."""
+    patient, patients = _known(test, train, "patient")
+    _, nodules = _known(test, train, "nodule")
+    return Leakage(
+        patients=int(patients.sum()),
+        nodules=int(nodules.sum()),
+        test_images=int(patients[patient].sum()),
+        test_total=len(test),
+    )
+
+
+def not_learned(manifest: Manifest, train: Manifest, by: str) -> np.ndarray:
+    """(rows,) bool: which rows share no image, nodule or patient with a training part.
+
+    Args:
+        manifest: the rows asked about, of the same manifest as ``train`` or of another.
+        train: what was learned from.
+        by: image, nodule or patient.
+    """
+    group, known = _known(manifest, train, by)
+    return np.asarray(~known[group])
+
+
+def _known(test: Manifest, train: Manifest, by: str) -> Tuple[np.ndarray, np.ndarray]:
+    """(rows,) the group of each row of ``test``; (groups,) bool, whether ``train`` has it too."""
+    names = [_names(manifest, by) for manifest in (test, train)]
+    learned = set(names[1][1])
+    return names[0][0], np.array([name in learned for name in names[0][1]], dtype=bool)
+
+
+def _names(manifest: Manifest, by: str) -> Tuple[np.ndarray, List[Tuple[Any, ...]]]:
+    columns = _KEEP_TOGETHER[by]
+    group, first = manifest.rows.groups(*columns)
+    rows = manifest.rows.select(first)
+    return group, list(zip(*(rows.column(name) for name in columns)))
 
 
 def make_split(

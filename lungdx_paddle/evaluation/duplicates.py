@@ -1,6 +1,6 @@
 """Images that stand on both sides of a split, whatever their names say.
 
-Which patients and nodules do is counted by :meth:`lungdx_paddle.data.splits.Split.leakage`.
+Which patients and nodules do is counted by :func:`lungdx_paddle.data.splits.leakage_between`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from typing import Any, Dict
 
 import numpy as np
 
-from lungdx_paddle.data.splits import Split
+from lungdx_paddle.data.dataset import NoduleDataset
+from lungdx_paddle.data.splits import leakage_between
 
 ALIKE = 0.985
 """Cosine of two crops' gray values above which they are near-duplicates.
@@ -57,23 +58,24 @@ def near_duplicates(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     return found
 
 
-def audit(split: Split, train_images: np.ndarray, test_images: np.ndarray) -> Dict[str, Any]:
-    """What a split leaks, ready for JSON: patients, nodules and near-duplicate images.
+def audit(train: NoduleDataset, test: NoduleDataset) -> Dict[str, Any]:
+    """What a test part leaks, ready for JSON: patients, nodules and near-duplicate images.
 
     Args:
-        split: of a manifest.
-        train_images: (n, 32, 32) uint8, the crops of ``split.train`` in its order.
-        test_images: (m, 32, 32) uint8, those of ``split.test``.
+        train: the crops that were learned from.
+        test: those that are judged, of the same manifest or of another.
 
     Returns:
         Besides the counts of both sides, ``near_duplicate_test_images`` (test images with a
         near-duplicate in the training part) and ``near_duplicates_of_other_patients`` (those
         that are alike though named as different patients: copies under two names).
     """
-    leakage, rows = split.leakage(), split.manifest.rows
-    nearest = near_duplicates(test_images, train_images)
-    pairs = zip(split.test[nearest >= 0], split.train[nearest[nearest >= 0]])
-    alike = [(rows[test], rows[train]) for test, train in pairs]
+    leakage = leakage_between(train.manifest, test.manifest)
+    nearest = near_duplicates(test.images, train.images)
+    alike = [
+        (test.manifest.rows[i], train.manifest.rows[nearest[i]])
+        for i in np.flatnonzero(nearest >= 0).tolist()
+    ]
     return {
         "leaks": leakage.leaks,
         "in_words": str(leakage),

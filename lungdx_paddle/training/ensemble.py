@@ -16,7 +16,7 @@ from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
 from lungdx_paddle.files import writable_folder, write_text
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import trainer
-from lungdx_paddle.training.finished import data_name, load_run, out_of_fold
+from lungdx_paddle.training.finished import data_name, judge_unseen, load_run
 from lungdx_paddle.training.many import How, train_each
 from lungdx_paddle.training.report import closing
 
@@ -61,7 +61,7 @@ def train(config: Config, how: How, say: Callable[[str], None]) -> Dict[str, Any
     train_each(folds, how, say)
     save_config(config, config.output_folder / "config.yaml")
     _, network = load_run(config.output_folder, "latest")
-    said, leakage = out_of_fold(network, config)
+    said, leakage = judge_unseen(network, config)
     metrics = {
         "config": config.name,
         "data": data_name(said.dataset, config),

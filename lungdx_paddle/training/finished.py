@@ -11,8 +11,9 @@ import numpy as np
 
 from lungdx_paddle.about import RESEARCH_USE
 from lungdx_paddle.config import load_config, with_overrides
-from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, load_split, split_of
-from lungdx_paddle.errors import CheckpointError, ConfigError
+from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, split_of
+from lungdx_paddle.data.splits import not_learned
+from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
 from lungdx_paddle.evaluation.duplicates import audit
 from lungdx_paddle.evaluation.evaluate import Predictions, levels, predict
 from lungdx_paddle.evaluation.figures import draw_scores
@@ -22,7 +23,7 @@ from lungdx_paddle.manifest import read_manifest
 from lungdx_paddle.models.ensemble import Ensemble, Trained
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.runtime import set_up
-from lungdx_paddle.settings import FOLD, Config
+from lungdx_paddle.settings import FOLD, Config, DataConfig
 from lungdx_paddle.training.checkpoint import BEST, load_weights
 from lungdx_paddle.training.report import on_unseen_patients, result_lines
 
@@ -63,26 +64,54 @@ def _network(config: Config, folder: Path, weights: str) -> TwoTaskNetwork:
     return network
 
 
-def out_of_fold(ensemble: Ensemble, config: Config) -> Tuple[Predictions, Dict[str, Any]]:
-    """What an ensemble's networks say, each of the fold that it has not seen.
+def judge_unseen(
+    network: Trained, trained: Config, data: Optional[DataConfig] = None
+) -> Tuple[Predictions, Dict[str, Any]]:
+    """What a run's networks say of the crops that they have not learned from.
+
+    A crop is judged by the networks whose training part had nothing of its image, nodule or
+    patient, as the run was split: by one network its test part; by an ensemble each crop by the
+    network of its fold, and one of a patient who is in no fold by all of them.
 
     Args:
-        ensemble: trained on the folds of ``config``, in their order.
-        config: the ensemble's, with the data that it was trained on.
+        network: the run's.
+        trained: the run's config, which says what each network learned from.
+        data: where the crops are, if they are not the run's own.
 
     Returns:
-        Predictions of all images, and what leaks, summed over the folds.
+        Predictions of those crops, and what leaks, summed over the networks.
+
+    Raises:
+        ManifestError: the networks have learned from all crops.
     """
-    dataset = load_dataset(config.data)
+    learned = load_dataset(trained.data)
+    dataset = learned if data in (None, trained.data) else load_dataset(data)
     found: Dict[str, np.ndarray] = {}
+    judges = np.zeros(len(dataset), dtype=np.int64)
     leaks: List[Dict[str, Any]] = []
-    for k, network in enumerate(ensemble.members):
-        split = split_of(dataset, config.of_fold(k).data, config.seed)
-        test = dataset.subset(split.test)
-        for task, p in predict(network, test).probabilities.items():
-            found.setdefault(task, np.zeros((len(dataset), p.shape[1]), p.dtype))[split.test] = p
-        leaks.append(audit(split, dataset.subset(split.train).images, test.images))
-    return Predictions(dataset, found), _summed(leaks)
+    for k, member in enumerate(network.members):
+        own = trained.of_fold(k) if trained.is_ensemble else trained
+        train = learned.subset(split_of(learned, own.data, own.seed).train)
+        rows = np.flatnonzero(not_learned(dataset.manifest, train.manifest, own.data.split))
+        test = dataset.subset(rows)
+        judges[rows] += 1
+        for task, p in (predict(member, test).probabilities if len(rows) else {}).items():
+            found.setdefault(task, np.zeros((len(dataset), p.shape[1]), p.dtype))[rows] += p
+        leaks.append(audit(train, test))
+    _check_any(judges, trained)
+    rows = np.flatnonzero(judges)
+    means = {task: p[rows] / judges[rows, np.newaxis].astype(p.dtype) for task, p in found.items()}
+    return Predictions(dataset.subset(rows), means), _summed(leaks)
+
+
+def _check_any(judges: np.ndarray, trained: Config) -> None:
+    if not judges.any():
+        raise ManifestError(
+            "the crops to be judged",
+            expected=f"some whose {trained.data.split} the run has not learned from",
+            found=f"{len(judges)} crops, all of them in its training part",
+            fix="give other crops, or --all to judge these, too",
+        )
 
 
 def _summed(leaks: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
@@ -128,16 +157,12 @@ def evaluate_run(
     """
     trained, network = load_run(run, weights)
     config = with_overrides(trained, overrides)
-    if replace(config, data=trained.data) != trained:
-        raise ConfigError(
-            "-o",
-            expected="settings of the data, such as data.manifest=crops/manifest.csv",
-            found=" ".join(overrides),
-            fix="the network is that of the run; leave the others out",
-        )
+    _check_only_the_crops_change(config, trained, overrides)
     out = writable_folder(out)
     place = set_up(device, config.seed)
-    said, leakage = _all(config, trained, network) if whole else _unseen(config, network)
+    said, leakage = (
+        _all(config, trained, network) if whole else judge_unseen(network, trained, config.data)
+    )
     metrics = {
         "run": str(run),
         "weights": weights,
@@ -157,20 +182,22 @@ def evaluate_run(
     return [*_lines(metrics), *honest, f"written to {out}"]
 
 
+def _check_only_the_crops_change(config: Config, trained: Config, overrides: Sequence[str]) -> None:
+    own = replace(config.data, manifest=trained.data.manifest, min_readers=trained.data.min_readers)
+    if replace(config, data=own) != trained:
+        raise ConfigError(
+            "-o",
+            expected="which crops to judge: data.manifest=crops/manifest.csv, data.min_readers=1",
+            found=" ".join(overrides),
+            fix="the network, its classes and what it has learned from are those of the run; "
+            "leave the others out",
+        )
+
+
 def _part(config: Config) -> str:
     if config.is_ensemble:
         return f"{config.data.folds} folds by {config.data.split}, each by a network without it"
     return f"test part of the split by {config.data.split}"
-
-
-def _unseen(config: Config, network: Trained) -> Tuple[Predictions, Dict[str, Any]]:
-    """What the run says of its own test part, and what of it is in its training part."""
-    if isinstance(network, Ensemble):
-        return out_of_fold(network, config)
-    dataset, split = load_split(config.data, config.seed)
-    test = dataset.subset(split.test)
-    leakage = audit(split, dataset.subset(split.train).images, test.images)
-    return predict(network, test), leakage
 
 
 def _all(config: Config, trained: Config, network: Trained) -> Tuple[Predictions, Dict[str, Any]]:

@@ -176,6 +176,6 @@ def _final_metrics(run: Run) -> Dict[str, Any]:
         "split": run.split.by,
         "test": levels(predict(run.network, run.test)),
         "train": image_accuracy(predict(run.network, run.train)),
-        "leakage": audit(run.split, run.train.images, run.test.images),
+        "leakage": audit(run.train, run.test),
         "note": RESEARCH_USE,
     }

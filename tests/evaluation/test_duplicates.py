@@ -8,8 +8,8 @@ from typing import Callable
 import numpy as np
 import pytest
 
-from lungdx_paddle.data.images import read_images
-from lungdx_paddle.data.labels import LABEL_SETS, labels_of
+from lungdx_paddle.data.dataset import NoduleDataset
+from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.data.splits import make_split
 from lungdx_paddle.evaluation.duplicates import audit, near_duplicates
 from lungdx_paddle.manifest import read_manifest
@@ -50,13 +50,12 @@ def test_black_crops_and_empty_sides_are_defined(crops: np.ndarray) -> None:
 
 
 def test_the_audit_tells_a_copy_under_another_name(write_crops: Callable[..., Path]) -> None:
-    manifest = read_manifest(write_crops(patients=10))
-    images = np.random.default_rng(0).integers(0, 255, (len(manifest), 32, 32), dtype=np.uint8)
-    assert read_images(manifest).shape == images.shape
-    strata = labels_of(manifest, LABEL_SETS["paper6"])["pathology"]
-    split = make_split(manifest, "patient", 0.2, 0, strata)
-    assert audit(split, images[split.train], images[split.test])["near_duplicate_test_images"] == 0
-    images[split.test[0]] = images[split.train[0]]
-    result = audit(split, images[split.train], images[split.test])
+    dataset = NoduleDataset(read_manifest(write_crops(patients=10)), LABEL_SETS["paper6"])
+    dataset.images[:] = np.random.default_rng(0).integers(0, 255, dataset.images.shape)
+    split = make_split(dataset.manifest, "patient", 0.2, 0, dataset.labels["pathology"])
+    train, test = dataset.subset(split.train), dataset.subset(split.test)
+    assert audit(train, test)["near_duplicate_test_images"] == 0
+    dataset.images[split.test[0]] = dataset.images[split.train[0]]
+    result = audit(train, test)
     assert (result["leaks"], result["patients_on_both_sides"]) == (False, 0)
     assert result["near_duplicate_test_images"] == result["near_duplicates_of_other_patients"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -15,6 +16,7 @@ from lungdx_paddle.data.dataset import load_dataset, split_of
 from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
 from lungdx_paddle.evaluation.evaluate import predict
 from lungdx_paddle.evaluation.predictions import read_predictions
+from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.models.ensemble import Ensemble
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.ensemble import train
@@ -89,6 +91,29 @@ def test_judging_it_again_gives_the_scores_of_its_training(
     assert "2 folds by patient" in lines[0]
 
 
+def test_a_patient_of_no_fold_is_judged_by_all_networks_and_others_by_their_own(
+    trained: Tuple[Config, Dict[str, Any]], tmp_path: Path
+) -> None:
+    config, _ = trained
+    whole = read_manifest(config.data.manifest)
+    stranger = [replace(row, patient_id="NEW") for row in whole.rows if row.patient_id == "P00"]
+    renamed = [row for row in whole.rows if row.patient_id != "P00"] + stranger
+    other = whole.folder / "other.csv"
+    write_manifest(other, renamed)
+    evaluate_run(config.output_folder, tmp_path / "eval", [f"data.manifest={other}"])
+    found = read_predictions(tmp_path / "eval" / "predictions.csv")
+    own = read_predictions(config.output_folder / "predictions.csv")
+    _, network = load_run(config.output_folder, "latest")
+    mean = predict(network, load_dataset(config.data))
+    place = {image: i for i, image in enumerate(own.images)}
+    assert sorted(place) == sorted(found.images)
+    for i, (image, patient) in enumerate(zip(found.images, found.patients)):
+        expected = mean if patient == "NEW" else own
+        for task, probabilities in expected.probabilities.items():
+            there = probabilities[place[image]]
+            np.testing.assert_allclose(found.probabilities[task][i], there, rtol=1e-4, atol=1e-6)
+
+
 def test_resuming_trains_only_what_is_missing(trained: Tuple[Config, Dict[str, Any]]) -> None:
     config, metrics = trained
     kept = (config.output_folder / "fold0" / "latest.pdparams").stat().st_mtime_ns
@@ -113,8 +138,6 @@ def test_folds_that_cannot_be_are_refused(config: Config, configs: Path, wrong: 
 
 
 def test_more_folds_than_patients_are_refused(config: Config) -> None:
-    from dataclasses import replace
-
     many = replace(config, data=replace(config.data, folds=500))
     dataset = load_dataset(many.data)
     with pytest.raises(ManifestError, match="at least 500 of what a split by patient"):

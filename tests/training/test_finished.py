@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
 import pytest
 
-from lungdx_paddle.errors import CheckpointError, ConfigError
+from lungdx_paddle.data.dataset import load_dataset
+from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
+from lungdx_paddle.evaluation.predictions import read_predictions
+from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.finished import evaluate_run
 from lungdx_paddle.training.trainer import train
@@ -44,9 +48,40 @@ def test_all_crops_are_judged_and_known_patients_counted(run: Path, tmp_path: Pa
     assert any("are in the manifest that the run was trained on" in line for line in lines)
 
 
-def test_only_the_data_may_be_overridden(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected settings of the data"):
-        evaluate_run(run, tmp_path / "eval", ["model.fc=12"])
+def test_other_crops_are_judged_only_where_the_run_has_not_learned_from_them(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    """With slices of fewer readers the same split would be dealt anew, and leak."""
+    config = make_config("run", "data.split=patient")
+    train(config, "cpu")
+    unseen = set(read_predictions(config.output_folder / "predictions.csv").patients)
+    evaluate_run(config.output_folder, tmp_path / "eval", ["data.min_readers=1"])
+    judged = read_predictions(tmp_path / "eval" / "predictions.csv")
+    assert set(judged.patients) == unseen
+    metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
+    assert metrics["leakage"]["leaks"] is False
+    every = load_dataset(replace(config.data, min_readers=1)).manifest.rows
+    assert len(judged.images) == sum(row.patient_id in unseen for row in every)
+
+
+def test_crops_that_the_run_has_learned_from_are_refused(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    config = make_config("run", "data.split=patient")
+    train(config, "cpu")
+    unseen = set(read_predictions(config.output_folder / "predictions.csv").patients)
+    whole = read_manifest(config.data.manifest)
+    learned = [row for row in whole.rows if row.patient_id not in unseen]
+    write_manifest(whole.folder / "learned.csv", learned)
+    with pytest.raises(ManifestError, match="all of them in its training part; .*--all"):
+        other = f"data.manifest={whole.folder / 'learned.csv'}"
+        evaluate_run(config.output_folder, tmp_path / "eval", [other])
+
+
+@pytest.mark.parametrize("setting", ["model.fc=12", "data.split=patient", "data.label_set=binary"])
+def test_only_the_crops_may_be_overridden(run: Path, tmp_path: Path, setting: str) -> None:
+    with pytest.raises(ConfigError, match="expected which crops to judge"):
+        evaluate_run(run, tmp_path / "eval", [setting])
     assert not (tmp_path / "eval").exists()
 
 
