@@ -10,7 +10,7 @@ import paddle
 from lungdx_paddle.models.network import TwoTaskNetwork
 from lungdx_paddle.settings import TrainConfig
 from lungdx_paddle.training.losses import add_l2_gradient
-from lungdx_paddle.training.threads import Threads
+from lungdx_paddle.training.threads import Threads, uninterrupted
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Optimizer:
 
     def backward(self, loss: paddle.Tensor) -> None:
         """Compute the gradients of a loss."""
-        self._scaler.scale(loss).backward()
+        with uninterrupted():
+            self._scaler.scale(loss).backward()
 
     def step(self) -> None:
         """Change the weights by their gradients and those of the L2 loss, and clear these."""

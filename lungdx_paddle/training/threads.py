@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, TypeVar
+from contextlib import contextmanager
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 import paddle
 from paddle.autograd import PyLayer
@@ -52,6 +55,27 @@ class Threads:
         if paddle.is_grad_enabled():
             return list(_Apart.apply(self._anchor, self, stretch, *states))
         return self.map(lambda tower: _without_gradient(stretch, tower, states), range(len(states)))
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of a backward pass.
+
+    Otherwise it could be raised inside :class:`_Apart`, whose caller is Paddle's C++, and that
+    makes another error of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C is the main thread's
+        return
+    came: List[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        # None: it was not set from Python.
+        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def share_towers(network: TwoTaskNetwork, processes: Processes, compiled: bool) -> Threads:

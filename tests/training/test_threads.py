@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Callable, Dict
 
 import numpy as np
@@ -12,7 +13,7 @@ from lungdx_paddle.runtime import THREADS
 from lungdx_paddle.settings import STAGES, Config
 from lungdx_paddle.training.checkpoint import read_arrays
 from lungdx_paddle.training.processes import Processes
-from lungdx_paddle.training.threads import Threads, share_towers
+from lungdx_paddle.training.threads import Threads, share_towers, uninterrupted
 from lungdx_paddle.training.trainer import train
 
 Make = Callable[..., Config]
@@ -84,3 +85,13 @@ def test_an_error_in_a_thread_is_the_trainings() -> None:
 
     with pytest.raises(ValueError, match="tower 0"):
         Threads(2).map(fail, [0, 1])
+
+
+def test_ctrl_c_waits_for_the_end_of_a_backward_pass() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("backward")
+        done.append("next step")
+    assert done == ["backward"]
