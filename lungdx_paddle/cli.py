@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Callable, List, NoReturn, Optional, Sequence
 
 from lungdx_paddle.errors import LungdxError
-from lungdx_paddle.runtime import log_to, quiet_paddle, without_paddle
+from lungdx_paddle.runtime import quiet_paddle, without_paddle
 
 USER_MISTAKE, OUR_MISTAKE, INTERRUPTED = 2, 1, 130
 
@@ -78,7 +78,6 @@ def exit_code(
 ) -> int:
     """Run a tool's ``main`` on ``argv``; errors become one line on stderr and a code."""
     quiet_paddle()
-    log_to()
     try:
         main(argv)
         return 0

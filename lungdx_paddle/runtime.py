@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import platform
 import random
@@ -43,8 +42,6 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Parameters of mallopt(3)."""
 _LARGEST_KEPT = 32 * 2**20
 """Bytes; the most that every version of the GNU C library takes."""
-
-logger = logging.getLogger("lungdx_paddle")
 
 
 def prepare_environment(
@@ -113,8 +110,6 @@ def set_up(device: Optional[str], seed: int) -> str:
         )
     chosen = "gpu" if has_gpu and device != "cpu" else "cpu"
     paddle.device.set_device(chosen)
-    if os.environ.get(MKL_CPU_TYPE):
-        logger.info("%s=%s: MKL takes its AVX2 path", MKL_CPU_TYPE, os.environ[MKL_CPU_TYPE])
     use_threads(int(os.environ[THREADS]))
     _keep_freed_memory()
     # Paddle's own handler can hang a process that is asked to end.
@@ -151,15 +146,6 @@ def without_paddle(error: ImportError) -> InstallError:
         found=str(error),
         fix="pip install 'lungdx-paddle[cpu]' (or [gpu])",
     )
-
-
-def log_to(stream: object = None, level: int = logging.INFO) -> None:
-    """Send the package's log lines, bare, to ``stream`` (default: stderr)."""
-    handler = logging.StreamHandler(stream or sys.stderr)  # type: ignore[arg-type]
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.handlers[:] = [handler]
-    logger.propagate = False  # or libraries that set up a root logger print each line again
-    logger.setLevel(level)
 
 
 def _keep_freed_memory() -> None:

@@ -16,7 +16,7 @@ SITES = {
     "single_task": (),
     "hard": ("trunk",),
     "soft": ("conv1", "pool1", "conv2", "pool2", "fc"),
-    "best": ("trunk",),
+    "best": ("pool1", "pool2", "fc"),
     "testing": ("pool1", "pool2", "fc"),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import logging
 import os
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Sequence
@@ -14,7 +13,7 @@ from lungdx_paddle.config import differences, load_config
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.progress import bar
-from lungdx_paddle.runtime import THREADS, log_to, process_of, quiet_paddle
+from lungdx_paddle.runtime import THREADS, process_of, quiet_paddle
 from lungdx_paddle.settings import Config
 from lungdx_paddle.workers import Workers
 
@@ -61,7 +60,6 @@ def train_quietly(config: Config, device: Optional[str], resume: bool) -> Dict[s
     """One training without a bar, with one thread, since the other cores have other runs."""
     os.environ[THREADS] = "1"
     quiet_paddle()
-    log_to(level=logging.WARNING)
     from lungdx_paddle.training.trainer import train
 
     folder = writable_folder(config.output_folder)

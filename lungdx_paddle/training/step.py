@@ -20,7 +20,7 @@ from lungdx_paddle.settings import Config, TrainConfig
 from lungdx_paddle.training.losses import l2_loss, labelled, task_losses
 from lungdx_paddle.training.optimizer import Optimizer
 from lungdx_paddle.training.processes import Processes, join, share_batches
-from lungdx_paddle.training.threads import share_towers
+from lungdx_paddle.training.threads import Threads, share_towers
 
 SEED_STRIDE = 1_000_003
 """Apart from each other: the seeds of one run's steps and of the next run's."""
@@ -46,6 +46,7 @@ class Run:
     optimizer: Optimizer
     order: TrainingOrder
     processes: Processes = field(default_factory=Processes)
+    threads: Threads = field(default_factory=Threads)
     step: int = 0
     """Steps done."""
     best: float = -1.0
@@ -83,7 +84,7 @@ def prepare(config: Config) -> Run:
     share_batches(network, processes, order.batch_size)
     threads = share_towers(network, processes, config.train.to_static)
     optimizer = Optimizer(network, config.train, threads)
-    return Run(config, training, test, split, network, optimizer, order, processes)
+    return Run(config, training, test, split, network, optimizer, order, processes, threads)
 
 
 def training_step(run: Run) -> Tuple[float, Dict[str, Optional[float]]]:

@@ -8,7 +8,6 @@ are those of one thread to the last bit, which a test holds.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -24,8 +23,6 @@ from lungdx_paddle.runtime import THREADS, use_threads
 from lungdx_paddle.training.processes import Processes
 
 T = TypeVar("T")
-
-logger = logging.getLogger("lungdx_paddle")
 
 
 class Threads:
@@ -94,7 +91,6 @@ def share_towers(network: TwoTaskNetwork, processes: Processes, compiled: bool) 
     if not alone or towers < 2 or cores < towers:
         return Threads()
     use_threads(cores // towers)  # of each tower's matrix products
-    logger.info("%d threads, one for each tower", towers)
     threads = Threads(towers)
     network.each = threads.each
     return threads

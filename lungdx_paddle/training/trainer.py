@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import replace
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from lungdx_paddle.about import RESEARCH_USE
 from lungdx_paddle.config import differences, load_config, save_config
@@ -15,7 +16,7 @@ from lungdx_paddle.evaluation.evaluate import image_accuracy, levels, predict
 from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
 from lungdx_paddle.files import write_text
 from lungdx_paddle.progress import bar
-from lungdx_paddle.runtime import set_up
+from lungdx_paddle.runtime import MKL_CPU_TYPE, set_up
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import table2
 from lungdx_paddle.training.checkpoint import BEST, load_latest, save_latest, save_weights
@@ -147,15 +148,21 @@ def _opening(run: Run, place: str) -> str:
     sites = ", ".join(run.config.sharing.sites) or "nowhere"
     labelled = {task: int((labels >= 0).sum()) for task, labels in run.train.labels.items()}
     counts = ", ".join(f"{count} with {task}" for task, count in labelled.items())
+    means = ", ".join([place, *_means(run)])
     return (
         f"{run.config.name}: {len(run.train)} training images ({counts}), {len(run.test)} test "
-        f"images, split by {run.split.by}; towers share at: {sites}; on {place}{_parts(run)}"
+        f"images, split by {run.split.by}; towers share at: {sites}; on {means}"
     )
 
 
-def _parts(run: Run) -> str:
-    count = run.processes.count
-    return f"; {count} processes, each with its part of a batch" if count > 1 else ""
+def _means(run: Run) -> List[str]:
+    """By what a training is faster than Paddle as it comes."""
+    said = {
+        f"{run.processes.count} processes, each with its part of a batch": run.processes.count > 1,
+        f"{run.threads.count} threads, one for each tower": run.threads.count > 1,
+        "MKL on its AVX2 path (MKL_DEBUG_CPU_TYPE)": MKL_CPU_TYPE in os.environ,
+    }
+    return [words for words, holds in said.items() if holds]
 
 
 def _write_predictions(run: Run) -> None:
