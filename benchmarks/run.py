@@ -39,7 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(argv)
     writable_folder(args.out)
     quick = ["--quick"] if args.quick else []
-    sizes = ["--sizes", *("200 400" if args.quick else "1000 11409 1000000").split()]
+    sizes = ["--sizes", *("200 400" if args.quick else "1000 11409 100000").split()]
     few = "--rounds 1 --sizes 1 4 16".split()
     torch = ["--torch-python", args.torch_python]
     own: Dict[str, List[str]] = {

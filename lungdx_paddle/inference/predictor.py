@@ -13,10 +13,6 @@ from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.inference.sessions import open_session
 from lungdx_paddle.manifest import CROP_SIZE, Manifest
 
-BATCH = 64
-"""Crops at a time.  512 in portions of 16, 32, 64, 128, 256 and 512 take 206, 198, 176, 197, 209
-and 228 ms: large ones outgrow the processor's cache, small ones read the weights more often."""
-
 
 class Predictor:
     """An exported model, loaded once.
@@ -61,9 +57,10 @@ class Predictor:
                 found=str(images.shape),
                 fix="give 8-bit crops as tools/preprocess.py makes them",
             )
+        step = self._session.portion
         parts = [
-            self._session.run(images[i : i + BATCH, np.newaxis].astype(np.float32))
-            for i in range(0, len(images), BATCH)
+            self._session.run(images[i : i + step, np.newaxis].astype(np.float32))
+            for i in range(0, len(images), step)
         ]
         return {
             task: np.concatenate([part[k] for part in parts])
