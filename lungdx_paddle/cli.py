@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import re
 import sys
 from pathlib import Path
@@ -70,7 +71,11 @@ def add_device_argument(to: argparse.ArgumentParser) -> None:
 
 def run(main: Callable[[Optional[Sequence[str]]], None]) -> NoReturn:
     """Run a tool's ``main`` and end the process with the right code."""
-    sys.exit(exit_code(main))
+    code = exit_code(main)
+    if code == INTERRUPTED:
+        # A second Ctrl-C would be raised while Python ends its threads, and abort the process.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def exit_code(

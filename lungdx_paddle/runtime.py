@@ -31,6 +31,9 @@ number only, and they are half as fast where another process wants one of the co
 threads that wait for each other spin.
 """
 
+MOST_THREADS = 1024
+"""More than any machine has cores; OpenMP aborts the process at some higher number."""
+
 _PADDLE_NOISE = (
     "No ccache found",  # when imported: of use only to one who compiles operators
     "When training, we now always track global mean and variance",  # at each BN layer
@@ -110,7 +113,7 @@ def set_up(device: Optional[str], seed: int) -> str:
         )
     chosen = "gpu" if has_gpu and device != "cpu" else "cpu"
     paddle.device.set_device(chosen)
-    use_threads(int(os.environ[THREADS]))
+    use_threads(chosen_threads())
     _keep_freed_memory()
     # Paddle's own handler can hang a process that is asked to end.
     paddle.disable_signal_handler()
@@ -118,6 +121,23 @@ def set_up(device: Optional[str], seed: int) -> str:
     np.random.seed(seed % 2**32)
     paddle.seed(seed)
     return str(paddle.device.get_device())
+
+
+def chosen_threads() -> int:
+    """How many threads to use on the CPU: :data:`THREADS`.
+
+    Raises:
+        ConfigError: it is no sensible number.
+    """
+    value = os.environ[THREADS]
+    if not value.isdigit() or not 1 <= int(value) <= MOST_THREADS:
+        raise ConfigError(
+            THREADS,
+            expected=f"a number of threads from 1 to {MOST_THREADS}",
+            found=repr(value),
+            fix=f"set it to {_cores()} for this machine, or unset it",
+        )
+    return int(value)
 
 
 def use_threads(count: int) -> None:

@@ -52,6 +52,13 @@ def test_a_user_chooses_the_threads(own: Dict[str, str], threads: str) -> None:
     assert ran.stdout.split()[-1] == threads
 
 
+@pytest.mark.parametrize("wrong", ["abc", "", "0", "-1", "1.5", "100000"])
+def test_threads_that_cannot_be_are_refused(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUNGDX_THREADS", wrong)
+    with pytest.raises(ConfigError, match="LUNGDX_THREADS: expected a number of threads from 1"):
+        set_up("cpu", 0)
+
+
 def test_without_a_choice_there_is_a_thread_a_core() -> None:
     environment: Dict[str, str] = {}
     prepare_environment(environment, "GenuineIntel")

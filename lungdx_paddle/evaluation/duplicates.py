@@ -76,9 +76,10 @@ def audit(train: NoduleDataset, test: NoduleDataset) -> Dict[str, Any]:
         (test.manifest.rows[i], train.manifest.rows[nearest[i]])
         for i in np.flatnonzero(nearest >= 0).tolist()
     ]
+    copies = f"; {len(alike)} test images are near-duplicates of training images" if alike else ""
     return {
         "leaks": leakage.leaks,
-        "in_words": str(leakage),
+        "in_words": str(leakage) + copies,
         "patients_on_both_sides": leakage.patients,
         "nodules_on_both_sides": leakage.nodules,
         "test_images_of_known_patients": leakage.test_images,

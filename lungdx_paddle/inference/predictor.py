@@ -25,6 +25,7 @@ class Predictor:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.description = read_description(folder)
         self._session = open_session(folder)
 
@@ -59,7 +60,7 @@ class Predictor:
             )
         step = self._session.portion
         parts = [
-            self._session.run(images[i : i + step, np.newaxis].astype(np.float32))
+            self._run(images[i : i + step, np.newaxis].astype(np.float32))
             for i in range(0, len(images), step)
         ]
         return {
@@ -78,6 +79,23 @@ class Predictor:
                 for task, classes in self.tasks.items()
             }
 
+    def _run(self, batch: np.ndarray) -> List[np.ndarray]:
+        try:
+            found = self._session.run(batch)
+            gives = str([answer.shape[-1] for answer in found])
+        except Exception as error:  # each runtime raises its own kinds
+            gives = " ".join(str(error).split())[-200:]
+        described = [len(classes) for classes in self.tasks.values()]
+        if gives != str(described):
+            raise CheckpointError(
+                str(self.folder),
+                expected=f"a model of {CROP_SIZE}x{CROP_SIZE} crops with {described} classes, as "
+                "inference.yml says",
+                found=gives,
+                fix="these files are not of one export; run tools/export.py again",
+            )
+        return found
+
     def check_window(self, manifest: Manifest) -> None:
         """See that a manifest's gray values mean what the model's training images' did.
 
@@ -92,6 +110,16 @@ class Predictor:
                 found="{:g}/{:g}".format(*others[0]),
                 fix="preprocess with --window {:g},{:g}".format(*self.window),
             )
+
+
+def _is_description(read: Any) -> bool:
+    try:
+        described = [isinstance(output["task"], str) for output in read["outputs"]]
+        described += [len(list(output["classes"])) > 0 for output in read["outputs"]]
+        window = read["input"]["window"]
+        return all(described) and all(float(window[name]) for name in ("center", "width"))
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def as_finding(task: str, classes: Sequence[str], probabilities: np.ndarray) -> Dict[str, Any]:
@@ -116,8 +144,8 @@ def read_description(folder: Path) -> Dict[str, Any]:
         found = error.strerror or str(error)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         found = " ".join(str(error).split())
-    if not found and not (isinstance(description, dict) and "outputs" in description):
-        found = "a file without outputs"
+    if not found and not _is_description(description):
+        found = "a file without outputs (task, classes) or input (window: center, width)"
     if found:
         raise CheckpointError(
             str(path),

@@ -6,7 +6,6 @@ probabilities to 1e-5, which a test holds.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any, Callable, Iterator, List
 import numpy as np
 
 from lungdx_paddle.errors import CheckpointError
-from lungdx_paddle.runtime import THREADS, require_paddle
+from lungdx_paddle.runtime import chosen_threads, require_paddle
 
 WEIGHTS = "inference.pdiparams"
 
@@ -48,6 +47,7 @@ def open_session(folder: Path) -> Session:
     Raises:
         CheckpointError: the folder lacks a file or holds one that cannot be read.
         InstallError: Paddle is needed and not installed.
+        ConfigError: LUNGDX_THREADS is no number of threads.
     """
     program = folder / "inference.onnx"
     if program.is_file() and find_spec("onnxruntime"):
@@ -59,7 +59,7 @@ def _in_onnxruntime(program: Path) -> Session:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ[THREADS])
+    options.intra_op_num_threads = chosen_threads()
     options.log_severity_level = 3  # errors: it warns of constants that paddle2onnx leaves over
     with _reading(program, "export it again with tools/export.py --onnx"):
         session = onnxruntime.InferenceSession(
@@ -136,7 +136,7 @@ def _on_the_cpu(program: Path) -> Any:
     settings = inference.Config(str(program), str(program.with_name(WEIGHTS)))
     settings.disable_gpu()
     settings.disable_glog_info()
-    settings.set_cpu_math_library_num_threads(int(os.environ[THREADS]))
+    settings.set_cpu_math_library_num_threads(chosen_threads())
     return settings
 
 

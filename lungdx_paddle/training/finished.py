@@ -19,7 +19,7 @@ from lungdx_paddle.evaluation.evaluate import Predictions, levels, predict
 from lungdx_paddle.evaluation.figures import draw_scores
 from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
 from lungdx_paddle.files import writable_folder, write_text, writing
-from lungdx_paddle.manifest import read_manifest
+from lungdx_paddle.manifest import manifest_file
 from lungdx_paddle.models.ensemble import Ensemble, Trained
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.runtime import set_up
@@ -84,7 +84,7 @@ def judge_unseen(
     Raises:
         ManifestError: the networks have learned from all crops.
     """
-    learned = load_dataset(trained.data)
+    learned = _learned_from(trained)
     dataset = learned if data in (None, trained.data) else load_dataset(data)
     found: Dict[str, np.ndarray] = {}
     judges = np.zeros(len(dataset), dtype=np.int64)
@@ -167,7 +167,7 @@ def evaluate_run(
         "run": str(run),
         "weights": weights,
         "data": data_name(said.dataset, config),
-        "part": "all crops" if whole else _part(config),
+        "part": "all crops" if whole else _part(config, trained),
         "test": levels(said),
         "leakage": leakage,
         "note": RESEARCH_USE,
@@ -194,7 +194,9 @@ def _check_only_the_crops_change(config: Config, trained: Config, overrides: Seq
         )
 
 
-def _part(config: Config) -> str:
+def _part(config: Config, trained: Config) -> str:
+    if config.data != trained.data:
+        return f"crops whose {trained.data.split} the run has not learned from"
     if config.is_ensemble:
         return f"{config.data.folds} folds by {config.data.split}, each by a network without it"
     return f"test part of the split by {config.data.split}"
@@ -203,14 +205,31 @@ def _part(config: Config) -> str:
 def _all(config: Config, trained: Config, network: Trained) -> Tuple[Predictions, Dict[str, Any]]:
     """What it says of all crops, and how many of their patients it may have learned from."""
     dataset = load_dataset(config.data)
-    known = {row.patient_id for row in read_manifest(trained.data.manifest).rows}
+    said = predict(network, dataset)
+    if not manifest_file(trained.data.manifest).is_file():
+        words = "what the run was trained on is gone, so it is not known which patients it knows"
+        return said, {"leaks": None, "in_words": words, "patients_on_both_sides": None}
+    known = {row.patient_id for row in _learned_from(trained).manifest.rows}
     shared = {row.patient_id for row in dataset.manifest.rows} & known
-    words = f"{len(shared)} of these patients are in the manifest that the run was trained on"
-    return predict(network, dataset), {
+    words = f"{len(shared)} of these patients are among the {len(known)} that the run was made with"
+    return said, {
         "leaks": bool(shared),
         "in_words": words,
         "patients_on_both_sides": len(shared),
     }
+
+
+def _learned_from(trained: Config) -> NoduleDataset:
+    """The crops of both parts of a run."""
+    path = manifest_file(trained.data.manifest)
+    if not path.is_file():
+        raise ManifestError(
+            str(path),
+            expected="the manifest that the run was trained on, which tells what it has not seen",
+            found="no such file",
+            fix="put it back, or judge every crop of another one with --all",
+        )
+    return load_dataset(trained.data)
 
 
 def _lines(metrics: Mapping[str, Any]) -> List[str]:

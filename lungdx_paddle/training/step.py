@@ -150,10 +150,10 @@ def _of_all(
 
 def _check_finite(run: Run, loss: float) -> None:
     if not np.isfinite(loss):
+        last = f"; the checkpoint of the last full row is in {run.folder}" if run.best_step else ""
         raise TrainingError(
             f"step {run.step}",
             expected="a loss that is a number",
             found=str(loss),
-            fix=f"lower train.learning_rate (now {run.config.train.learning_rate:g}); "
-            f"the checkpoint of the last full row is in {run.folder}",
+            fix=f"lower train.learning_rate (now {run.config.train.learning_rate:g}){last}",
         )

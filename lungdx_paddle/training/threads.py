@@ -8,7 +8,6 @@ are those of one thread to the last bit, which a test holds.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ import paddle
 from paddle.autograd import PyLayer
 
 from lungdx_paddle.models.network import Stretch, TwoTaskNetwork
-from lungdx_paddle.runtime import THREADS, use_threads
+from lungdx_paddle.runtime import chosen_threads, use_threads
 from lungdx_paddle.training.processes import Processes
 
 T = TypeVar("T")
@@ -86,7 +85,7 @@ def share_towers(network: TwoTaskNetwork, processes: Processes, compiled: bool) 
         processes: that train it.
         compiled: whether it is compiled (``train.to_static``).
     """
-    cores, towers = int(os.environ[THREADS]), len(network.towers)
+    cores, towers = chosen_threads(), len(network.towers)
     alone = processes.count == 1 and not compiled and paddle.device.get_device() == "cpu"
     if not alone or towers < 2 or cores < towers:
         return Threads()

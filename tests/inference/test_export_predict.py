@@ -252,3 +252,18 @@ def test_a_folder_that_is_no_run_or_no_model_says_what_to_do(tmp_path: Path, mod
     (bare / "inference.yml").write_text("just text", encoding="utf-8")
     with pytest.raises(CheckpointError, match="a file without outputs"):
         Predictor(bare)
+
+
+def test_a_description_of_another_model_is_noticed(model: Path) -> None:
+    path = model / "inference.yml"
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    black = np.zeros((1, 32, 32), np.uint8)
+    for classes in (["a", "b"], list("abcdefgh")):
+        written["outputs"][1]["classes"] = classes
+        path.write_text(yaml.safe_dump(written), encoding="utf-8")
+        with pytest.raises(CheckpointError, match=r"found \[5, 6\]; these files are not of one"):
+            Predictor(model).probabilities(black)
+    for outputs in (3, [{"task": "malignancy"}], []):
+        path.write_text(yaml.safe_dump({**written, "outputs": outputs}), encoding="utf-8")
+        with pytest.raises(CheckpointError, match="without outputs|found"):
+            Predictor(model).probabilities(black)

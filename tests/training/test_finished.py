@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable
@@ -45,7 +46,7 @@ def test_all_crops_are_judged_and_known_patients_counted(run: Path, tmp_path: Pa
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
     assert metrics["part"] == "all crops"
     assert metrics["test"]["count"]["patients"] == metrics["leakage"]["patients_on_both_sides"]
-    assert any("are in the manifest that the run was trained on" in line for line in lines)
+    assert any("of these patients are among the" in line for line in lines)
 
 
 def test_other_crops_are_judged_only_where_the_run_has_not_learned_from_them(
@@ -76,6 +77,20 @@ def test_crops_that_the_run_has_learned_from_are_refused(
     with pytest.raises(ManifestError, match="all of them in its training part; .*--all"):
         other = f"data.manifest={whole.folder / 'learned.csv'}"
         evaluate_run(config.output_folder, tmp_path / "eval", [other])
+
+
+def test_without_the_runs_own_crops_all_of_others_can_be_judged(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    config = make_config("run")
+    train(config, "cpu")
+    own = read_manifest(config.data.manifest).folder
+    shutil.move(str(own), str(tmp_path / "elsewhere"))
+    other = [f"data.manifest={tmp_path / 'elsewhere' / 'manifest.csv'}"]
+    with pytest.raises(ManifestError, match="the manifest that the run was trained on.*--all"):
+        evaluate_run(config.output_folder, tmp_path / "eval", other)
+    lines = evaluate_run(config.output_folder, tmp_path / "eval", other, whole=True)
+    assert any("not known which patients it knows" in line for line in lines)
 
 
 @pytest.mark.parametrize("setting", ["model.fc=12", "data.split=patient", "data.label_set=binary"])
