@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Callable, List, NoReturn, Optional, Sequence
