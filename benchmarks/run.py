@@ -40,7 +40,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     writable_folder(args.out)
     quick = ["--quick"] if args.quick else []
     sizes = ["--sizes", *("200 400" if args.quick else "1000 11409 100000").split()]
-    few = "--rounds 1 --sizes 1 4 16".split()
+    few = "--rounds 1 --sizes 1 4 8".split()
     torch = ["--torch-python", args.torch_python]
     own: Dict[str, List[str]] = {
         "preprocess": [*few, *(["--lidc", str(args.lidc)] if args.lidc else []), *quick],
