@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Callable, Dict
+from typing import Callable, Dict, Iterator
 
 import numpy as np
 import pytest
@@ -87,7 +87,15 @@ def test_an_error_in_a_thread_is_the_trainings() -> None:
         Threads(2).map(fail, [0, 1])
 
 
-def test_ctrl_c_waits_for_the_end_of_a_backward_pass() -> None:
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in a terminal: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_waits_for_the_end_of_a_backward_pass(ctrl_c: None) -> None:
     done = []
     with pytest.raises(KeyboardInterrupt):
         with uninterrupted():
