@@ -27,7 +27,7 @@ from lungdx_paddle.runtime import THREADS
 
 BATCHES = (1, 32, 512)
 ROUNDS, START_ROUNDS = 15, 3
-BURST_S = 0.2
+BURST_S = 0.15
 """In each round a library is asked for this long, so that it runs as it does alone."""
 
 AGREEMENT = 1e-4
