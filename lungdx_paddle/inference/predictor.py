@@ -114,10 +114,10 @@ class Predictor:
 
 def _is_description(read: Any) -> bool:
     try:
-        described = [isinstance(output["task"], str) for output in read["outputs"]]
-        described += [len(list(output["classes"])) > 0 for output in read["outputs"]]
-        window = read["input"]["window"]
-        return all(described) and all(float(window[name]) for name in ("center", "width"))
+        outputs, window = read["outputs"], read["input"]["window"]
+        named = [isinstance(o["task"], str) and len(list(o["classes"])) > 0 for o in outputs]
+        float(window["center"])  # any number, also 0
+        return bool(named) and all(named) and float(window["width"]) > 0
     except (KeyError, TypeError, ValueError):
         return False
 

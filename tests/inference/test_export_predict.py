@@ -265,5 +265,13 @@ def test_a_description_of_another_model_is_noticed(model: Path) -> None:
             Predictor(model).probabilities(black)
     for outputs in (3, [{"task": "malignancy"}], []):
         path.write_text(yaml.safe_dump({**written, "outputs": outputs}), encoding="utf-8")
-        with pytest.raises(CheckpointError, match="without outputs|found"):
-            Predictor(model).probabilities(black)
+        with pytest.raises(CheckpointError, match="found a file without outputs"):
+            Predictor(model)
+
+
+def test_a_window_about_water_is_one_like_others(model: Path) -> None:
+    path = model / "inference.yml"
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    written["input"]["window"].update(center=0.0, width=400.0)
+    path.write_text(yaml.safe_dump(written), encoding="utf-8")
+    assert Predictor(model).window == (0.0, 400.0)
