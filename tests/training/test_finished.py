@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Set, Tuple
 
 import pytest
 
@@ -25,6 +25,14 @@ def run(make_config: Callable[..., Config]) -> Path:
     config = make_config("run")
     train(config, "cpu")
     return config.output_folder
+
+
+@pytest.fixture
+def by_patient(make_config: Callable[..., Config]) -> Tuple[Config, Set[str]]:
+    """A training split by patient, and the patients of its test part."""
+    config = make_config("run", "data.split=patient")
+    train(config, "cpu")
+    return config, set(read_predictions(config.output_folder / "predictions.csv").patients)
 
 
 def test_the_test_part_scores_as_at_the_end_of_training(run: Path, tmp_path: Path) -> None:
@@ -50,12 +58,10 @@ def test_all_crops_are_judged_and_known_patients_counted(run: Path, tmp_path: Pa
 
 
 def test_other_crops_are_judged_only_where_the_run_has_not_learned_from_them(
-    make_config: Callable[..., Config], tmp_path: Path
+    by_patient: Tuple[Config, Set[str]], tmp_path: Path
 ) -> None:
     """With slices of fewer readers the same split would be dealt anew, and leak."""
-    config = make_config("run", "data.split=patient")
-    train(config, "cpu")
-    unseen = set(read_predictions(config.output_folder / "predictions.csv").patients)
+    config, unseen = by_patient
     evaluate_run(config.output_folder, tmp_path / "eval", ["data.min_readers=1"])
     judged = read_predictions(tmp_path / "eval" / "predictions.csv")
     assert set(judged.patients) == unseen
@@ -66,11 +72,9 @@ def test_other_crops_are_judged_only_where_the_run_has_not_learned_from_them(
 
 
 def test_crops_that_the_run_has_learned_from_are_refused(
-    make_config: Callable[..., Config], tmp_path: Path
+    by_patient: Tuple[Config, Set[str]], tmp_path: Path
 ) -> None:
-    config = make_config("run", "data.split=patient")
-    train(config, "cpu")
-    unseen = set(read_predictions(config.output_folder / "predictions.csv").patients)
+    config, unseen = by_patient
     whole = read_manifest(config.data.manifest)
     learned = [row for row in whole.rows if row.patient_id not in unseen]
     write_manifest(whole.folder / "learned.csv", learned)
