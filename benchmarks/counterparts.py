@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pydicom
@@ -12,7 +12,7 @@ from skimage import exposure, filters, measure, morphology
 from lungdx_paddle.lidc.attributes import TAGS
 from lungdx_paddle.lidc.pixels import AIR_HU, LOWEST_HU
 from lungdx_paddle.lidc.sources import SourceFile
-from lungdx_paddle.preprocess.lungs import CLOSING_RADIUS_PX, SMALLEST_LUNG_PX, disc
+from lungdx_paddle.preprocess.lungs.paper_steps import CLOSING_RADIUS_PX, SMALLEST_LUNG_PX, disc
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW
 
 DISC = disc(CLOSING_RADIUS_PX).astype(bool)
@@ -21,19 +21,19 @@ LOW_HU = DEFAULT_WINDOW[0] - DEFAULT_WINDOW[1] / 2
 HIGH_HU = DEFAULT_WINDOW[0] + DEFAULT_WINDOW[1] / 2
 
 
-def pydicom_headers(files: Sequence[SourceFile]) -> List[str]:
+def pydicom_headers(files: Sequence[SourceFile]) -> list[str]:
     """SOP instance UIDs, foot to head; every attribute that we need is read, as pydicom is lazy."""
     datasets = _by_place(files, stop_before_pixels=True)
     values = [{name: dataset.get(name) for name in TAGS} for dataset in datasets]
     return [str(value["SOPInstanceUID"]) for value in values]
 
 
-def pydicom_hu(files: Sequence[SourceFile]) -> List[np.ndarray]:
+def pydicom_hu(files: Sequence[SourceFile]) -> list[np.ndarray]:
     """Slices in HU, foot to head."""
     return [_rescale(dataset) for dataset in _by_place(files, stop_before_pixels=False)]
 
 
-def _by_place(files: Sequence[SourceFile], stop_before_pixels: bool) -> List[pydicom.Dataset]:
+def _by_place(files: Sequence[SourceFile], stop_before_pixels: bool) -> list[pydicom.Dataset]:
     datasets = []
     for file in files:
         with file.open() as stream:

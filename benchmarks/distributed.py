@@ -6,14 +6,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from crops import write_crops
 from timing import machine, machine_line, markdown_table, write_json
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import InstallError
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.runtime import THREADS
@@ -24,7 +25,7 @@ WAYS = ((1, 1), (1, 2), (2, 1))
 ROUNDS, STEPS, WARM_UP = 2, 20, 4
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__, "python benchmarks/distributed.py")
     add = parser.add_argument
     add("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR", help="(%(default)s)")
@@ -36,10 +37,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     cli.say("\n".join((*table(record), f"written to {path}")))
 
 
-def benchmark(quick: bool) -> Dict[str, Any]:
+def benchmark(quick: bool) -> dict[str, Any]:
     """Train for some steps each way in turn, round by round."""
     rounds = 1 if quick else ROUNDS
-    seconds: Dict[Any, List[float]] = {way: [] for way in WAYS}
+    seconds: dict[Any, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         manifest = write_crops(Path(folder) / "crops", 1280)
         for _ in range(rounds):
@@ -97,7 +98,7 @@ def _step_seconds(folder: Path, manifest: Path, way: Sequence[int], quick: bool)
     return 1.0 / median(speeds[WARM_UP:])
 
 
-def table(record: Dict[str, Any]) -> List[str]:
+def table(record: dict[str, Any]) -> list[str]:
     """The record as lines of Markdown."""
     head = ("processes x threads", "ms a step", "images/s", "of one process, one thread")
     rows = [

@@ -8,10 +8,11 @@ import math
 import multiprocessing
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any
 
 from memory import peak_mb
 
@@ -20,7 +21,7 @@ from lungdx_paddle.files import writing
 
 def grow(
     source: Path, series_uid: str, folder: Path, sizes: Sequence[int], rounds: int
-) -> List[Dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """Preprocess collections of 1, 2, ... series, in turn, each time in a new process.
 
     Args:
@@ -35,7 +36,7 @@ def grow(
     """
     copies = [_copy(source, series_uid, folder, number) for number in range(max(sizes))]
     collections = {size: _link(folder / f"of_{size}", copies[:size]) for size in sizes}
-    measured: Dict[int, List[Tuple[float, float]]] = {size: [] for size in sizes}
+    measured: dict[int, list[tuple[float, float]]] = {size: [] for size in sizes}
     for _ in range(rounds):
         for size, collection in collections.items():
             measured[size].append(_in_new_process(collection, collections[sizes[0]]))
@@ -100,7 +101,7 @@ def _link(collection: Path, copies: Sequence[Path]) -> Path:
     return collection
 
 
-def _in_new_process(collection: Path, first: Path) -> Tuple[float, float]:
+def _in_new_process(collection: Path, first: Path) -> tuple[float, float]:
     # A process of its own, since the peak of its memory never falls; spawned, not forked,
     # lest it begin with the parent's.
     spawn = multiprocessing.get_context("spawn")
@@ -108,7 +109,7 @@ def _in_new_process(collection: Path, first: Path) -> Tuple[float, float]:
         return pool.submit(_measure, collection, first).result()
 
 
-def _measure(collection: Path, first: Path) -> Tuple[float, float]:
+def _measure(collection: Path, first: Path) -> tuple[float, float]:
     """Seconds a series and peak memory in MB, after one series that warms up."""
     import cv2
 
@@ -124,7 +125,7 @@ def _measure(collection: Path, first: Path) -> Tuple[float, float]:
     return seconds / len(report.series), peak_mb()
 
 
-def _medians(size: int, runs: Sequence[Tuple[float, float]]) -> Dict[str, Any]:
+def _medians(size: int, runs: Sequence[tuple[float, float]]) -> dict[str, Any]:
     peaks = [peak for _, peak in runs if not math.isnan(peak)]
     return {
         "series": size,

@@ -11,16 +11,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any
 
 import numpy as np
 from asked import Asked
 from runtimes import ANSWERS, CROPS, LIBRARIES, PADDLE_ONLY, TORCH_WEIGHTS
 from timing import PACKAGES, Timing, machine, machine_line, markdown_table, write_json
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.runtime import THREADS
@@ -42,7 +43,7 @@ NAMES = {
 TOP = Path(__file__).resolve().parent.parent
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__, "python benchmarks/inference.py --run output/partial_soft")
     add = parser.add_argument
     add("--run", type=Path, metavar="DIR", help="output folder of tools/train.py")
@@ -59,7 +60,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     cli.say("\n".join((*table(record), f"written to {path}")))
 
 
-def benchmark(run: Path, folder: Path, pythons: Mapping[str, str], rounds: int) -> Dict[str, Any]:
+def benchmark(run: Path, folder: Path, pythons: Mapping[str, str], rounds: int) -> dict[str, Any]:
     """Export a run into ``folder`` and time every library, batch and number of threads on it."""
     from lungdx_paddle.config import load_config
     from lungdx_paddle.data.images import read_images
@@ -89,7 +90,7 @@ def benchmark(run: Path, folder: Path, pythons: Mapping[str, str], rounds: int) 
 
 def time_libraries(
     pythons: Mapping[str, str], folder: Path, threads: int, rounds: int
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Start each library, see that all say the same, and time them in turn, round by round."""
     asked = {name: _Library(name, python, folder, threads) for name, python in pythons.items()}
     try:
@@ -97,7 +98,7 @@ def time_libraries(
         rows, order = [], random.Random(0)
         for batch in BATCHES:
             calls = {name: library.calls(batch) for name, library in asked.items()}
-            seconds: Dict[str, List[float]] = {name: [] for name in asked}
+            seconds: dict[str, list[float]] = {name: [] for name in asked}
             for _ in range(rounds):
                 # In another order each time: threads of the one before may spin for a while.
                 for name in order.sample(list(asked), len(asked)):
@@ -110,14 +111,14 @@ def time_libraries(
             library.close()
 
 
-def start_up(model: Path, crop: str, rounds: int) -> Dict[str, float]:
+def start_up(model: Path, crop: str, rounds: int) -> dict[str, float]:
     """Seconds of the whole process: predict.py --help, and the answer for one crop."""
     tool = [sys.executable, str(TOP / "tools" / "predict.py")]
     commands = {
         "help_s": [*tool, "--help"],
         "first_prediction_s": [*tool, "--model", str(model), crop],
     }
-    seconds: Dict[str, List[float]] = {name: [] for name in commands}
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(rounds + 1):
         for name, command in commands.items():
             start = time.perf_counter()
@@ -132,7 +133,7 @@ def torch_weights(run: Path, path: Path) -> None:
     Raises:
         ConfigError: the run has one trunk or dense units, which are not written for PyTorch.
     """
-    from lungdx_paddle.training.finished import load_run
+    from lungdx_paddle.training.run import load_run
 
     config, network = load_run(run)
     if len(network.towers) != 2 or config.sharing.unit == "dense":
@@ -155,7 +156,7 @@ def torch_weights(run: Path, path: Path) -> None:
     np.savez(path, **{name: weight.numpy() for name, weight in arrays.items()})
 
 
-def table(record: Dict[str, Any]) -> List[str]:
+def table(record: dict[str, Any]) -> list[str]:
     """The record as lines of Markdown."""
     head = ("threads, batch", "crops/s", "ms a batch", *list(NAMES.values())[1:])
     start = record["start"]
@@ -187,7 +188,7 @@ class _Library(Asked):
 
 def _row(
     threads: int, batch: int, timings: Mapping[str, Timing], difference: Mapping[str, float]
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     ours = timings["ours"]
     return {
         "threads": threads,
@@ -206,7 +207,7 @@ def _row(
     }
 
 
-def _cells(row: Dict[str, Any]) -> List[str]:
+def _cells(row: dict[str, Any]) -> list[str]:
     beside = [row["beside"].get(name) for name in list(NAMES.values())[1:]]
     return [
         f"{row['threads']}, {row['batch']}",
@@ -216,7 +217,7 @@ def _cells(row: Dict[str, Any]) -> List[str]:
     ]
 
 
-def _differences(folder: Path, names: Sequence[str]) -> Dict[str, float]:
+def _differences(folder: Path, names: Sequence[str]) -> dict[str, float]:
     answers = {name: np.load(folder / f"{name}_{ANSWERS}") for name in names}
     ours = answers["ours"]
     found = {
@@ -229,9 +230,9 @@ def _differences(folder: Path, names: Sequence[str]) -> Dict[str, float]:
     return found
 
 
-def _pythons(torch_python: str) -> Dict[str, str]:
+def _pythons(torch_python: str) -> dict[str, str]:
     """The Python that runs each library; PyTorch is left out where there is none."""
-    from lungdx_paddle.inference.to_onnx import require_paddle2onnx
+    from lungdx_paddle.inference.onnx import require_paddle2onnx
 
     require_paddle2onnx()
     try:
@@ -251,8 +252,8 @@ def _pythons(torch_python: str) -> Dict[str, str]:
 
 
 def _phantom_run(folder: Path, quick: bool) -> Path:
+    from lungdx_paddle.commands.phantom_data import with_data
     from lungdx_paddle.config import load_config
-    from lungdx_paddle.preprocess.default import with_data
     from lungdx_paddle.training.trainer import train
 
     config = TOP / "configs" / ("testing.yaml" if quick else "partial_soft.yaml")

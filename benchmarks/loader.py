@@ -10,14 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from crops import write_crops
 from memory import peak_mb
 from timing import machine, machine_line, markdown_table, write_json
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 from lungdx_paddle.files import writable_folder
 
 SIZES = (1_000, 11_409, 100_000, 1_000_000)
@@ -29,7 +30,7 @@ TIMED_STEPS = 5
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "partial_soft.yaml"
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__, "python benchmarks/loader.py")
     add = parser.add_argument
     add("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="crops (%(default)s)")
@@ -47,7 +48,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     cli.say("\n".join((*table(record), f"written to {path} and {picture}")))
 
 
-def _of_size(size: int) -> Dict[str, Any]:
+def _of_size(size: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         manifest = write_crops(Path(folder), size)
         time.sleep(2.1)  # the cache trusts no crop that is younger
@@ -59,7 +60,7 @@ def _of_size(size: int) -> Dict[str, Any]:
     }
 
 
-def measure(manifest: Path) -> Dict[str, float]:
+def measure(manifest: Path) -> dict[str, float]:
     """Seconds to read and split, to read a batch, to make a step; peak memory in MB."""
     from lungdx_paddle.config import load_config
     from lungdx_paddle.data.dataset import TrainingOrder, load_split
@@ -95,7 +96,7 @@ def measure(manifest: Path) -> Dict[str, float]:
     }
 
 
-def table(record: Dict[str, Any]) -> List[str]:
+def table(record: dict[str, Any]) -> list[str]:
     """The record as lines of Markdown."""
     head = (
         "crops",
@@ -128,7 +129,7 @@ def table(record: Dict[str, Any]) -> List[str]:
     ]
 
 
-def draw(rows: Sequence[Dict[str, Any]], path: Path) -> Path:
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> Path:
     """Draw time of a step and peak memory against the number of crops."""
     from matplotlib.figure import Figure
 

@@ -6,7 +6,7 @@ before batch normalisation, ReLU before the pool, four products and two sums in 
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ SHARED = (1, 3, 4)
 """Stages after which the towers share: pool1, pool2, fc."""
 
 
-def build(library: Any, model: Any, classes: Tuple[int, int]) -> Any:
+def build(library: Any, model: Any, classes: tuple[int, int]) -> Any:
     """A network of (n, 1, 32, 32) images that gives the logits of both tasks.
 
     Args:
@@ -65,7 +65,7 @@ def build(library: Any, model: Any, classes: Tuple[int, int]) -> Any:
             self.own_a, self.own_b = parameter(0.95, *shape), parameter(0.95, *shape)
             self.cross_a, self.cross_b = parameter(0.05, *shape), parameter(0.05, *shape)
 
-        def forward(self, a: Any, b: Any) -> Tuple[Any, Any]:
+        def forward(self, a: Any, b: Any) -> tuple[Any, Any]:
             return self.own_a * a + self.cross_a * b, self.own_b * b + self.cross_b * a
 
     class Network(base):  # type: ignore[misc, valid-type]
@@ -79,7 +79,7 @@ def build(library: Any, model: Any, classes: Tuple[int, int]) -> Any:
             self.head_a = nn.Linear(model.fc, classes[0])
             self.head_b = nn.Linear(model.fc, classes[1])
 
-        def forward(self, images: Any) -> Tuple[Any, Any]:
+        def forward(self, images: Any) -> tuple[Any, Any]:
             a = b = (images - 128.0) / 64.0
             for stage in range(5):
                 a, b = self.a[stage](a), self.b[stage](b)
@@ -90,7 +90,7 @@ def build(library: Any, model: Any, classes: Tuple[int, int]) -> Any:
     return Network()
 
 
-def batch_of(size: int, classes: Tuple[int, int]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def batch_of(size: int, classes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Made-up images and labels; every fifth has the second task's."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (size, 1, 32, 32)).astype(np.float32)

@@ -6,12 +6,13 @@ Without --lidc the series is a phantom, made by a program.  All is done on one c
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from timing import machine, machine_line, markdown_table, write_json
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import InstallError
 from lungdx_paddle.files import writable_folder
 
@@ -21,7 +22,7 @@ SIZES = (1, 2, 4, 8, 16, 32)
 PHANTOM_SLICES, PHANTOM_ROWS = 32, 512
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__, "python benchmarks/preprocess.py --lidc LIDC-IDRI/LIDC-IDRI-0001")
     add = parser.add_argument
     add("--lidc", type=Path, metavar="DIR_OR_ZIP", help="one series with its XML; copied 32 times")
@@ -43,8 +44,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def benchmark(
-    lidc: Optional[Path], folder: Path, sizes: Sequence[int], rounds: int, quick: bool
-) -> Dict[str, Any]:
+    lidc: Path | None, folder: Path, sizes: Sequence[int], rounds: int, quick: bool
+) -> dict[str, Any]:
     """Time every stage on one series, then collections of its copies made in ``folder``."""
     import cv2
     from growth import grow
@@ -68,7 +69,7 @@ def benchmark(
     }
 
 
-def table(record: Dict[str, Any]) -> List[str]:
+def table(record: dict[str, Any]) -> list[str]:
     """The record as lines of Markdown."""
     slices, rows, columns = record["shape_zyx"]
     head = ("stage", "ms/slice", "slices/s", "pydicom, SciPy", "scikit-image", "same result")
@@ -87,7 +88,7 @@ def table(record: Dict[str, Any]) -> List[str]:
     ]
 
 
-def _stage_cells(stage: Dict[str, Any]) -> List[str]:
+def _stage_cells(stage: dict[str, Any]) -> list[str]:
     beside = stage["beside"]
     first = beside.get("pydicom") or beside.get("SciPy")
     same = [f"{other['same']:.6f}" for other in beside.values()]
@@ -101,11 +102,11 @@ def _stage_cells(stage: Dict[str, Any]) -> List[str]:
     ]
 
 
-def _ratio(other: Optional[Dict[str, Any]]) -> str:
+def _ratio(other: dict[str, Any] | None) -> str:
     return f"{other['times_ours']:.1f} x" if other else "-"
 
 
-def _growth_cells(size: Dict[str, Any]) -> List[str]:
+def _growth_cells(size: dict[str, Any]) -> list[str]:
     memory = size["peak_mb"]
     return [
         str(size["series"]),
@@ -115,8 +116,8 @@ def _growth_cells(size: Dict[str, Any]) -> List[str]:
 
 
 def _phantom(folder: Path, quick: bool) -> Path:
-    from lungdx_paddle.lidc.phantom import write_phantom
-    from lungdx_paddle.lidc.phantom.collection import PhantomSettings
+    from lungdx_paddle.phantom import write_phantom
+    from lungdx_paddle.phantom.collection import PhantomSettings
 
     rows, slices = (128, 6) if quick else (PHANTOM_ROWS, PHANTOM_SLICES)
     write_phantom(folder, patients=1, jobs=1, settings=PhantomSettings(rows=rows, slices=slices))

@@ -10,11 +10,12 @@ import io
 import json
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any
 
-from lungdx_paddle import cli
-from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle import RESEARCH_USE
+from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import LungdxError
 from lungdx_paddle.files import writable_folder, write_text
 
@@ -27,7 +28,7 @@ TITLES = {
 }
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__, "python benchmarks/run.py --torch-python PYTHON")
     add = parser.add_argument
     add("--lidc", type=Path, metavar="DIR", help="DICOM of one series with its XML")
@@ -42,7 +43,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     sizes = ["--sizes", *("200 400" if args.quick else "1000 11409 100000").split()]
     few = "--rounds 1 --sizes 1 4 8".split()
     torch = ["--torch-python", args.torch_python]
-    own: Dict[str, List[str]] = {
+    own: dict[str, list[str]] = {
         "preprocess": [*few, *(["--lidc", str(args.lidc)] if args.lidc else []), *quick],
         "loader": sizes,
         "train_step": [*torch, *quick],
@@ -75,7 +76,7 @@ def _run(name: str, arguments: Sequence[str]) -> str:
     return "\n".join(line for line in said.getvalue().splitlines() if "written to" not in line)
 
 
-def _written(path: Path, start: float, said: str) -> Dict[str, Any]:
+def _written(path: Path, start: float, said: str) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     if said.startswith("Left out"):
         return {"left_out": said, "seconds": seconds}

@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List
 
 import numpy as np
 
@@ -21,7 +21,7 @@ PADDLE_ONLY = "paddle"
 """In FOLDER: the same model without the ONNX file."""
 AGREEMENT_CROPS = 64
 
-Answer = Callable[[np.ndarray], List[np.ndarray]]
+Answer = Callable[[np.ndarray], list[np.ndarray]]
 """(n, 32, 32) uint8 to the probabilities of each task."""
 
 
@@ -57,7 +57,7 @@ def torch(folder: Path, threads: int) -> Answer:
     library.set_num_threads(threads)
     network = load(folder / TORCH_WEIGHTS)
 
-    def answer(images: np.ndarray) -> List[np.ndarray]:
+    def answer(images: np.ndarray) -> list[np.ndarray]:
         with library.inference_mode():
             found = network(library.from_numpy(images[:, np.newaxis]).float())
             return [probabilities.numpy() for probabilities in found]
@@ -65,7 +65,7 @@ def torch(folder: Path, threads: int) -> Answer:
     return answer
 
 
-LIBRARIES: Dict[str, Callable[[Path, int], Answer]] = {
+LIBRARIES: dict[str, Callable[[Path, int], Answer]] = {
     "ours": ours,
     "paddle": paddle,
     "onnxruntime": onnxruntime,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any
 
 import counterparts
 import numpy as np
@@ -12,8 +13,9 @@ from timing import Timing, interleaved
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc import Scan, find_annotations, find_scans, find_series
-from lungdx_paddle.preprocess.lung_volume import lung_volume
-from lungdx_paddle.preprocess.lungs import (
+from lungdx_paddle.preprocess.lungs.lung_mask import lung_mask
+from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
+from lungdx_paddle.preprocess.lungs.paper_steps import (
     SMALLEST_LUNG_PX,
     area_px,
     close,
@@ -22,12 +24,11 @@ from lungdx_paddle.preprocess.lungs import (
     lung_steps,
     outlines_of,
 )
-from lungdx_paddle.preprocess.mend import lung_mask
-from lungdx_paddle.preprocess.parts import PHANTOM_PREFIX, store_part
+from lungdx_paddle.preprocess.resume import PHANTOM_PREFIX, store_part
 from lungdx_paddle.preprocess.series import crop_series
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, apply_window
 
-Ways = Dict[str, Callable[[], Any]]
+Ways = dict[str, Callable[[], Any]]
 """Package -> the stage as done with it."""
 
 OURS = "ours"
@@ -39,7 +40,7 @@ class Subject:
 
     source: Path
     scan: Scan
-    hu: List[np.ndarray]
+    hu: list[np.ndarray]
     crops: int
 
     @property
@@ -65,7 +66,7 @@ def load(source: Path) -> Subject:
     return Subject(source, scans[0], list(scans[0].series.volume_hu()), crops)
 
 
-def time_stages(subject: Subject, folder: Path, rounds: int) -> List[Dict[str, Any]]:
+def time_stages(subject: Subject, folder: Path, rounds: int) -> list[dict[str, Any]]:
     """A record of each stage: ours a slice, and each other package's time as a multiple of it."""
     records = []
     for name, ways in {**reading(subject), **masking(subject), **whole(subject, folder)}.items():
@@ -86,7 +87,7 @@ def time_stages(subject: Subject, folder: Path, rounds: int) -> List[Dict[str, A
     return records
 
 
-def reading(subject: Subject) -> Dict[str, Ways]:
+def reading(subject: Subject) -> dict[str, Ways]:
     files = [s.file for s in subject.scan.series.slices]
     source, volume_hu = subject.source, subject.scan.series.volume_hu
     return {
@@ -102,7 +103,7 @@ def reading(subject: Subject) -> Dict[str, Ways]:
     }
 
 
-def masking(subject: Subject) -> Dict[str, Ways]:
+def masking(subject: Subject) -> dict[str, Ways]:
     steps = [lung_steps(hu) for hu in subject.hu]
     tissues = [step["tissue"] for step in steps]
     lungs = [step["parenchyma"] for step in steps]
@@ -135,7 +136,7 @@ def masking(subject: Subject) -> Dict[str, Ways]:
     }
 
 
-def whole(subject: Subject, folder: Path) -> Dict[str, Ways]:
+def whole(subject: Subject, folder: Path) -> dict[str, Ways]:
     def crops() -> None:
         annotations = find_annotations(subject.source)[0][subject.scan.series.series_uid]
         store_crops(Scan(subject.scan.series, annotations))
@@ -171,7 +172,7 @@ def closing_of(lung: np.ndarray) -> np.ndarray:
     return close(lung.view(np.uint8)) > 0
 
 
-def each(step: Callable[[Any], Any], inputs: Sequence[Any]) -> Callable[[], List[Any]]:
+def each(step: Callable[[Any], Any], inputs: Sequence[Any]) -> Callable[[], list[Any]]:
     return lambda: [step(one) for one in inputs]
 
 

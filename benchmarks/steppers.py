@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, Callable, Dict
+from typing import Any
 
 from memory import peak_mb
 from plain_network import batch_of, build
@@ -83,7 +84,7 @@ def compiled(config: str, manifest: str, threads: int) -> Step:
     return torch(config, manifest, threads, compiled=True)
 
 
-STEPPERS: Dict[str, Callable[[str, str, int], Step]] = {
+STEPPERS: dict[str, Callable[[str, str, int], Step]] = {
     "ours": ours,
     "paddle": paddle,
     "torch": torch,

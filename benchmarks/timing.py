@@ -6,12 +6,13 @@ import json
 import os
 import platform
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import Any
 
 from lungdx_paddle.files import writable_folder, write_text
 
@@ -39,10 +40,10 @@ class Timing:
         return median(mine / its for mine, its in zip(self.seconds, other.seconds))
 
 
-def interleaved(ways: Mapping[str, Callable[[], Any]], rounds: int) -> Dict[str, Timing]:
+def interleaved(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Timing]:
     """Time several ways to do a thing in turn, round by round, after a round that warms up."""
     results = {name: way() for name, way in ways.items()}
-    seconds: Dict[str, List[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
             start = time.perf_counter()
@@ -51,7 +52,7 @@ def interleaved(ways: Mapping[str, Callable[[], Any]], rounds: int) -> Dict[str,
     return {name: Timing(seconds[name], results[name]) for name in ways}
 
 
-def machine(packages: Sequence[str] = PACKAGES) -> Dict[str, Any]:
+def machine(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """The processor, its cores, the date, and the versions of Python and of ``packages``."""
     return {
         "cpu": _cpu(),

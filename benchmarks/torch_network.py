@@ -6,7 +6,6 @@ Written as one would write it for PyTorch; sharing units multiply by one number 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Tuple
 
 import numpy as np
 import torch
@@ -18,12 +17,12 @@ STAGES = ("conv1", "pool1", "conv2", "pool2", "fc")
 class Unit(nn.Module):
     """a' = own_a * a + cross_a * b, and b' likewise."""
 
-    def __init__(self, weights: Dict[str, torch.Tensor]) -> None:
+    def __init__(self, weights: dict[str, torch.Tensor]) -> None:
         super().__init__()
         for name, weight in weights.items():
             self.register_buffer(name, weight)
 
-    def forward(self, a: torch.Tensor, b: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         shape = (1, -1) + (1,) * (a.ndim - 2)
         own_a, cross_a = self.own_a.view(shape), self.cross_a.view(shape)
         own_b, cross_b = self.own_b.view(shape), self.cross_b.view(shape)
@@ -38,7 +37,7 @@ class Network(nn.Module):
             ``mean`` and ``deviation`` of the pixels.
     """
 
-    def __init__(self, arrays: Dict[str, torch.Tensor]) -> None:
+    def __init__(self, arrays: dict[str, torch.Tensor]) -> None:
         super().__init__()
         self.register_buffer("mean", arrays["mean"])
         self.register_buffer("deviation", arrays["deviation"])
@@ -47,7 +46,7 @@ class Network(nn.Module):
         units = {stage: _under(arrays, f"unit.{stage}.") for stage in STAGES}
         self.units = nn.ModuleDict({stage: Unit(own) for stage, own in units.items() if own})
 
-    def forward(self, images: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         x = (images - self.mean) / self.deviation
         pair = (x, x)
         for stage in STAGES:
@@ -63,7 +62,7 @@ def load(path: Path) -> Network:
         return Network({name: torch.from_numpy(arrays[name]) for name in arrays}).eval()
 
 
-def _tower(arrays: Dict[str, torch.Tensor], prefix: str) -> nn.ModuleDict:
+def _tower(arrays: dict[str, torch.Tensor], prefix: str) -> nn.ModuleDict:
     own = _under(arrays, prefix)
     conv1, conv2 = _convolution(own, "conv1."), _convolution(own, "conv2.")
     bn1, bn2 = (_normalisation(own, f"bn{k}.", nn.BatchNorm2d) for k in (1, 2))
@@ -79,14 +78,14 @@ def _tower(arrays: Dict[str, torch.Tensor], prefix: str) -> nn.ModuleDict:
     )
 
 
-def _convolution(arrays: Dict[str, torch.Tensor], prefix: str) -> nn.Conv2d:
+def _convolution(arrays: dict[str, torch.Tensor], prefix: str) -> nn.Conv2d:
     weight = arrays[prefix + "weight"]
     layer = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1, bias=False)
     layer.load_state_dict({"weight": weight})
     return layer
 
 
-def _linear(arrays: Dict[str, torch.Tensor], prefix: str) -> nn.Linear:
+def _linear(arrays: dict[str, torch.Tensor], prefix: str) -> nn.Linear:
     state = _under(arrays, prefix)
     state["weight"] = state["weight"].T.contiguous()  # Paddle's are (inputs, outputs)
     layer = nn.Linear(*reversed(state["weight"].shape), bias="bias" in state)
@@ -94,7 +93,7 @@ def _linear(arrays: Dict[str, torch.Tensor], prefix: str) -> nn.Linear:
     return layer
 
 
-def _normalisation(arrays: Dict[str, torch.Tensor], prefix: str, kind: type) -> nn.Module:
+def _normalisation(arrays: dict[str, torch.Tensor], prefix: str, kind: type) -> nn.Module:
     own = _under(arrays, prefix)
     layer = kind(len(own["weight"]))
     names = {"_mean": "running_mean", "_variance": "running_var"}  # Paddle's and PyTorch's
@@ -102,5 +101,5 @@ def _normalisation(arrays: Dict[str, torch.Tensor], prefix: str, kind: type) -> 
     return layer
 
 
-def _under(arrays: Dict[str, torch.Tensor], prefix: str) -> Dict[str, torch.Tensor]:
+def _under(arrays: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {n[len(prefix) :]: value for n, value in arrays.items() if n.startswith(prefix)}

@@ -11,15 +11,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from asked import HERE, Asked
 from crops import write_crops
 from timing import Timing, machine, machine_line, markdown_table, write_json
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import InstallError
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.runtime import MKL_CPU_TYPE, THREADS
@@ -34,7 +35,7 @@ ROUNDS, STEPS = 5, 4
 CONFIG = HERE.parent / "configs" / "partial_soft.yaml"
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__, "python benchmarks/train_step.py --torch-python PYTHON")
     add = parser.add_argument
     add("--torch-python", default=sys.executable, metavar="FILE", help="a Python with PyTorch")
@@ -47,7 +48,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     cli.say("\n".join((*table(record), f"written to {path}")))
 
 
-def benchmark(torch_python: str, quick: bool) -> Dict[str, Any]:
+def benchmark(torch_python: str, quick: bool) -> dict[str, Any]:
     """Time every library with one thread, and with as many as a training takes."""
     config = CONFIG.with_name("testing.yaml") if quick else CONFIG
     own = machine(("numpy", "paddlepaddle"))
@@ -68,11 +69,11 @@ def benchmark(torch_python: str, quick: bool) -> Dict[str, Any]:
 
 def _time(
     config: Path, folder: Path, torch_python: str, threads: int, quick: bool
-) -> List[Dict[str, Any]]:
+) -> list[dict[str, Any]]:
     asked = _start(config, folder, torch_python, threads, quick)
     try:
-        seconds: Dict[str, List[float]] = {name: [] for name in asked}
-        memory: Dict[str, float] = {}
+        seconds: dict[str, list[float]] = {name: [] for name in asked}
+        memory: dict[str, float] = {}
         for _ in range(1 if quick else ROUNDS):
             for name, process in asked.items():
                 answer = process.ask(str(1 if quick else STEPS))
@@ -96,7 +97,7 @@ def _time(
 
 def _start(
     config: Path, folder: Path, torch_python: str, threads: int, quick: bool
-) -> Dict[str, Asked]:
+) -> dict[str, Asked]:
     """The processes, as far as their libraries are there; who is missing is said."""
     from lungdx_paddle.config import load_config
 
@@ -107,7 +108,7 @@ def _start(
     named = {"conv1": model.conv1, "conv2": model.conv2, "fc": model.fc, "dropout": model.dropout}
     sizes.write_text(json.dumps({**named, "batch_size": loaded.data.batch_size}))
     number = str(threads)
-    environment: Dict[str, Optional[str]] = {THREADS: number, "OMP_NUM_THREADS": number}
+    environment: dict[str, str | None] = {THREADS: number, "OMP_NUM_THREADS": number}
     pythons = {name: sys.executable for name in ("ours", "paddle")}
     if _has_torch(torch_python):
         pythons["torch"] = torch_python
@@ -136,7 +137,7 @@ def _has_torch(python: str) -> bool:
         return False
 
 
-def table(record: Dict[str, Any]) -> List[str]:
+def table(record: dict[str, Any]) -> list[str]:
     """The record as lines of Markdown."""
     head = ("threads, library", "ms a step", "times ours", "peak memory, MB")
     rows = [

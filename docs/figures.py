@@ -6,10 +6,11 @@ saliency.  What they show, on real data: docs/figures.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional, Sequence
+from typing import TYPE_CHECKING
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 from lungdx_paddle.files import writable_folder, writing
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def save(figure: Figure, path: Path) -> None:
 
 def figure1(lidc: Path) -> Figure:
     """The lung steps on the slice where the readers' majority outlined most."""
+    from lungdx_paddle.figures.lung_steps import draw_lung_steps
     from lungdx_paddle.lidc import find_scans
-    from lungdx_paddle.preprocess.picture import draw_lung_steps
 
     scan = find_scans(lidc)[0]
     series, shape = scan.series, scan.series.shape_zyx[1:]
@@ -48,7 +49,7 @@ def figure1(lidc: Path) -> Figure:
 
 def figure2(manifest: Path) -> Figure:
     from lungdx_paddle.data.dataset import load_dataset
-    from lungdx_paddle.data.picture import draw_levels
+    from lungdx_paddle.figures.level_examples import draw_levels
     from lungdx_paddle.settings import DataConfig
 
     return draw_levels(load_dataset(DataConfig(manifest=str(manifest))))
@@ -56,13 +57,13 @@ def figure2(manifest: Path) -> Figure:
 
 def figure5(configs: Sequence[Path]) -> Figure:
     from lungdx_paddle.config import load_config
-    from lungdx_paddle.models.picture import draw_network
+    from lungdx_paddle.figures.network_diagram import draw_network
 
     return draw_network(*map(load_config, configs))
 
 
 def figure6(runs: Sequence[Path]) -> Figure:
-    from lungdx_paddle.training.curves import draw_curves, read_curves
+    from lungdx_paddle.figures.training_curves import draw_curves, read_curves
 
     return draw_curves(*map(read_curves, runs))
 
@@ -73,7 +74,7 @@ def saliency(run: Path) -> Figure:
     return explain_run(run)
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     example = (
         "python docs/figures.py --lidc LIDC-IDRI/LIDC-IDRI-0001 --manifest crops/manifest.csv "
         "--run output/partial_soft"

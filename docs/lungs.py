@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 import cv2
 import matplotlib
@@ -19,12 +19,12 @@ matplotlib.use("agg")
 import numpy as np
 from matplotlib import pyplot as plt
 
-from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.lidc import Scan, Series, find_scans
-from lungdx_paddle.lidc.phantom import true_lung, write_phantom
-from lungdx_paddle.preprocess.lung_volume import lung_volume
-from lungdx_paddle.preprocess.lungs import lung_steps
-from lungdx_paddle.preprocess.mend import lung_mask
+from lungdx_paddle.phantom import true_lung, write_phantom
+from lungdx_paddle.preprocess.lungs.lung_mask import lung_mask
+from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
+from lungdx_paddle.preprocess.lungs.paper_steps import lung_steps
 
 LUNG_WINDOW = -1350, 150
 TILES, COLUMNS = 60, 10
@@ -37,7 +37,7 @@ def slice_by_slice(mask: Callable[[np.ndarray, float], np.ndarray], series: Seri
     return np.stack([mask(series.slice_hu(i), spacing_mm) for i in range(len(series.slices))])
 
 
-def masks_of(series: Series) -> Dict[str, np.ndarray]:
+def masks_of(series: Series) -> dict[str, np.ndarray]:
     """(slices, rows, columns) bool by how it was made."""
     return {
         "paper's steps": slice_by_slice(lambda hu, _: lung_steps(hu)["lung"], series),
@@ -50,7 +50,7 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     return 2 * float((a & b).sum()) / max(float(a.sum() + b.sum()), 1.0)
 
 
-def report(scan: Scan, truth: Optional[np.ndarray]) -> Iterator[str]:
+def report(scan: Scan, truth: np.ndarray | None) -> Iterator[str]:
     """A row for each kind of mask."""
     nodules = [nodule.consensus_mask(scan.series) for nodule in scan.nodules]
     for name, mask in masks_of(scan.series).items():
@@ -94,7 +94,7 @@ def sheet(series: Series, path: Path) -> None:
     plt.close(figure)
 
 
-def show_all(scans: Sequence[Scan], truths: Sequence[Optional[np.ndarray]], sheets: int) -> None:
+def show_all(scans: Sequence[Scan], truths: Sequence[np.ndarray | None], sheets: int) -> None:
     print("| series | mask | Dice (worst slice) | nodules inside: mean | least | nodules |")
     print("|---|---|--:|--:|--:|--:|")
     for scan, truth in zip(scans, truths):
@@ -103,7 +103,7 @@ def show_all(scans: Sequence[Scan], truths: Sequence[Optional[np.ndarray]], shee
         sheet(scan.series, IMAGES / f"lungs_{scan.patient_id}.jpg")
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lidc", type=Path, help="folder of series with their XML")
     args = parser.parse_args(argv)

@@ -9,8 +9,8 @@ tools/export.py wrote.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
 
 import matplotlib
 
@@ -20,10 +20,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.lidc import find_scans
-from lungdx_paddle.preprocess.mend import lung_mask
+from lungdx_paddle.preprocess.lungs.lung_mask import lung_mask
 from lungdx_paddle.preprocess.series import Crop, crop_series
 
 COLOURS = ("tab:red", "tab:orange", "tab:cyan", "tab:green")
@@ -54,7 +54,7 @@ def bars(axes: Axes, task: str, names: Sequence[str], values: np.ndarray) -> Non
     axes.set_title(task, fontsize=10)
 
 
-def panels() -> Tuple[Figure, List[Axes]]:
+def panels() -> tuple[Figure, list[Axes]]:
     """Four square pictures and two bar charts with room for their labels."""
     figure = plt.figure(figsize=(13, 2.7))
     lefts, widths = (
@@ -91,7 +91,7 @@ def draw(lidc: Path, model: Path, out: Path) -> None:
     figure.savefig(out, dpi=100)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lidc", type=Path, required=True, help="folder of one CT and its XML")
     parser.add_argument("--model", type=Path, required=True, help="what tools/export.py wrote")

@@ -8,9 +8,14 @@ the network becomes a model file (:mod:`lungdx_paddle.inference`).
 For research use; not a medical device.
 """
 
-from lungdx_paddle.about import __version__
-from lungdx_paddle.runtime import prepare_environment
+__version__ = "0.1.0"
 
-__all__ = ["__version__"]
+RESEARCH_USE = "research use, not a medical device"
+"""Stands wherever a result is shown."""
+
+__all__ = ["RESEARCH_USE", "__version__"]
+
+# Below the constants, which the submodules import from here.
+from lungdx_paddle.runtime import prepare_environment  # noqa: E402
 
 prepare_environment()

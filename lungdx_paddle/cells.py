@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Mapping, Optional, Tuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 def _text(value: str) -> str:
@@ -33,7 +34,7 @@ def _number(what: str, low: float, high: float = math.inf) -> Callable[[str], fl
     return parse
 
 
-def _integer(what: str, low: int, high: Optional[int] = None) -> Callable[[str], int]:
+def _integer(what: str, low: int, high: int | None = None) -> Callable[[str], int]:
     def parse(value: str) -> int:
         try:
             number = int(value)
@@ -50,7 +51,7 @@ def _optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     return lambda value: None if value == "" else parse(value)
 
 
-def _ratings(value: str) -> Tuple[int, ...]:
+def _ratings(value: str) -> tuple[int, ...]:
     parse = _integer("ratings from 1 to 5 joined by ;", 1, 5)
     return tuple(parse(part) for part in value.split(";")) if value else ()
 

@@ -10,8 +10,9 @@ import dataclasses
 import difflib
 import functools
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union, get_type_hints
+from typing import Any, get_type_hints
 
 import yaml
 
@@ -20,7 +21,7 @@ from lungdx_paddle.files import write_text
 from lungdx_paddle.settings import Config
 
 
-def load_config(path: Union[str, Path], overrides: Sequence[str] = ()) -> Config:
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file, its ``_base_`` and then ``a.b=c`` overrides.
 
     Raises:
@@ -43,7 +44,7 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     return config
 
 
-def save_config(config: Config, path: Union[str, Path]) -> None:
+def save_config(config: Config, path: str | Path) -> None:
     """Write every setting as YAML that :func:`load_config` reads back to an equal config.
 
     Raises:
@@ -61,7 +62,7 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
     return _build(Config, values, where, "")
 
 
-def differences(before: Config, now: Config) -> List[str]:
+def differences(before: Config, now: Config) -> list[str]:
     """What differs between two configs, key by key: ``seed is 1 instead of 0``."""
     return [
         f"{key} is {_look_up(now, key)} instead of {_look_up(before, key)}"
@@ -70,7 +71,7 @@ def differences(before: Config, now: Config) -> List[str]:
     ]
 
 
-def config_to_dict(config: Config) -> Dict[str, Any]:
+def config_to_dict(config: Config) -> dict[str, Any]:
     """The config as nested plain values, as they stand in YAML."""
     return _plain(config)
 
@@ -81,7 +82,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _read_with_base(path: Path, seen: Tuple[Path, ...] = ()) -> Dict[str, Any]:
+def _read_with_base(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     values = _read_yaml(path)
     base = values.pop("_base_", None)
     if base is None:
@@ -98,7 +99,7 @@ def _read_with_base(path: Path, seen: Tuple[Path, ...] = ()) -> Dict[str, Any]:
     return _merge(below, values)
 
 
-def _read_yaml(path: Path) -> Dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     found = ""
     values: Any = None
     try:
@@ -122,7 +123,7 @@ def _read_yaml(path: Path) -> Dict[str, Any]:
     return dict(values)
 
 
-def _merge(below: Dict[str, Any], above: Mapping[str, Any]) -> Dict[str, Any]:
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -149,7 +150,7 @@ def _override(config: Config, override: str) -> Config:
     return _build(Config, _merge(_plain(config), nested), f"-o {override}", "")
 
 
-def _build(kind: Type[Any], values: Any, where: str, prefix: str) -> Any:
+def _build(kind: type[Any], values: Any, where: str, prefix: str) -> Any:
     if not isinstance(values, Mapping):
         raise ConfigError(
             f"{where}, {prefix.rstrip('.')}",
@@ -162,7 +163,7 @@ def _build(kind: Type[Any], values: Any, where: str, prefix: str) -> Any:
         if key not in known:
             raise _unknown_key(f"{prefix}{key}", where)
     types = get_type_hints(kind)
-    built: Dict[str, Any] = {}
+    built: dict[str, Any] = {}
     for key, value in values.items():
         if dataclasses.is_dataclass(types[key]):
             built[key] = _build(types[key], value, where, f"{prefix}{key}.")
@@ -184,8 +185,8 @@ def _unknown_key(key: str, where: str) -> ConfigError:
     )
 
 
-def _all_keys(kind: Type[Any], prefix: str = "") -> Sequence[str]:
-    keys: List[str] = []
+def _all_keys(kind: type[Any], prefix: str = "") -> Sequence[str]:
+    keys: list[str] = []
     for name, annotation in get_type_hints(kind).items():
         if dataclasses.is_dataclass(annotation):
             keys += _all_keys(annotation, f"{prefix}{name}.")  # type: ignore[arg-type]
@@ -210,7 +211,7 @@ def _value(kind: Any, value: Any, known: dataclasses.Field[Any], where: str) -> 
     return converted
 
 
-def _convert(kind: Any, value: Any) -> Optional[Any]:
+def _convert(kind: Any, value: Any) -> Any | None:
     if kind is str:
         return "" if value is None else value if isinstance(value, str) else None
     if kind is bool:
@@ -224,7 +225,7 @@ def _convert(kind: Any, value: Any) -> Optional[Any]:
     return None
 
 
-def _convert_float(value: Any) -> Optional[float]:
+def _convert_float(value: Any) -> float | None:
     # PyYAML follows YAML 1.1, where 1e-4 without a dot is a text.
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None

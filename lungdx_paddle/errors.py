@@ -6,7 +6,7 @@ what to do.  The command line prints it and ends with 2; nothing else is shown.
 
 from __future__ import annotations
 
-from typing import Callable, Tuple, Type
+from collections.abc import Callable
 
 
 class LungdxError(Exception):
@@ -22,12 +22,12 @@ class LungdxError(Exception):
     def __init__(self, where: str, *, expected: str, found: str, fix: str) -> None:
         super().__init__(f"{where}: expected {expected}, found {found}; {fix}")
 
-    def __reduce__(self) -> Tuple[Callable[..., LungdxError], Tuple[Type[LungdxError], str]]:
+    def __reduce__(self) -> tuple[Callable[..., LungdxError], tuple[type[LungdxError], str]]:
         # Worker processes send errors home by pickle, which knows positional arguments only.
         return _rebuild, (type(self), str(self))
 
 
-def _rebuild(kind: Type[LungdxError], message: str) -> LungdxError:
+def _rebuild(kind: type[LungdxError], message: str) -> LungdxError:
     error = kind.__new__(kind)
     Exception.__init__(error, message)
     return error

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Iterable, Iterator, Mapping, Sequence, Union
 
 from lungdx_paddle.errors import OutputError
 
@@ -52,7 +52,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             os.replace(_new(path), path)
 
 
-def write_beside_others(path: Path, parts: Iterable[Union[bytes, memoryview]]) -> None:
+def write_beside_others(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write one file that several processes may write at once: the last one whole stays.
 
     Raises:

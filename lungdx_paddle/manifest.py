@@ -12,17 +12,10 @@ import csv
 import io
 import os
 from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import (
     Any,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Sequence,
-    Tuple,
-    Union,
 )
 
 import numpy as np
@@ -76,7 +69,7 @@ class Manifest:
         return (os.path.join(folder, image) for image in self.rows.column("image"))
 
     @property
-    def windows(self) -> List[Tuple[float, float]]:
+    def windows(self) -> list[tuple[float, float]]:
         """The distinct (centre, width) windows, in the order in which they appear."""
         first = self.rows.groups("window_center", "window_width")[1]
         return [row.window for row in self.rows.select(first)]
@@ -86,13 +79,13 @@ COLUMNS = FIXED
 """The fixed columns, in the order in which they are written."""
 
 
-def manifest_file(path: Union[str, Path]) -> Path:
+def manifest_file(path: str | Path) -> Path:
     """The manifest that ``path`` means: itself, or ``manifest.csv`` of a folder."""
     path = Path(path)
     return path / "manifest.csv" if path.is_dir() else path
 
 
-def read_manifest(path: Union[str, Path]) -> Manifest:
+def read_manifest(path: str | Path) -> Manifest:
     """Read and check a manifest.
 
     Every row is checked for its values and its image's existence; the pixels are
@@ -120,7 +113,7 @@ def read_manifest(path: Union[str, Path]) -> Manifest:
     return manifest
 
 
-def write_manifest(path: Union[str, Path], rows: Sequence[ManifestRow]) -> None:
+def write_manifest(path: str | Path, rows: Sequence[ManifestRow]) -> None:
     """Write rows to ``path``, whole or not at all.
 
     Extra columns follow the fixed ones in the order in which they first appear.
@@ -169,7 +162,7 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
 
 def _read_rows(path: Path, records: Any) -> Rows:
     """Every row that a ``csv.reader`` still has, checked."""
-    names: List[str] = next(records, [])
+    names: list[str] = next(records, [])
     _check_header(path, names)
     places = {name: place for place, name in enumerate(names)}
     columns = {name: new_column(name, cell_parser(name)) for name in COLUMNS}
@@ -194,7 +187,7 @@ def _read_rows(path: Path, records: Any) -> Rows:
     return rows
 
 
-def _missing_cells(where: str, places: Mapping[str, int], cells: int) -> List[None]:
+def _missing_cells(where: str, places: Mapping[str, int], cells: int) -> list[None]:
     """None for each cell that a short row lacks; all of them must be extra ones."""
     for name in COLUMNS:
         if places[name] >= cells:
@@ -213,7 +206,7 @@ def _check_unique(path: Path, rows: Rows, lines: Sequence[int], hashes: np.ndarr
     order = np.argsort(hashes, kind="stable")
     same = np.flatnonzero(np.diff(hashes[order]) == 0)
     suspects = np.unique(order[np.concatenate([same, same + 1])])
-    seen: Dict[str, int] = {}
+    seen: dict[str, int] = {}
     for index, image in zip(suspects.tolist(), rows.select(suspects).column("image")):
         first = seen.setdefault(image, index)
         if first != index:
@@ -237,7 +230,7 @@ def _check_images(path: Path, manifest: Manifest) -> None:
         )
 
 
-def _format_row(row: ManifestRow) -> Dict[str, Any]:
+def _format_row(row: ManifestRow) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in COLUMNS}
     values["malignancy_ratings"] = ";".join(map(str, row.malignancy_ratings))
     for name, value in values.items():

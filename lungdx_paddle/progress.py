@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Iterable, Optional
+from collections.abc import Iterable
+from typing import Any
 
 from tqdm import tqdm
 
@@ -11,7 +12,7 @@ ON_SCREEN_S, IN_A_FILE_S = 0.2, 10.0
 """Seconds between two looks of a bar; in a log file each look is a line."""
 
 
-def bar(iterable: Optional[Iterable[Any]] = None, **options: Any) -> Any:
+def bar(iterable: Iterable[Any] | None = None, **options: Any) -> Any:
     """A tqdm bar on stderr, drawn often on a screen and seldom into a log file.
 
     Args:

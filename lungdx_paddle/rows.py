@@ -9,19 +9,10 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import (
     Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
 )
 
 import numpy as np
@@ -44,7 +35,7 @@ class ManifestRow:
     """CT series instance UID, DICOM (0020,000E)."""
     nodule: int
     """Unique within the patient; with patient_id it names a nodule."""
-    z_mm: Optional[float]
+    z_mm: float | None
     """Position of the slice in mm, if known."""
     pixel_spacing_mm: float
     """In-plane spacing of the original slice, DICOM (0028,0030)."""
@@ -55,9 +46,9 @@ class ManifestRow:
     """The HU window of the 8-bit values."""
     readers: int
     """How many readers outlined the nodule on this slice."""
-    malignancy_ratings: Tuple[int, ...]
+    malignancy_ratings: tuple[int, ...]
     """Every reader's rating of the nodule, 1 to 5; empty if none rated it."""
-    diagnosis: Optional[int]
+    diagnosis: int | None
     """0 unknown, 1 benign, 2 primary, 3 metastatic; None: not diagnosed."""
     primary_site: str
     """The diagnosis table's free text; empty if none."""
@@ -65,17 +56,17 @@ class ManifestRow:
     """Columns beyond the fixed ones, kept as they are."""
 
     @property
-    def nodule_key(self) -> Tuple[str, int]:
+    def nodule_key(self) -> tuple[str, int]:
         """(patient_id, nodule): the name of a nodule in the whole manifest."""
         return self.patient_id, self.nodule
 
     @property
-    def window(self) -> Tuple[float, float]:
+    def window(self) -> tuple[float, float]:
         """(centre, width) in HU."""
         return self.window_center, self.window_width
 
 
-FIXED: Tuple[str, ...] = tuple(name for name in ManifestRow.__annotations__ if name != "extra")
+FIXED: tuple[str, ...] = tuple(name for name in ManifestRow.__annotations__ if name != "extra")
 """The columns that every manifest has, in the order of a row's fields."""
 
 
@@ -89,8 +80,8 @@ class RepeatedValues:
     def __init__(self, parse: Callable[[Any], Any] = lambda cell: cell) -> None:
         self._parse = parse
         # Of cells and of values: cells of equal values have one number.
-        self._known: Dict[Any, int] = {}
-        self._values: List[Any] = []
+        self._known: dict[Any, int] = {}
+        self._values: list[Any] = []
         self._numbers: Any = array("I")
 
     def append(self, cell: Any) -> None:
@@ -114,7 +105,7 @@ class RepeatedValues:
         self._numbers = np.array(self._numbers, dtype=np.min_scalar_type(len(self._values)))
         return self
 
-    def at(self, rows: np.ndarray) -> List[Any]:
+    def at(self, rows: np.ndarray) -> list[Any]:
         """The values of some rows."""
         return [self._values[number] for number in self._numbers[rows].tolist()]
 
@@ -136,9 +127,9 @@ class DistinctTexts:
         parse: makes a cell's text, or raises ValueError.
     """
 
-    def __init__(self, parse: Callable[[Any], Optional[str]] = lambda cell: cell) -> None:
+    def __init__(self, parse: Callable[[Any], str | None] = lambda cell: cell) -> None:
         self._parse = parse
-        self._shared: Optional[bytes] = None
+        self._shared: bytes | None = None
         self._block: Any = bytearray()
         self._ends: Any = array("Q", [0])
 
@@ -169,7 +160,7 @@ class DistinctTexts:
         self._ends = ends.astype(np.min_scalar_type(ends[-1]))
         return self
 
-    def at(self, rows: np.ndarray) -> List[Optional[str]]:
+    def at(self, rows: np.ndarray) -> list[str | None]:
         """The texts of some rows."""
         ends = zip(self._ends[rows].tolist(), self._ends[rows + 1].tolist())
         shared = self._shared or b""
@@ -184,7 +175,7 @@ class DistinctTexts:
         return len(self._ends) - 1
 
 
-Column = Union[RepeatedValues, DistinctTexts]
+Column = RepeatedValues | DistinctTexts
 
 
 def new_column(name: str, parse: Callable[[Any], Any] = lambda cell: cell) -> Column:
@@ -205,7 +196,7 @@ class Rows(Sequence[ManifestRow]):
         index: (rows,) which of the columns' rows these are; None: all, in order.
     """
 
-    def __init__(self, columns: Mapping[str, Column], index: Optional[np.ndarray] = None) -> None:
+    def __init__(self, columns: Mapping[str, Column], index: np.ndarray | None = None) -> None:
         self._columns = columns
         self._extra = [name for name in columns if name not in FIXED]
         # Half the size of the usual int64; there are as many of these as there are parts.
@@ -226,7 +217,7 @@ class Rows(Sequence[ManifestRow]):
     def __len__(self) -> int:
         return len(self._index)
 
-    def __getitem__(self, index: Union[int, slice]) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return tuple(self._made(self._index[index]))
         return next(self._made(self._index[[index]]))
@@ -240,7 +231,7 @@ class Rows(Sequence[ManifestRow]):
             return NotImplemented
         return len(self) == len(other) and all(a == b for a, b in zip(self, other))
 
-    def select(self, indices: Union[Iterable[int], np.ndarray]) -> Rows:
+    def select(self, indices: Iterable[int] | np.ndarray) -> Rows:
         """The rows at ``indices``, in that order; the columns are shared, not copied."""
         chosen = indices if isinstance(indices, np.ndarray) else np.array(list(indices), np.int64)
         return Rows(self._columns, self._index[chosen])
@@ -250,7 +241,7 @@ class Rows(Sequence[ManifestRow]):
         for block in self._blocks():
             yield from self._columns[name].at(block)
 
-    def groups(self, *names: str) -> Tuple[np.ndarray, np.ndarray]:
+    def groups(self, *names: str) -> tuple[np.ndarray, np.ndarray]:
         """Group the rows that are equal in some columns.
 
         Returns:
@@ -283,7 +274,7 @@ class Rows(Sequence[ManifestRow]):
             yield ManifestRow(**dict(zip(FIXED, values)), extra=known)
 
 
-def _numbered(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def _numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Each value's number in order of appearance, and where each number first appears."""
     if (values[1:] > values[:-1]).all():  # a name of each row: nothing need be sorted
         return np.arange(len(values), dtype=np.int32), np.arange(len(values))

@@ -8,9 +8,9 @@ import platform
 import random
 import sys
 import warnings
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from types import ModuleType
-from typing import Mapping, MutableMapping, Optional, Tuple
 
 import numpy as np
 
@@ -48,7 +48,7 @@ _LARGEST_KEPT = 32 * 2**20
 
 
 def prepare_environment(
-    environment: MutableMapping[str, str] = os.environ, vendor: Optional[str] = None
+    environment: MutableMapping[str, str] = os.environ, vendor: str | None = None
 ) -> None:
     """Set what Paddle's libraries read when they are loaded, unless the user has set it.
 
@@ -73,7 +73,7 @@ def prepare_environment(
     environment.setdefault("GLOG_minloglevel", "2")
 
 
-def process_of(environment: Mapping[str, str] = os.environ) -> Tuple[int, int]:
+def process_of(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
     """(rank from 0, count) of the processes that ``paddle.distributed.launch`` started.
 
     A process that was started alone is (0, 1).
@@ -88,7 +88,7 @@ def quiet_paddle() -> None:
         warnings.filterwarnings("ignore", message=beginning, category=UserWarning)
 
 
-def set_up(device: Optional[str], seed: int) -> str:
+def set_up(device: str | None, seed: int) -> str:
     """Choose the device and seed every generator that training draws from.
 
     Args:

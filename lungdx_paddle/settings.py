@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Tuple
 
 from lungdx_paddle.errors import ConfigError
 
-STAGES: Tuple[str, ...] = ("conv1", "pool1", "conv2", "pool2", "fc")
+STAGES: tuple[str, ...] = ("conv1", "pool1", "conv2", "pool2", "fc")
 """The stages of a tower, in order; each is a site where two towers may share."""
 FOLD = "fold"
 """Beginning of the names of an ensemble's folders: fold0, fold1, ..."""
@@ -61,7 +60,7 @@ class ModelConfig:
 class SharingConfig:
     """Where and how the two towers share: the only difference between the four methods."""
 
-    sites: Tuple[str, ...] = field(
+    sites: tuple[str, ...] = field(
         default=("pool1", "pool2", "fc"), metadata={"choices": (*STAGES, TRUNK)}
     )
     """Single-task: none.  Hard: [trunk].  Soft: all five.  Partial soft: these three."""

@@ -6,15 +6,16 @@ import contextlib
 import logging
 import re
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence, TypeVar
+from typing import Any, TypeVar
 
 from joblib import Parallel, cpu_count, delayed
 
-from lungdx_paddle.about import __version__
+from lungdx_paddle import __version__
 from lungdx_paddle.errors import ConfigError, InstallError, LungdxError
 
 ANSWER_S = 10
@@ -35,9 +36,9 @@ Result = TypeVar("Result")
 class Workers:
     """Where a function is run on many items."""
 
-    processes: Optional[int] = None
+    processes: int | None = None
     """Processes of this machine; None: one a core."""
-    dask: Optional[str] = None
+    dask: str | None = None
     """Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, whose workers are used in
     place of this machine's processes.  They must see the same files at the same paths."""
 
@@ -99,7 +100,7 @@ ALONE = Workers(1)
 
 
 def _map_here(
-    function: Callable[[Item], Result], items: Sequence[Item], processes: Optional[int]
+    function: Callable[[Item], Result], items: Sequence[Item], processes: int | None
 ) -> Iterator[Result]:
     parallel = Parallel(
         min(processes or cpu_count(), len(items)), batch_size=1, return_as="generator"
@@ -118,7 +119,7 @@ def _map_there(
     from distributed import KilledWorker
 
     at_most = AHEAD * sum(client.ncores().values())
-    waiting: Deque[Any] = deque()
+    waiting: deque[Any] = deque()
     try:
         for item in items:
             waiting.append(client.submit(function, item, pure=False))
@@ -210,7 +211,7 @@ def _check_cluster(address: str, client: Any, paths: Sequence[str]) -> None:
         _check_worker(f"Dask worker {worker}", found)
 
 
-def _look(paths: Sequence[str]) -> List[str]:
+def _look(paths: Sequence[str]) -> list[str]:
     """On a worker: the version of this package there, then the paths it does not see."""
     return [__version__, *(path for path in paths if not Path(path).exists())]
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from lungdx_paddle.config import load_config
 from lungdx_paddle.manifest import ManifestRow, write_manifest
+from lungdx_paddle.settings import Config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -41,7 +44,7 @@ def configs() -> Path:
     return CONFIGS
 
 
-def make_rows(patients: int = 8, nodules: int = 2, slices: int = 5) -> List[ManifestRow]:
+def make_rows(patients: int = 8, nodules: int = 2, slices: int = 5) -> list[ManifestRow]:
     """Rows of a made-up collection in which every second patient is diagnosed."""
     diagnoses = [(1, ""), (2, "lung cancer"), (2, "adenocarcinoma"), (3, "colon cancer")]
     rows = []
@@ -71,7 +74,7 @@ def make_rows(patients: int = 8, nodules: int = 2, slices: int = 5) -> List[Mani
 
 
 @pytest.fixture
-def crop_rows() -> List[ManifestRow]:
+def crop_rows() -> list[ManifestRow]:
     """The rows of a made-up collection."""
     return make_rows()
 
@@ -112,3 +115,18 @@ def shown() -> Callable[..., np.ndarray]:
         return np.asarray(canvas.buffer_rgba())
 
     return draw
+
+
+@pytest.fixture
+def make_config(
+    write_crops: Callable[..., Path], configs: Path, tmp_path: Path
+) -> Callable[..., Config]:
+    """A function (folder name, overrides) -> the testing config; its folder exists."""
+    manifest = write_crops()
+
+    def make(folder: str, *overrides: str) -> Config:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        own = (f"output={tmp_path / folder}", f"data.manifest={manifest}")
+        return load_config(configs / "testing.yaml", [*own, *overrides])
+
+    return make

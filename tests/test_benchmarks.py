@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lungdx_paddle.lidc.phantom import PhantomSettings, write_phantom
+from lungdx_paddle.phantom import PhantomSettings, write_phantom
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 PREPROCESS = BENCHMARKS / "preprocess.py"

@@ -14,8 +14,8 @@ import sys
 import time
 import urllib.request
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, List
 
 import pytest
 
@@ -49,7 +49,7 @@ README_COMMANDS = {
 }
 
 
-def readme_commands() -> List[str]:
+def readme_commands() -> list[str]:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if line]
@@ -188,7 +188,7 @@ def test_a_window_may_begin_with_a_minus(tmp_path: Path) -> None:
     assert '"window": [\n  -600.0,' in (tmp_path / "crops" / "report.json").read_text()
 
 
-def files(folder: Path) -> Dict[str, bytes]:
+def files(folder: Path) -> dict[str, bytes]:
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
@@ -240,7 +240,7 @@ def get(url: str) -> bytes:
 
 def test_the_dashboard_opens_and_every_page_has_something(dashboard: str) -> None:
     assert b"VisualDL" in get(f"{dashboard}/app/index?language=en")
-    answer: Dict = json.loads(get(f"{dashboard}/app/api/scalar/tags"))
+    answer: dict = json.loads(get(f"{dashboard}/app/api/scalar/tags"))
     assert answer["status"] == 0
     (tags,) = answer["data"]["tags"]  # one run
     assert {"loss/total", "accuracy_test/total", "share_malignancy/fc"} <= set(tags)
@@ -316,7 +316,7 @@ def test_without_paddle_a_tool_that_needs_it_says_what_to_install(tmp_path: Path
 
 def test_a_mistake_of_ours_is_one_line_and_exit_code_1() -> None:
     code = (
-        "from lungdx_paddle import cli\n"
+        "from lungdx_paddle.commands import cli\n"
         "def main(argv=None): raise ValueError('two\\nlines')\n"
         "cli.run(main)\n"
     )

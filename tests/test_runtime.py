@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Dict
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from lungdx_paddle.runtime import prepare_environment, set_up
     ],
 )
 def test_mkl_is_told_its_path_on_amd_only(
-    vendor: str, before: Dict[str, str], after: Dict[str, str]
+    vendor: str, before: dict[str, str], after: dict[str, str]
 ) -> None:
     environment = dict(before)
     prepare_environment(environment, vendor)
@@ -36,7 +35,7 @@ def test_mkl_is_told_its_path_on_amd_only(
     ("own", "threads"),
     [({"LUNGDX_THREADS": "7", "OMP_NUM_THREADS": "3"}, "7"), ({"OMP_NUM_THREADS": "3"}, "3")],
 )
-def test_a_user_chooses_the_threads(own: Dict[str, str], threads: str) -> None:
+def test_a_user_chooses_the_threads(own: dict[str, str], threads: str) -> None:
     code = (
         "import os\n"
         "import lungdx_paddle, paddle\n"
@@ -60,7 +59,7 @@ def test_threads_that_cannot_be_are_refused(wrong: str, monkeypatch: pytest.Monk
 
 
 def test_without_a_choice_there_is_a_thread_a_core() -> None:
-    environment: Dict[str, str] = {}
+    environment: dict[str, str] = {}
     prepare_environment(environment, "GenuineIntel")
     assert 1 <= int(environment["LUNGDX_THREADS"]) <= (os.cpu_count() or 1)
 

@@ -9,15 +9,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List
 
 import pytest
 from distributed import Client
 
 from lungdx_paddle import workers as module
 from lungdx_paddle.errors import ConfigError, InstallError, LidcError, LungdxError
-from lungdx_paddle.lidc.phantom import write_phantom
+from lungdx_paddle.phantom import write_phantom
 from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.preprocess.window import parse_window
 from lungdx_paddle.workers import ALONE, Workers
@@ -61,7 +61,7 @@ def cluster(scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     process.wait(20)
 
 
-def files(folder: Path) -> List[tuple[str, bytes]]:
+def files(folder: Path) -> list[tuple[str, bytes]]:
     return [
         (path.relative_to(folder).as_posix(), path.read_bytes())
         for path in sorted(folder.rglob("*"))

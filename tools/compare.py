@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 
 METHODS = [
     cli.DEFAULT_CONFIG.with_name(f"{name}.yaml")
@@ -13,7 +13,7 @@ METHODS = [
 ]
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     example = "python tools/compare.py -o data.manifest=crops/manifest.csv --seeds 3"
     parser = cli.parser(__doc__, example)
     add = parser.add_argument
@@ -24,8 +24,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     add("--out", type=Path, default=Path("output/compare"), metavar="DIR", help="(%(default)s)")
     add("--jobs", type=int, metavar="N", help="trainings at once (default: one a core)")
     args = parser.parse_args(argv)
+    from lungdx_paddle.commands.phantom_data import with_data
     from lungdx_paddle.config import load_config
-    from lungdx_paddle.preprocess.default import with_data
     from lungdx_paddle.training.compare import compare, plan_of
 
     first = load_config(args.configs[0], [*args.override, f"output={args.out / 'runs'}"])

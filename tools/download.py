@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__, "python tools/download.py --diagnosed --out LIDC-IDRI")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
     add = parser.add_mutually_exclusive_group(required=True).add_argument

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__, "python tools/eval.py --run output/partial_soft")
     add = parser.add_argument
     add("--run", type=Path, required=True, metavar="DIR", help="output folder of tools/train.py")
@@ -18,7 +18,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     cli.add_override_argument(parser)
     cli.add_device_argument(parser)
     args = parser.parse_args(argv)
-    from lungdx_paddle.training.finished import evaluate_run
+    from lungdx_paddle.training.run import evaluate_run
 
     out = args.out or args.run / "eval"
     lines = evaluate_run(args.run, out, args.override, args.all, args.weights, args.device)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__, "python tools/export.py --run output/partial_soft --out inference")
     parser.add_argument("--run", type=Path, required=True, help="output folder of tools/train.py")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
-from lungdx_paddle import cli
-from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle import RESEARCH_USE
+from lungdx_paddle.commands import cli
 
 
-def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__, "python tools/predict.py --model inference crops/crops/*/*.jpg")
     add = parser.add_argument
     add("--model", type=Path, required=True, metavar="DIR", help="what tools/export.py wrote")
@@ -22,9 +22,9 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
-    from lungdx_paddle.inference.request import answer
+    from lungdx_paddle.commands.predict_request import answer
 
     for line in answer(args.model, vars(args)):
         cli.say(line)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__, "python tools/preprocess.py --lidc LIDC-IDRI --out crops")
     add = parser.add_argument
     add("--lidc", type=Path, metavar="DIR", help="folder or zip archive of DICOM files")
@@ -21,7 +21,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     add("--dask", metavar="ADDRESS", help="scheduler of a cluster, such as tcp://10.0.0.1:8786")
     add("--annotations-only", action="store_true", help="just nodules.csv from --xml, no DICOM")
     args = parser.parse_args(argv)
-    from lungdx_paddle.preprocess.request import carry_out
+    from lungdx_paddle.commands.preprocess_request import carry_out
 
     cli.say("\n".join((*carry_out(args.out, vars(args)), f"written to {args.out}")))
 

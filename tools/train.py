@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
-from lungdx_paddle import cli
+from lungdx_paddle.commands import cli
 
 
-def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__, "python tools/train.py -o data.manifest=crops/manifest.csv")
     cli.add_config_arguments(parser)
     cli.add_device_argument(parser)
@@ -19,15 +19,15 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     from lungdx_paddle.config import load_config
 
     asked = load_config(args.config, args.override)
-    from lungdx_paddle.preprocess.default import with_data
-    from lungdx_paddle.training.ensemble import train_and_tell
-    from lungdx_paddle.training.many import How
-    from lungdx_paddle.training.processes import join
+    from lungdx_paddle.commands.phantom_data import with_data
+    from lungdx_paddle.training.crossval import train_and_tell
+    from lungdx_paddle.training.parallel.jobs import How
+    from lungdx_paddle.training.parallel.processes import join
     from lungdx_paddle.workers import Workers
 
     config = join().one_first(lambda: with_data(asked, cli.say))

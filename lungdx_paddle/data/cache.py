@@ -18,7 +18,6 @@ import hashlib
 import os
 import time
 from pathlib import Path
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -42,7 +41,7 @@ def cache_file(manifest: Path) -> Path:
     return manifest.with_name(f"{manifest.name}.cache")
 
 
-def crops_key(manifest: Manifest) -> Optional[bytes]:
+def crops_key(manifest: Manifest) -> bytes | None:
     """Digest of the crops' names, sizes and times of change, 32 bytes.
 
     None where they could change and it would not: one is missing, or not two seconds old.
@@ -62,7 +61,7 @@ def crops_key(manifest: Manifest) -> Optional[bytes]:
     return key.digest()
 
 
-def load_crops(path: Path, key: bytes, crops: int) -> Optional[np.ndarray]:
+def load_crops(path: Path, key: bytes, crops: int) -> np.ndarray | None:
     """The pixels that were stored under ``key``: (crops, 32, 32) uint8, or None."""
     try:
         # Before it is opened: a pipe, say, would never end.

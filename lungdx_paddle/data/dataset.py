@@ -5,9 +5,9 @@ A crop stays 8 bit in memory (1 KB) and turns to float a batch at a time.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import paddle
@@ -20,7 +20,7 @@ from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.manifest import CROP_SIZE, Manifest, manifest_file, read_manifest
 from lungdx_paddle.settings import DataConfig
 
-Indices = Union[Sequence[int], np.ndarray]
+Indices = Sequence[int] | np.ndarray
 """Positions of images in a dataset."""
 
 BLOCK = 1024
@@ -53,9 +53,7 @@ class NoduleDataset(paddle.io.Dataset):
         ManifestError: a JPG cannot be decoded or is not 32x32; the message names it.
     """
 
-    def __init__(
-        self, manifest: Manifest, label_set: LabelSet, cache: Optional[Path] = None
-    ) -> None:
+    def __init__(self, manifest: Manifest, label_set: LabelSet, cache: Path | None = None) -> None:
         super().__init__()
         self.manifest = manifest
         self.label_set = label_set
@@ -72,7 +70,7 @@ class NoduleDataset(paddle.io.Dataset):
         whole = len(self) == len(self._pixels) and (np.diff(self._places) == 1).all()
         return self._pixels if whole else self._pixels[self._places]
 
-    def __getitem__(self, index: int) -> Tuple[np.ndarray, ...]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         batch = self.batch(np.array([index]))
         return (batch.images[0], *(labels[0] for labels in batch.labels.values()))
 
@@ -91,7 +89,7 @@ class NoduleDataset(paddle.io.Dataset):
         part._pixels, part._places = self._pixels, self._places[chosen]
         return part
 
-    def pixel_statistics(self) -> Tuple[np.ndarray, np.ndarray]:
+    def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each pixel over all images: two (32, 32) float64."""
         total, squares = np.zeros((2, CROP_SIZE, CROP_SIZE), dtype=np.int64)
         for start in range(0, len(self), BLOCK):
@@ -137,7 +135,7 @@ class TrainingOrder:
         return self._order[position * self.batch_size : (position + 1) * self.batch_size]
 
 
-def load_split(config: DataConfig, seed: int) -> Tuple[NoduleDataset, Split]:
+def load_split(config: DataConfig, seed: int) -> tuple[NoduleDataset, Split]:
     """Read the crops that a config asks for and split them, by fraction or into folds.
 
     Returns:
@@ -190,7 +188,7 @@ def _check_one_window(manifest: Manifest) -> None:
         )
 
 
-def check_labels(dataset: NoduleDataset, where: str, tasks: Sequence[str]) -> Dict[str, int]:
+def check_labels(dataset: NoduleDataset, where: str, tasks: Sequence[str]) -> dict[str, int]:
     """Count the labelled images of each task.
 
     Raises:

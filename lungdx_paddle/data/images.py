@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -14,7 +13,7 @@ from lungdx_paddle.errors import ManifestError, OutputError
 from lungdx_paddle.manifest import CROP_SIZE, Manifest
 
 
-def read_images(manifest: Manifest, cache: Optional[Path] = None) -> np.ndarray:
+def read_images(manifest: Manifest, cache: Path | None = None) -> np.ndarray:
     """Decode every crop of a manifest: (rows, 32, 32) uint8.
 
     Args:

@@ -11,8 +11,8 @@ import functools
 import importlib.resources
 import math
 import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -22,16 +22,16 @@ UNLABELLED = -1
 """The class of an image that a task has no label for."""
 
 MALIGNANCY, PATHOLOGY = "malignancy", "pathology"
-TASKS: Tuple[str, ...] = (MALIGNANCY, PATHOLOGY)
+TASKS: tuple[str, ...] = (MALIGNANCY, PATHOLOGY)
 """The two tasks, in the order in which every output lists them."""
 
-LEVELS: Tuple[str, ...] = ("1", "2", "3", "4", "5")
+LEVELS: tuple[str, ...] = ("1", "2", "3", "4", "5")
 """Malignancy levels, most benign first (paper, section on nodule images)."""
 
 UNKNOWN, BENIGN, PRIMARY, METASTATIC = 0, 1, 2, 3
 """The diagnosis table's codes at the patient level."""
 
-PAPER6: Tuple[str, ...] = (
+PAPER6: tuple[str, ...] = (
     "normal",
     "lung cancer",
     "non-small cell lung cancer",
@@ -47,13 +47,13 @@ class LabelSet:
     """The pathology classes of one reading of the diagnosis table."""
 
     name: str
-    classes: Tuple[str, ...]
+    classes: tuple[str, ...]
     """Names, in the order of the class numbers."""
     classify: Callable[[int, str], int]
     """(diagnosis code, primary site) -> class, or -1."""
 
     @property
-    def task_classes(self) -> Dict[str, Tuple[str, ...]]:
+    def task_classes(self) -> dict[str, tuple[str, ...]]:
         """{task: class names} for both tasks."""
         return {MALIGNANCY: LEVELS, PATHOLOGY: self.classes}
 
@@ -69,15 +69,15 @@ def malignancy_class(ratings: Sequence[int]) -> int:
     return math.floor(statistics.median(ratings) + 0.5) - 1
 
 
-def pathology_class(diagnosis: Optional[int], primary_site: str, label_set: LabelSet) -> int:
+def pathology_class(diagnosis: int | None, primary_site: str, label_set: LabelSet) -> int:
     """Class of a diagnosed patient's nodules under ``label_set``; -1 without one."""
     return UNLABELLED if diagnosis is None else label_set.classify(diagnosis, primary_site)
 
 
-def labels_of(manifest: Manifest, label_set: LabelSet) -> Dict[str, np.ndarray]:
+def labels_of(manifest: Manifest, label_set: LabelSet) -> dict[str, np.ndarray]:
     """Classes of every row: {task: (rows,) int64, -1 where the task has no label}."""
 
-    def pathology(diagnosis: Optional[int], primary_site: str) -> int:
+    def pathology(diagnosis: int | None, primary_site: str) -> int:
         return pathology_class(diagnosis, primary_site, label_set)
 
     return {

@@ -6,15 +6,16 @@ nodule on both sides.  The three splits differ in one thing only: what stays tog
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, List, Mapping, Sequence, Tuple, Union
+from typing import Any
 
 import numpy as np
 
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.manifest import Manifest
 
-_KEEP_TOGETHER: Mapping[str, Tuple[str, ...]] = {
+_KEEP_TOGETHER: Mapping[str, tuple[str, ...]] = {
     "image": ("image",),
     "nodule": ("patient_id", "nodule"),
     "patient": ("patient_id",),
@@ -112,14 +113,14 @@ def not_learned(manifest: Manifest, train: Manifest, by: str) -> np.ndarray:
     return np.asarray(~known[group])
 
 
-def _known(test: Manifest, train: Manifest, by: str) -> Tuple[np.ndarray, np.ndarray]:
+def _known(test: Manifest, train: Manifest, by: str) -> tuple[np.ndarray, np.ndarray]:
     """(rows,) the group of each row of ``test``; (groups,) bool, whether ``train`` has it too."""
     names = [_names(manifest, by) for manifest in (test, train)]
     learned = set(names[1][1])
     return names[0][0], np.array([name in learned for name in names[0][1]], dtype=bool)
 
 
-def _names(manifest: Manifest, by: str) -> Tuple[np.ndarray, List[Tuple[Any, ...]]]:
+def _names(manifest: Manifest, by: str) -> tuple[np.ndarray, list[tuple[Any, ...]]]:
     columns = _KEEP_TOGETHER[by]
     group, first = manifest.rows.groups(*columns)
     rows = manifest.rows.select(first)
@@ -131,7 +132,7 @@ def make_split(
     by: str,
     test_fraction: float,
     seed: int,
-    strata: Union[Sequence[int], np.ndarray],
+    strata: Sequence[int] | np.ndarray,
 ) -> Split:
     """Split a manifest's rows; the same arguments give the same split.
 
@@ -163,9 +164,9 @@ def make_split(
 def make_fold(
     manifest: Manifest,
     by: str,
-    folds: Tuple[int, int],
+    folds: tuple[int, int],
     seed: int,
-    strata: Union[Sequence[int], np.ndarray],
+    strata: Sequence[int] | np.ndarray,
 ) -> Split:
     """One fold of a cross-validation as a split; over all folds each row is tested once.
 
@@ -199,8 +200,8 @@ def make_fold(
 
 
 def _grouped(
-    manifest: Manifest, by: str, strata: Union[Sequence[int], np.ndarray], least: int
-) -> Tuple[np.ndarray, List[np.ndarray]]:
+    manifest: Manifest, by: str, strata: Sequence[int] | np.ndarray, least: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """(rows,) the group of what stays together, and the groups of each stratum.
 
     Both count in the order in which they first appear.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Union
-
 import numpy as np
 
-from lungdx_paddle.evaluation.confusion import number, ratio
+from lungdx_paddle.evaluation.counts import number, ratio
 
 BINS = 15
 """Equal parts of the confidence from 0 to 1 (Guo et al. 2017, ICML, use 15)."""
@@ -44,14 +42,14 @@ def ece_of(sums: np.ndarray) -> np.ndarray:
     return ratio(np.abs(confidence - right).sum(axis=-1), count.sum(axis=-1))
 
 
-def ece(labels: np.ndarray, probabilities: np.ndarray) -> Optional[float]:
+def ece(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     """Expected calibration error of the most probable class; None without a label."""
     return number(ece_of(_all(labels, probabilities)))
 
 
 def reliability_curve(
     labels: np.ndarray, probabilities: np.ndarray
-) -> List[Dict[str, Union[int, float]]]:
+) -> list[dict[str, int | float]]:
     """The filled bins: {"images", "confidence": mean, "accuracy": part that is right}."""
     return [
         {"images": int(n), "confidence": float(c / n), "accuracy": float(r / n)}

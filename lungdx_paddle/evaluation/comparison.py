@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import combinations
-from typing import Any, Dict, Hashable, List, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from lungdx_paddle.evaluation.confusion import ratio
+from lungdx_paddle.evaluation.counts import ratio
 from lungdx_paddle.evaluation.estimate import numbered
-from lungdx_paddle.evaluation.uncertainty import bootstrap, holm, paired_test
+from lungdx_paddle.evaluation.intervals import bootstrap, holm, paired_test
 
 
 def compare_methods(
     right: Mapping[str, np.ndarray], patients: Sequence[Hashable], seed: int = 0
-) -> List[Dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """Every pair of methods: difference, interval, p of a paired test, p after Holm.
 
     A patient's score is the mean over what is judged of him (his labelled images or
     nodules), so each patient weighs the same.  The test flips the signs of the patients'
-    differences (:func:`~lungdx_paddle.evaluation.uncertainty.paired_test`).
+    differences (:func:`~lungdx_paddle.evaluation.intervals.paired_test`).
 
     Args:
         right: {method: (n,) 0 or 1, or any score, of the same n items in the same order}.
@@ -36,7 +37,7 @@ def compare_methods(
     """
     group, count = numbered(patients)
     means = {name: _patient_means(name, values, group, count) for name, values in right.items()}
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for first, second in combinations(means, 2):
         apart = means[first] - means[second]
         span = bootstrap(np.stack([apart, np.ones(count)], axis=1), _mean, seed)

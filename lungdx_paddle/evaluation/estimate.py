@@ -7,26 +7,27 @@ bootstrap interval over patients.  A number that the data do not define has the 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Hashable, Mapping, Optional, Sequence, Tuple
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from lungdx_paddle.evaluation.confusion import number, ratio
+from lungdx_paddle.evaluation.counts import number, ratio
+from lungdx_paddle.evaluation.intervals import Interval, bootstrap, bootstrap_auc
 from lungdx_paddle.evaluation.ranking import pair_counts
-from lungdx_paddle.evaluation.uncertainty import Interval, bootstrap, bootstrap_auc
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 """(..., *shape) sums over patients -> (...) numbers, NaN where undefined."""
 
 
-def numbered(names: Sequence[Hashable]) -> Tuple[np.ndarray, int]:
+def numbered(names: Sequence[Hashable]) -> tuple[np.ndarray, int]:
     """(n,) whole numbers from 0 in the order of first appearance, and how many differ."""
-    order: Dict[Hashable, int] = {}
+    order: dict[Hashable, int] = {}
     numbers = [order.setdefault(name, len(order)) for name in names]
     return np.array(numbers, dtype=np.int64), len(order)
 
 
-def estimate(sums: np.ndarray, statistic: Statistic, why: str, seed: int = 0) -> Dict[str, Any]:
+def estimate(sums: np.ndarray, statistic: Statistic, why: str, seed: int = 0) -> dict[str, Any]:
     """A statistic of all patients with its interval.
 
     Args:
@@ -42,7 +43,7 @@ def estimate(sums: np.ndarray, statistic: Statistic, why: str, seed: int = 0) ->
 
 def estimates(
     counts: np.ndarray, scores: Mapping[str, Statistic], why: str, seed: int = 0
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """{name: estimate} of several statistics of (patients, classes, classes) counts.
 
     ``why`` is said where nothing is counted.
@@ -57,7 +58,7 @@ def estimates(
 
 def auc_estimate(
     positive: np.ndarray, scores: np.ndarray, patients: Sequence[Hashable], seed: int = 0
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """AUC with its interval and how many are benign and malignant.
 
     Args:
@@ -76,8 +77,8 @@ def auc_estimate(
     return {**_entry(value, span, groups, why), "benign": benign, "malignant": malignant}
 
 
-def _entry(value: Optional[float], span: Interval, patients: int, why: str) -> Dict[str, Any]:
-    entry: Dict[str, Any] = {"value": value, "interval": list(span) if span else None}
+def _entry(value: float | None, span: Interval, patients: int, why: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"value": value, "interval": list(span) if span else None}
     entry["patients"] = patients
     if value is None:
         entry["why"] = why

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any
 
 import numpy as np
 import paddle
@@ -29,11 +30,11 @@ class Predictions:
     """What a network says of a dataset."""
 
     dataset: NoduleDataset
-    probabilities: Dict[str, np.ndarray]
+    probabilities: dict[str, np.ndarray]
     """{task: (images, classes) float32}."""
 
     @property
-    def classes(self) -> Dict[str, np.ndarray]:
+    def classes(self) -> dict[str, np.ndarray]:
         """{task: (images,) the most probable class}."""
         return {task: p.argmax(axis=1) for task, p in self.probabilities.items()}
 
@@ -44,7 +45,7 @@ def predict(network: TwoTaskNetwork, dataset: NoduleDataset) -> Predictions:
         return Predictions(dataset, _outputs(network.probabilities, dataset))
 
 
-def features(network: TwoTaskNetwork, dataset: NoduleDataset) -> Dict[str, np.ndarray]:
+def features(network: TwoTaskNetwork, dataset: NoduleDataset) -> dict[str, np.ndarray]:
     """{task: (images, fc) float32}: what each head reads, in inference mode, in order."""
     with _judging(network):
         return _outputs(network.features, dataset)
@@ -64,22 +65,22 @@ def _judging(network: TwoTaskNetwork) -> Iterator[None]:
 
 
 def _outputs(
-    run: Callable[[paddle.Tensor], Dict[str, paddle.Tensor]], dataset: NoduleDataset
-) -> Dict[str, np.ndarray]:
-    parts: Dict[str, List[np.ndarray]] = {}
+    run: Callable[[paddle.Tensor], dict[str, paddle.Tensor]], dataset: NoduleDataset
+) -> dict[str, np.ndarray]:
+    parts: dict[str, list[np.ndarray]] = {}
     for batch in dataset.batches(BATCH):
         for task, output in run(paddle.to_tensor(batch.images)).items():
             parts.setdefault(task, []).append(output.numpy())
     return {task: np.concatenate(part) for task, part in parts.items()}
 
 
-def image_accuracy(predictions: Predictions) -> Dict[str, Optional[float]]:
+def image_accuracy(predictions: Predictions) -> dict[str, float | None]:
     """Accuracy over images: {"total": mean of the tasks, task: its own}."""
     labels, classes = predictions.dataset.labels, predictions.classes
     return with_combined({task: accuracy(labels[task], classes[task]) for task in labels})
 
 
-def levels(predictions: Predictions) -> Dict[str, Any]:
+def levels(predictions: Predictions) -> dict[str, Any]:
     """Accuracies at each level, and how many images, nodules and patients they rest on.
 
     Nodule level: the probabilities of a nodule's slices are averaged.  Patient level: for

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 
-from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.evaluation.comparison import compare_methods
-from lungdx_paddle.evaluation.confusion import ratio
+from lungdx_paddle.evaluation.counts import ratio
 from lungdx_paddle.evaluation.estimate import estimate, numbered
 from lungdx_paddle.evaluation.predictions import Predicted
 from lungdx_paddle.files import write_text, writing
@@ -22,10 +23,10 @@ BOTH = "both"
 Results = Mapping[str, Mapping[str, Sequence[Predicted]]]
 """{split: {method: predictions of each seed's test part}}."""
 
-Row = Dict[str, Any]
+Row = dict[str, Any]
 
 
-def summarise(results: Results) -> List[Row]:
+def summarise(results: Results) -> list[Row]:
     """Accuracy of each method on each split, per task and of both.
 
     The accuracy is over all seeds' test images; its interval is a bootstrap over patients,
@@ -43,7 +44,7 @@ def summarise(results: Results) -> List[Row]:
     ]
 
 
-def pairwise_tests(results: Results) -> List[Row]:
+def pairwise_tests(results: Results) -> list[Row]:
     """Every pair of methods, on each split and task.
 
     A sign-flip permutation test over patients of their mean accuracy, corrected by Holm for
@@ -54,12 +55,12 @@ def pairwise_tests(results: Results) -> List[Row]:
         Rows of ``split, task``, then what
         :func:`lungdx_paddle.evaluation.comparison.compare_methods` gives.
     """
-    rows: List[Row] = []
+    rows: list[Row] = []
     for split, methods in results.items():
         for task in (BOTH, *_tasks(methods)):
             tasks = _tasks(methods) if task == BOTH else [task]
-            right: Dict[str, np.ndarray] = {}
-            patients: List[str] = []
+            right: dict[str, np.ndarray] = {}
+            patients: list[str] = []
             for method, seeds in methods.items():
                 right[method], patients = _items(seeds, tasks)
             rows += [{"split": split, "task": task, **r} for r in compare_methods(right, patients)]
@@ -93,7 +94,7 @@ def markdown(summary: Sequence[Row], tests: Sequence[Row]) -> str:
     return "\n".join([*lines, "", f"*{RESEARCH_USE[:1].upper()}{RESEARCH_USE[1:]}.*", ""])
 
 
-def write_figure7(out: Path, results: Results, title: str) -> List[Path]:
+def write_figure7(out: Path, results: Results, title: str) -> list[Path]:
     """Write ``figure7.csv``, ``figure7_tests.csv``, ``figure7.md`` and ``figure7.png``.
 
     Raises:
@@ -110,14 +111,14 @@ def write_figure7(out: Path, results: Results, title: str) -> List[Path]:
     return paths
 
 
-def _tasks(methods: Mapping[str, Sequence[Predicted]]) -> List[str]:
+def _tasks(methods: Mapping[str, Sequence[Predicted]]) -> list[str]:
     return list(next(iter(methods.values()))[0].labels)
 
 
-def _items(seeds: Sequence[Predicted], tasks: Sequence[str]) -> Tuple[np.ndarray, List[str]]:
+def _items(seeds: Sequence[Predicted], tasks: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Right or wrong of every labelled image of every seed, and its patient."""
-    right: List[np.ndarray] = []
-    patients: List[str] = []
+    right: list[np.ndarray] = []
+    patients: list[str] = []
     for predicted in seeds:
         for task in tasks:
             known = predicted.labels[task] >= 0
@@ -143,7 +144,7 @@ def _summary(split: str, task: str, method: str, seeds: Sequence[Predicted]) -> 
     }
 
 
-def _accuracy(seeds: Sequence[Predicted], tasks: Sequence[str]) -> Dict[str, Any]:
+def _accuracy(seeds: Sequence[Predicted], tasks: Sequence[str]) -> dict[str, Any]:
     """Mean of the tasks' accuracies with its interval; a task without any label is left out."""
     labelled = [t for t in tasks if any((predicted.labels[t] >= 0).any() for predicted in seeds)]
     tasks = labelled or list(tasks)
@@ -212,9 +213,9 @@ def _csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def _shown(value: Optional[float]) -> str:
+def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _span(low: Optional[float], high: Optional[float]) -> str:
+def _span(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else f"{low:.4f} to {high:.4f}"

@@ -6,15 +6,15 @@ labelled image defines is ``None``, never NaN.
 
 from __future__ import annotations
 
-from typing import Dict, Hashable, List, Mapping, Optional, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from lungdx_paddle.evaluation import confusion as counted
-from lungdx_paddle.evaluation.confusion import number
+from lungdx_paddle.evaluation import counts as counted
+from lungdx_paddle.evaluation.counts import number
 
 
-def accuracy(labels: np.ndarray, predictions: np.ndarray) -> Optional[float]:
+def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float | None:
     """Part of the labelled images whose class is predicted; None if none is labelled.
 
     Args:
@@ -27,18 +27,18 @@ def accuracy(labels: np.ndarray, predictions: np.ndarray) -> Optional[float]:
     return float((labels[labelled] == predictions[labelled]).mean())
 
 
-def combined(by_task: Mapping[str, Optional[float]]) -> Optional[float]:
+def combined(by_task: Mapping[str, float | None]) -> float | None:
     """Mean of the tasks' numbers (PAPER, "accuracy" of Table 2); tasks without one left out."""
     known = [value for value in by_task.values() if value is not None]
     return sum(known) / len(known) if known else None
 
 
-def with_combined(by_task: Dict[str, Optional[float]]) -> Dict[str, Optional[float]]:
+def with_combined(by_task: dict[str, float | None]) -> dict[str, float | None]:
     """``{"total": mean, **by_task}``."""
     return {"total": combined(by_task), **by_task}
 
 
-def group_mean(values: np.ndarray, groups: Sequence[Hashable]) -> Dict[Hashable, np.ndarray]:
+def group_mean(values: np.ndarray, groups: Sequence[Hashable]) -> dict[Hashable, np.ndarray]:
     """Mean of each group's rows, such as a nodule's over its slices.
 
     Args:
@@ -48,7 +48,7 @@ def group_mean(values: np.ndarray, groups: Sequence[Hashable]) -> Dict[Hashable,
     Returns:
         {group: (...) mean}, in the order in which the groups appear.
     """
-    members: Dict[Hashable, List[int]] = {}
+    members: dict[Hashable, list[int]] = {}
     for index, group in enumerate(groups):
         members.setdefault(group, []).append(index)
     return {group: values[indices].mean(axis=0) for group, indices in members.items()}
@@ -56,7 +56,7 @@ def group_mean(values: np.ndarray, groups: Sequence[Hashable]) -> Dict[Hashable,
 
 def group_accuracy(
     labels: np.ndarray, probabilities: np.ndarray, groups: Sequence[Hashable]
-) -> Optional[float]:
+) -> float | None:
     """Accuracy with one vote a group: the class of its mean probabilities.
 
     Args:
@@ -78,7 +78,7 @@ def most_suspicious_accuracy(
     probabilities: np.ndarray,
     nodules: Sequence[Hashable],
     patients: Sequence[Hashable],
-) -> Optional[float]:
+) -> float | None:
     """Accuracy of a patient's highest malignancy class over all nodules.
 
     Args:
@@ -92,8 +92,8 @@ def most_suspicious_accuracy(
         return None
     names = [nodules[i] for i in labelled]
     votes = group_mean(probabilities[labelled], names)
-    truth: Dict[Hashable, int] = {}
-    guess: Dict[Hashable, int] = {}
+    truth: dict[Hashable, int] = {}
+    guess: dict[Hashable, int] = {}
     for index, nodule in zip(labelled, names):
         patient = patients[index]
         truth[patient] = max(truth.get(patient, 0), int(labels[index]))
@@ -101,21 +101,21 @@ def most_suspicious_accuracy(
     return float(np.mean([truth[patient] == guess[patient] for patient in truth]))
 
 
-def within_one(labels: np.ndarray, predictions: np.ndarray, classes: int) -> Optional[float]:
+def within_one(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float | None:
     """Part of the labelled images predicted at most one level off; None if none is labelled."""
     return number(counted.within_one_of(counted.confusion(labels, predictions, classes)))
 
 
-def quadratic_kappa(labels: np.ndarray, predictions: np.ndarray, classes: int) -> Optional[float]:
+def quadratic_kappa(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float | None:
     """Quadratic weighted kappa (Cohen 1968); None if all is of one class or unlabelled."""
     return number(counted.quadratic_kappa_of(counted.confusion(labels, predictions, classes)))
 
 
-def balanced_accuracy(labels: np.ndarray, predictions: np.ndarray, classes: int) -> Optional[float]:
+def balanced_accuracy(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float | None:
     """Mean recall of the labelled classes (Brodersen 2010); None if none is labelled."""
     return number(counted.balanced_accuracy_of(counted.confusion(labels, predictions, classes)))
 
 
-def macro_f1(labels: np.ndarray, predictions: np.ndarray, classes: int) -> Optional[float]:
+def macro_f1(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float | None:
     """Mean F1 of the classes that are labelled or predicted; None if none is labelled."""
     return number(counted.macro_f1_of(counted.confusion(labels, predictions, classes)))

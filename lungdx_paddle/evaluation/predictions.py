@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def write_predictions(
     names = [name for task in labels for name in _columns(task, probabilities[task].shape[1])]
     writer.writerow(["image", "patient_id", "nodule", *names])
     for i, row in enumerate(rows):
-        cells: List[str] = []
+        cells: list[str] = []
         for task, values in labels.items():
             cells.append(str(values[i]) if values[i] >= 0 else "")
             cells += [f"{p:.{_DIGITS}g}" for p in probabilities[task][i]]
@@ -89,10 +89,10 @@ def read_predictions(path: Path) -> Predicted:
         ) from error
 
 
-def _columns(task: str, classes: int) -> List[str]:
+def _columns(task: str, classes: int) -> list[str]:
     return [f"{task}_label", *(f"{task}_p{k}" for k in range(classes))]
 
 
-def _probabilities(rows: Sequence[Dict[str, str]], task: str) -> np.ndarray:
+def _probabilities(rows: Sequence[dict[str, str]], task: str) -> np.ndarray:
     names = [name for name in rows[0] if name.startswith(f"{task}_p") and name[-1].isdigit()]
     return np.array([[float(row[name]) for name in names] for row in rows])

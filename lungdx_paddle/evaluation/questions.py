@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, Tuple
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -10,11 +10,11 @@ from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
 from lungdx_paddle.evaluation.evaluate import Predictions
 from lungdx_paddle.evaluation.scores import BENIGN_BELOW, MALIGNANT_ABOVE, clear_nodules, pooled
 
-Answers = Tuple[np.ndarray, np.ndarray]
+Answers = tuple[np.ndarray, np.ndarray]
 """(nodules,) bool, yes; (nodules,) the network's score, higher for yes."""
 
 
-def questions(predictions: Predictions) -> Dict[str, Answers]:
+def questions(predictions: Predictions) -> dict[str, Answers]:
     """Every question that has both a yes and a no among the nodules.
 
     Malignancy: mean rating above 3.5 against below 2.5, by the expected level.  Pathology:
@@ -32,7 +32,7 @@ def questions(predictions: Predictions) -> Dict[str, Answers]:
     return {name: found for name, found in asked.items() if 0 < found[0].sum() < len(found[0])}
 
 
-def _one_against_rest(predictions: Predictions) -> Iterator[Tuple[str, Answers]]:
+def _one_against_rest(predictions: Predictions) -> Iterator[tuple[str, Answers]]:
     dataset = predictions.dataset
     labels, probabilities = pooled(
         dataset.labels[PATHOLOGY],

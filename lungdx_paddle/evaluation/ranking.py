@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 import numpy as np
 
-from lungdx_paddle.evaluation.confusion import number, ratio
+from lungdx_paddle.evaluation.counts import number, ratio
 
 
-def auc(positive: np.ndarray, scores: np.ndarray) -> Optional[float]:
+def auc(positive: np.ndarray, scores: np.ndarray) -> float | None:
     """Area under the ROC curve: the chance that a positive scores above a negative.
 
     Mann and Whitney's U over its maximum, a tie counting half (Hanley & McNeil 1982,
@@ -26,7 +25,7 @@ def auc(positive: np.ndarray, scores: np.ndarray) -> Optional[float]:
 
 def pair_counts(
     positive: np.ndarray, scores: np.ndarray, group: np.ndarray, groups: int
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Won and all pairs of a positive of one group with a negative of another or the same.
 
     Their sums over resampled groups give the resample's AUC without ranking it again.
@@ -48,7 +47,7 @@ def pair_counts(
     return to_row @ won @ to_column.T, pairs
 
 
-def roc_curve(positive: np.ndarray, scores: np.ndarray) -> Optional[Tuple[np.ndarray, np.ndarray]]:
+def roc_curve(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """(false positive rate, true positive rate) from (0, 0) to (1, 1), a point a score.
 
     None where one of the two sides is empty.
@@ -59,7 +58,7 @@ def roc_curve(positive: np.ndarray, scores: np.ndarray) -> Optional[Tuple[np.nda
     return calls.false_positive_rate, calls.recall
 
 
-def pr_curve(positive: np.ndarray, scores: np.ndarray) -> Optional[Tuple[np.ndarray, np.ndarray]]:
+def pr_curve(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """(recall, precision), recall rising from 0, where precision is 1 by convention.
 
     None without a positive.

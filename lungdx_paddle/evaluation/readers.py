@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from lungdx_paddle.data.labels import LABEL_SETS, LEVELS, malignancy_class, pathology_class
-from lungdx_paddle.evaluation.confusion import MALIGNANCY_SCORES, group_confusion
+from lungdx_paddle.evaluation.counts import MALIGNANCY_SCORES, group_confusion
 from lungdx_paddle.evaluation.estimate import auc_estimate, estimates, numbered
 from lungdx_paddle.manifest import ManifestRow
 
 
-def reader_agreement(rows: Sequence[ManifestRow], seed: int = 0) -> Dict[str, Any]:
+def reader_agreement(rows: Sequence[ManifestRow], seed: int = 0) -> dict[str, Any]:
     """Each reader against the others, and all of them against the diagnosis.
 
     A nodule counts once, however many crops it has.  ``one_against_others``: each rating
@@ -47,7 +48,7 @@ def diagnosed_malignant(row: ManifestRow) -> int:
 
 def _one_against_others(
     nodules: Sequence[ManifestRow],
-) -> Tuple[np.ndarray, np.ndarray, List[str]]:
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     others, own, patients = [], [], []
     for row in nodules:
         ratings = row.malignancy_ratings
@@ -60,9 +61,9 @@ def _one_against_others(
     return np.array(others, dtype=np.int64), np.array(own, dtype=np.int64), patients
 
 
-def _diagnosis(nodules: Sequence[ManifestRow], seed: int) -> Dict[str, Any]:
-    highest: Dict[str, float] = {}
-    malignant: Dict[str, bool] = {}
+def _diagnosis(nodules: Sequence[ManifestRow], seed: int) -> dict[str, Any]:
+    highest: dict[str, float] = {}
+    malignant: dict[str, bool] = {}
     for row in nodules:
         if row.malignancy_ratings and diagnosed_malignant(row) >= 0:
             mean = float(np.mean(row.malignancy_ratings))

@@ -9,13 +9,14 @@ black pixel gets nothing.  And the parts have a sum that can be checked.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import paddle
 from paddle.nn import functional
 
-from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.evaluation.evaluate import BATCH
 
 if TYPE_CHECKING:  # matplotlib takes long to import, and a training draws nothing
@@ -32,9 +33,9 @@ LEAST_COLUMNS = 3
 def saliency(
     network: paddle.nn.Layer,
     images: np.ndarray,
-    classes: Optional[Mapping[str, np.ndarray]] = None,
+    classes: Mapping[str, np.ndarray] | None = None,
     steps: int = STEPS,
-) -> Dict[str, np.ndarray]:
+) -> dict[str, np.ndarray]:
     """What each pixel adds to the log-probability of a class, over that of a black image.
 
     Integrated gradients along the straight line from black, by the midpoint rule.  A map's
@@ -69,7 +70,7 @@ def saliency(
     return {task: images * total / steps for task, total in sums.items()}
 
 
-def predicted_classes(network: paddle.nn.Layer, images: np.ndarray) -> Dict[str, np.ndarray]:
+def predicted_classes(network: paddle.nn.Layer, images: np.ndarray) -> dict[str, np.ndarray]:
     """{task: (n,) int64 most probable class} of (n, 32, 32) gray values, as the mode is."""
     x = paddle.to_tensor(images.astype(np.float32)[:, np.newaxis])
     with paddle.no_grad():
@@ -78,7 +79,7 @@ def predicted_classes(network: paddle.nn.Layer, images: np.ndarray) -> Dict[str,
 
 def _gradients(
     network: paddle.nn.Layer, x: np.ndarray, classes: Mapping[str, paddle.Tensor]
-) -> Dict[str, np.ndarray]:
+) -> dict[str, np.ndarray]:
     """{task: (n, 1, 32, 32) gradient by x of the log-probability of each image's class}."""
     point = paddle.to_tensor(x, stop_gradient=False)
     gradients = {}

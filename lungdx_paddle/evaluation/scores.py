@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Hashable, List, Mapping, Sequence, Tuple
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.evaluation.calibration import bin_sums, ece_of, reliability_curve
-from lungdx_paddle.evaluation.confusion import (
+from lungdx_paddle.evaluation.counts import (
     MALIGNANCY_SCORES,
     PATHOLOGY_SCORES,
     confusion,
@@ -36,7 +37,7 @@ def all_scores(
     labels: Mapping[str, np.ndarray],
     probabilities: Mapping[str, np.ndarray],
     seed: int = 0,
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Every number of a set of predictions, ready for JSON.
 
     Image level: each labelled crop.  Nodule level: the mean of a nodule's crops'
@@ -66,7 +67,7 @@ def all_scores(
     nodule_rows = list({row.nodule_key: row for row in rows}.values())
     owners = [row.patient_id for row in nodule_rows]
     levels = expected_level(at_nodule[MALIGNANCY][1])
-    scores: Dict[str, Any] = {
+    scores: dict[str, Any] = {
         "image": {t: _task(t, labels[t], probabilities[t], patients, seed) for t in labels},
         "nodule": {t: _task(t, *at_nodule[t], owners, seed) for t in labels},
     }
@@ -98,7 +99,7 @@ def _check(
 
 def pooled(
     labels: np.ndarray, probabilities: np.ndarray, groups: Sequence[Hashable]
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Each group's label and mean probabilities, in order of first appearance.
 
     A group's label is its highest, as in a patient of whom one nodule only is labelled.
@@ -111,7 +112,7 @@ def pooled(
     Returns:
         (groups,) classes and (groups, classes) probabilities.
     """
-    highest: Dict[Hashable, int] = {}
+    highest: dict[Hashable, int] = {}
     for group, label in zip(groups, labels.tolist()):
         highest[group] = max(label, highest.get(group, -1))
     means = group_mean(probabilities, groups)
@@ -119,8 +120,8 @@ def pooled(
 
 
 def _task(
-    task: str, labels: np.ndarray, probabilities: np.ndarray, owners: List[str], seed: int
-) -> Dict[str, Any]:
+    task: str, labels: np.ndarray, probabilities: np.ndarray, owners: list[str], seed: int
+) -> dict[str, Any]:
     classes = probabilities.shape[1]
     known = labels >= 0
     labels, probabilities = labels[known], probabilities[known]
@@ -140,7 +141,7 @@ def _task(
 
 def clear_nodules(
     rows: Sequence[ManifestRow], probabilities: np.ndarray
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """The nodules that the readers call benign or malignant, for a ROC curve.
 
     Args:
@@ -167,16 +168,16 @@ def _is_clear(means: np.ndarray) -> np.ndarray:
     return np.asarray((means < BENIGN_BELOW) | (means > MALIGNANT_ABOVE))
 
 
-def _nodule_auc(rows: Sequence[ManifestRow], levels: np.ndarray, seed: int) -> Dict[str, Any]:
+def _nodule_auc(rows: Sequence[ManifestRow], levels: np.ndarray, seed: int) -> dict[str, Any]:
     means = _mean_ratings(rows)
     clear = np.flatnonzero(_is_clear(means))
     owners = [rows[i].patient_id for i in clear.tolist()]
     return auc_estimate(means[clear] > MALIGNANT_ABOVE, levels[clear], owners, seed)
 
 
-def _diagnosis_auc(rows: Sequence[ManifestRow], levels: np.ndarray, seed: int) -> Dict[str, Any]:
-    highest: Dict[str, float] = {}
-    malignant: Dict[str, bool] = {}
+def _diagnosis_auc(rows: Sequence[ManifestRow], levels: np.ndarray, seed: int) -> dict[str, Any]:
+    highest: dict[str, float] = {}
+    malignant: dict[str, bool] = {}
     for row, level in zip(rows, levels.tolist()):
         if diagnosed_malignant(row) >= 0:
             highest[row.patient_id] = max(level, highest.get(row.patient_id, level))

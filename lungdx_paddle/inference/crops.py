@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.manifest import read_manifest
 
 
-def of_crops(predictor: Predictor, paths: Sequence[str]) -> Iterator[Dict[str, Any]]:
+def of_crops(predictor: Predictor, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
     """A finding for each crop file, in their order.
 
     Every file is read before the first finding, so that a bad one costs no half output.
@@ -25,7 +26,7 @@ def of_crops(predictor: Predictor, paths: Sequence[str]) -> Iterator[Dict[str, A
         yield {"image": path, **finding}
 
 
-def of_manifest(predictor: Predictor, path: Path) -> Iterator[Dict[str, Any]]:
+def of_manifest(predictor: Predictor, path: Path) -> Iterator[dict[str, Any]]:
     """A finding for each row of a manifest, in its order.
 
     Raises:

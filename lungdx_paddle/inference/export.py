@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import numpy as np
 import paddle
@@ -13,16 +13,16 @@ import yaml
 from paddle import nn
 
 import lungdx_paddle
-from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.files import write_text, writing
-from lungdx_paddle.inference.folded import fold
-from lungdx_paddle.inference.to_onnx import require_paddle2onnx, write_onnx
+from lungdx_paddle.inference.fuse import fold
+from lungdx_paddle.inference.onnx import require_paddle2onnx, write_onnx
 from lungdx_paddle.manifest import CROP_SIZE, read_manifest
 from lungdx_paddle.models.ensemble import Trained
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.checkpoint import BEST
-from lungdx_paddle.training.finished import load_run
+from lungdx_paddle.training.run import load_run
 
 MODEL_NAME = "inference"
 DESCRIPTION = "inference.yml"
@@ -38,13 +38,13 @@ class Probabilities(nn.Layer):
         super().__init__()
         self.network = fold(network)
 
-    def forward(self, images: paddle.Tensor) -> Tuple[paddle.Tensor, ...]:
+    def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
         """(n, 1, 32, 32) float32 gray values, 0 to 255 -> (n, classes) for each task."""
         found = self.network.probabilities(images)
         return tuple(found[task] for task in self.network.tasks)
 
 
-def export(run: Path, out: Path, weights: str = BEST, onnx: bool = False) -> List[Path]:
+def export(run: Path, out: Path, weights: str = BEST, onnx: bool = False) -> list[Path]:
     """Write ``inference.json`` (from Paddle 3), ``.pdmodel``, ``.pdiparams`` and ``.yml``.
 
     Args:
@@ -79,7 +79,7 @@ def export(run: Path, out: Path, weights: str = BEST, onnx: bool = False) -> Lis
     return _files(out)
 
 
-def describe(config: Config, network: Trained, weights: str) -> Dict[str, Any]:
+def describe(config: Config, network: Trained, weights: str) -> dict[str, Any]:
     """What one must know to use the model: classes, order of outputs, input, versions."""
     manifest = read_manifest(config.data.manifest)
     center, width = manifest.windows[0]
@@ -119,7 +119,7 @@ def describe(config: Config, network: Trained, weights: str) -> Dict[str, Any]:
     }
 
 
-def _program_forms() -> List[Any]:
+def _program_forms() -> list[Any]:
     """Contexts in which Paddle saves a program: in its own form and in that of Paddle 2.6.
 
     The second is the one that OpenVINO reads, and so does Paddle 2.6.  Both name one and the
@@ -138,7 +138,7 @@ def _save(model: Probabilities, path: Path) -> None:
     program.forward.rollback()
 
 
-def _files(out: Path) -> List[Path]:
+def _files(out: Path) -> list[Path]:
     """The files of an exported model; one of another Paddle must not stay among them."""
     return sorted(path for path in out.iterdir() if path.name.startswith(f"{MODEL_NAME}."))
 

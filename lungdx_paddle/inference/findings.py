@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from lungdx_paddle.preprocess.crop import crop_nodule, nodule_pixels
 from lungdx_paddle.preprocess.series import crop_series
 from lungdx_paddle.preprocess.window import apply_window
 
-Point = Tuple[float, float, int]
+Point = tuple[float, float, int]
 """Column and row of a pixel, from 0, and the slice's index, from 0 at the foot."""
 
 
@@ -27,10 +28,10 @@ class _Marked:
 
     images: np.ndarray
     """(slices, 32, 32) uint8."""
-    place_mm: Tuple[float, float, float]
+    place_mm: tuple[float, float, float]
 
 
-def of_readings(predictor: Predictor, folder: Path, xml: Path) -> Iterator[Dict[str, Any]]:
+def of_readings(predictor: Predictor, folder: Path, xml: Path) -> Iterator[dict[str, Any]]:
     """A finding for each nodule that an LIDC XML file outlines in a CT.
 
     Args:
@@ -60,7 +61,7 @@ def of_readings(predictor: Predictor, folder: Path, xml: Path) -> Iterator[Dict[
 
 def of_points(
     predictor: Predictor, folder: Path, points: Sequence[Point]
-) -> Iterator[Dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """A finding for the bright area at each point of a CT, on that slice alone.
 
     The nodule is taken as Otsu's foreground at the point in the 32x32 pixels around it; one
@@ -79,7 +80,7 @@ def of_points(
         yield _finding(predictor, series, number, marked)
 
 
-def _finding(predictor: Predictor, series: Series, number: int, marked: _Marked) -> Dict[str, Any]:
+def _finding(predictor: Predictor, series: Series, number: int, marked: _Marked) -> dict[str, Any]:
     mean = {t: p.mean(axis=0) for t, p in predictor.probabilities(marked.images).items()}
     return {
         "series_uid": series.series_uid,
@@ -90,7 +91,7 @@ def _finding(predictor: Predictor, series: Series, number: int, marked: _Marked)
     }
 
 
-def _place_mm(series: Series, index: int, mask: np.ndarray) -> Tuple[float, float, float]:
+def _place_mm(series: Series, index: int, mask: np.ndarray) -> tuple[float, float, float]:
     """Middle of a slice's mask in patient coordinates (DICOM PS3.3 C.7.6.2.1.1)."""
     slice_ = series.slices[index]
     row, column = np.argwhere(mask).mean(axis=0)
@@ -139,7 +140,7 @@ def _only_series(folder: Path) -> Series:
     )
 
 
-def _described(found: List[Series]) -> str:
+def _described(found: list[Series]) -> str:
     return f"{len(found)} other series" if found else "no CT series"
 
 
@@ -156,7 +157,7 @@ def _inside(series: Series, point: Point) -> Point:
     )
 
 
-def parse_points(texts: Sequence[str]) -> List[Point]:
+def parse_points(texts: Sequence[str]) -> list[Point]:
     """Read points written as ``x,y,slice_index``.
 
     Raises:

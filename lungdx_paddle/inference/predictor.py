@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 import yaml
@@ -35,17 +36,17 @@ class Predictor:
         return self._session.runtime
 
     @property
-    def tasks(self) -> Dict[str, List[str]]:
+    def tasks(self) -> dict[str, list[str]]:
         """{task: class names}, in the order of the outputs."""
         return {output["task"]: output["classes"] for output in self.description["outputs"]}
 
     @property
-    def window(self) -> Tuple[float, float]:
+    def window(self) -> tuple[float, float]:
         """(centre, width) in HU of the crops that the model was trained on."""
         window = self.description["input"]["window"]
         return float(window["center"]), float(window["width"])
 
-    def probabilities(self, images: np.ndarray) -> Dict[str, np.ndarray]:
+    def probabilities(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """{task: (n, classes) float32} of (n, 32, 32) gray values from 0 to 255.
 
         Raises:
@@ -70,7 +71,7 @@ class Predictor:
             for k, (task, classes) in enumerate(self.tasks.items())
         }
 
-    def findings(self, images: np.ndarray) -> Iterator[Dict[str, Any]]:
+    def findings(self, images: np.ndarray) -> Iterator[dict[str, Any]]:
         """For each image, ``{task: {"level" | "class": ..., "probabilities": [...]}}``."""
         probabilities = self.probabilities(images)
         for index in range(len(images)):
@@ -79,7 +80,7 @@ class Predictor:
                 for task, classes in self.tasks.items()
             }
 
-    def _run(self, batch: np.ndarray) -> List[np.ndarray]:
+    def _run(self, batch: np.ndarray) -> list[np.ndarray]:
         try:
             found = self._session.run(batch)
             gives = str([answer.shape[-1] for answer in found])
@@ -122,14 +123,14 @@ def _is_description(read: Any) -> bool:
         return False
 
 
-def as_finding(task: str, classes: Sequence[str], probabilities: np.ndarray) -> Dict[str, Any]:
+def as_finding(task: str, classes: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
     """One task's answer in plain values: the likeliest class and every probability."""
     best = classes[int(np.argmax(probabilities))]
     answer = {"level": int(best)} if task == MALIGNANCY else {"class": best}
     return {**answer, "probabilities": [round(float(p), 6) for p in probabilities]}
 
 
-def read_description(folder: Path) -> Dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
     """Read inference.yml.
 
     Raises:

@@ -7,11 +7,12 @@ probabilities to 1e-5, which a test holds.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Session:
 
     runtime: str
     """What computes it, in its own name."""
-    run: Callable[[np.ndarray], List[np.ndarray]]
+    run: Callable[[np.ndarray], list[np.ndarray]]
     """(n, 1, 32, 32) float32 gray values to each task's (n, classes) probabilities."""
     portion: int
     """Crops at a time at which it is fastest.
@@ -94,7 +95,7 @@ def _in_paddle(folder: Path) -> Session:
     return Session("OpenVINO" if openvino else "oneDNN", lambda batch: _ask(predictor, batch), 64)
 
 
-def _ask(predictor: Any, batch: np.ndarray) -> List[np.ndarray]:
+def _ask(predictor: Any, batch: np.ndarray) -> list[np.ndarray]:
     # Paddle's runtimes prepare themselves for each size anew and keep that: all sizes up to 64
     # took 1.8 GB of oneDNN.  So there are sizes of 1, 2, 4, ... only, and the rest stays black.
     padded = np.zeros((1 << (len(batch) - 1).bit_length(), *batch.shape[1:]), np.float32)

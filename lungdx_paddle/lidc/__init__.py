@@ -12,11 +12,11 @@ In a notebook::
     draw_nodule(scan.series, nodule)
 """
 
+from lungdx_paddle.figures.nodule_slice import draw_nodule
 from lungdx_paddle.lidc.annotations import find_annotations, read_annotations
 from lungdx_paddle.lidc.diagnosis import Diagnosis, read_diagnoses
 from lungdx_paddle.lidc.dicom import Series, find_series
 from lungdx_paddle.lidc.nodules import Nodule, group_readings
-from lungdx_paddle.lidc.picture import draw_nodule
 from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Mark, Reading
 from lungdx_paddle.lidc.scan import Scan, find_scans
 from lungdx_paddle.lidc.sources import Skipped

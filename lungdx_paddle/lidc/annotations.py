@@ -7,8 +7,8 @@ doi 10.1118/1.3528204).  Which readings show the same lesion is the business of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Tuple, Union
 from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
@@ -31,7 +31,7 @@ CT_ROOT, XRAY_ROOT = "LidcReadMessage", "IdriReadMessage"
 """What the outermost element is called, behind its namespace."""
 
 
-def read_annotations(source: Union[str, Path, Tuple[str, bytes]]) -> Annotations:
+def read_annotations(source: str | Path | tuple[str, bytes]) -> Annotations:
     """Read one LIDC XML file.
 
     Args:
@@ -51,7 +51,7 @@ def read_annotations(source: Union[str, Path, Tuple[str, bytes]]) -> Annotations
     return _Walk(name, root).annotations()
 
 
-def find_annotations(source: Path) -> Tuple[Dict[str, Annotations], List[Skipped]]:
+def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped]]:
     """Read every LIDC XML file below a folder or in a zip archive.
 
     Several files of one series count once: six series have up to six near-identical
@@ -69,7 +69,7 @@ def find_annotations(source: Path) -> Tuple[Dict[str, Annotations], List[Skipped
         LidcError: there is no such path.
     """
     files, skipped = list_files(source)
-    found: Dict[str, Annotations] = {}
+    found: dict[str, Annotations] = {}
     for file in files:
         if file.suffix != ".xml":
             continue
@@ -86,7 +86,7 @@ def find_annotations(source: Path) -> Tuple[Dict[str, Annotations], List[Skipped
     return found, skipped
 
 
-def _completeness(annotations: Annotations) -> Tuple[int, int, int]:
+def _completeness(annotations: Annotations) -> tuple[int, int, int]:
     points = sum(len(c.points_xy) for r in annotations.readings for c in r.contours)
     return annotations.readers, len(annotations.readings), points
 
@@ -96,7 +96,7 @@ def _reason(name: str, error: LidcError) -> str:
     return text[len(name) + 2 :] if text.startswith(name) else text
 
 
-def _read_bytes(file: SourceFile) -> Tuple[str, bytes]:
+def _read_bytes(file: SourceFile) -> tuple[str, bytes]:
     try:
         if file.size > LARGEST_XML_BYTES:
             raise _error(str(file), f"{file.size} bytes", expected="a LIDC XML file")
@@ -135,8 +135,8 @@ class _Walk:
 
     def annotations(self) -> Annotations:
         sessions = self.root.findall(self.space + "readingSession")
-        readings: List[Reading] = []
-        small: List[Mark] = []
+        readings: list[Reading] = []
+        small: list[Mark] = []
         for number, session in enumerate(sessions):
             for nodule in session.findall(self.space + "unblindedReadNodule"):
                 reading = self._reading(number, nodule)
@@ -171,7 +171,7 @@ class _Walk:
 
     def _characteristics(self, nodule: Element) -> Mapping[str, int]:
         # <characteristics> may be absent or empty, and ratings of 0 stand for "not rated".
-        ratings: Dict[str, int] = {}
+        ratings: dict[str, int] = {}
         for block in nodule.findall(self.space + "characteristics"):
             for name, highest in CHARACTERISTICS.items():
                 rating = self._rating(self._text(block, name) or "0", name, highest)
@@ -202,8 +202,8 @@ class _Walk:
             raise _error(self.name, found, expected=wanted)
         return np.ascontiguousarray(points_xy, np.int32)
 
-    def _non_nodules(self, sessions: List[Element]) -> List[Mark]:
-        marks: List[Mark] = []
+    def _non_nodules(self, sessions: list[Element]) -> list[Mark]:
+        marks: list[Mark] = []
         for reader, session in enumerate(sessions):
             for finding in session.findall(self.space + "nonNodule"):
                 name = self._text(finding, "nonNoduleID")
@@ -227,7 +227,7 @@ def _is_outlined(reading: Reading) -> bool:
     return any(len(contour.points_xy) > 1 for contour in reading.contours)
 
 
-def _marks(reading: Reading) -> List[Mark]:
+def _marks(reading: Reading) -> list[Mark]:
     return [
         Mark(reading.reader, reading.nodule_id, c.sop_uid, c.z_mm, (int(x), int(y)))
         for c in reading.contours
@@ -235,7 +235,7 @@ def _marks(reading: Reading) -> List[Mark]:
     ]
 
 
-def _position(text: str) -> Optional[float]:
+def _position(text: str) -> float | None:
     try:
         z_mm = float(text)
     except ValueError:

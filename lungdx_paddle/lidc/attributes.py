@@ -7,11 +7,11 @@ of many frames).
 from __future__ import annotations
 
 import math
-from typing import Any, List, Tuple
+from typing import Any
 
 from pydicom.dataset import Dataset
 
-TAGS: List[Any] = [
+TAGS: list[Any] = [
     "SOPClassUID",
     "SOPInstanceUID",
     "Modality",
@@ -57,7 +57,7 @@ class FrameValues:
         self.header = header
         self.groups = [*own[frame : frame + 1], *shared[:1]]
 
-    def numbers(self, name: str, group: str) -> Tuple[float, ...]:
+    def numbers(self, name: str, group: str) -> tuple[float, ...]:
         """The finite numbers of an attribute; empty if it is missing or says something else."""
         nested = [item for g in self.groups for item in (g.get(group) or [])]
         for part in (self.header, *nested):
@@ -67,7 +67,7 @@ class FrameValues:
                 return numbers if all(map(math.isfinite, numbers)) else ()
         return ()
 
-    def required(self, name: str, group: str, count: int) -> Tuple[float, ...]:
+    def required(self, name: str, group: str, count: int) -> tuple[float, ...]:
         """The ``count`` numbers of an attribute without which a slice has no place.
 
         Raises:
@@ -79,7 +79,7 @@ class FrameValues:
         return numbers
 
 
-def values_of(value: Any) -> List[Any]:
+def values_of(value: Any) -> list[Any]:
     """What an attribute holds: one value, several (joined by a backslash), or none."""
     values = [value] if isinstance(value, (str, int, float)) else list(value or [])
     return [v for v in values if v is not None and v != ""]

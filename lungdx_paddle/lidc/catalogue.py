@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Mapping
 
 _TABLE = Path(__file__).with_name("lidc_series.csv")
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any
 
 import xlrd
 
@@ -46,7 +47,7 @@ class Diagnosis:
     """Free text of the column "Primary tumor site", stripped; empty if none."""
 
 
-def read_diagnoses(path: Path) -> Dict[str, Diagnosis]:
+def read_diagnoses(path: Path) -> dict[str, Diagnosis]:
     """Read the diagnosis table.
 
     Args:
@@ -62,7 +63,7 @@ def read_diagnoses(path: Path) -> Dict[str, Diagnosis]:
     path = Path(path)
     rows = _read_rows(path)
     columns = _find_columns(path, rows[0] if rows else [])
-    diagnoses: Dict[str, Diagnosis] = {}
+    diagnoses: dict[str, Diagnosis] = {}
     for number, row in enumerate(rows[1:], start=2):
         cells = {name: _cell(row, index) for name, index in columns.items()}
         if not any(cells.values()):  # spreadsheets end in empty rows
@@ -74,7 +75,7 @@ def read_diagnoses(path: Path) -> Dict[str, Diagnosis]:
     return diagnoses
 
 
-def _read_rows(path: Path) -> List[Sequence[Any]]:
+def _read_rows(path: Path) -> list[Sequence[Any]]:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -87,7 +88,7 @@ def _read_rows(path: Path) -> List[Sequence[Any]]:
         raise _error(str(path), "a CSV table in UTF-8", str(error)) from error
 
 
-def _read_sheet(path: Path, data: bytes) -> List[Sequence[Any]]:
+def _read_sheet(path: Path, data: bytes) -> list[Sequence[Any]]:
     try:
         sheet = xlrd.open_workbook(file_contents=data).sheet_by_index(0)
     except Exception as error:  # xlrd raises nearly anything on a damaged file
@@ -95,8 +96,8 @@ def _read_sheet(path: Path, data: bytes) -> List[Sequence[Any]]:
     return [sheet.row_values(row) for row in range(sheet.nrows)]
 
 
-def _find_columns(path: Path, header: Sequence[Any]) -> Dict[str, int]:
-    found: Dict[str, int] = {}
+def _find_columns(path: Path, header: Sequence[Any]) -> dict[str, int]:
+    found: dict[str, int] = {}
     for index, cell in enumerate(header):
         heading = " ".join(str(cell).lower().split())
         if heading.startswith("tcia "):

@@ -7,10 +7,11 @@ of the image plane (DICOM PS3.3, C.7.6.2), never by file name, number or series 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -52,24 +53,24 @@ class Series:
     study_uid: str
     patient_id: str
     """DICOM (0010,0020); the series UID where that is empty."""
-    slices: Tuple[Slice, ...]
+    slices: tuple[Slice, ...]
     """Foot to head along the slice normal."""
     z_mm: np.ndarray
     """(n,) float: position along the normal; for axial slices the z of (0020,0032)."""
-    spacing_zyx_mm: Tuple[float, float, float]
+    spacing_zyx_mm: tuple[float, float, float]
     """Usual step, distance of rows, of columns."""
-    shape_zyx: Tuple[int, int, int]
-    header_window: Optional[Tuple[float, float]]
+    shape_zyx: tuple[int, int, int]
+    header_window: tuple[float, float] | None
     """(centre, width) in HU of the first slice that has one, DICOM (0028,1050) and (1051)."""
-    warnings: Tuple[str, ...]
+    warnings: tuple[str, ...]
     """What is unusual, with numbers: missing slices, uneven steps, gantry tilt."""
 
     @property
-    def sop_uids(self) -> Tuple[str, ...]:
+    def sop_uids(self) -> tuple[str, ...]:
         """SOP instance UIDs, foot to head; with ``#frame`` behind it in multi-frame files."""
         return tuple(s.sop_uid for s in self.slices)
 
-    def index_of(self, sop_uid: str) -> Optional[int]:
+    def index_of(self, sop_uid: str) -> int | None:
         """Index of a slice, or None where the series has no such slice."""
         return self._index.get(sop_uid)
 
@@ -93,11 +94,11 @@ class Series:
         return volume_hu
 
     @cached_property
-    def _index(self) -> Dict[str, int]:
+    def _index(self) -> dict[str, int]:
         return {s.sop_uid: i for i, s in enumerate(self.slices)}
 
 
-def find_series(source: Path, workers: Workers = ALONE) -> Tuple[List[Series], List[Skipped]]:
+def find_series(source: Path, workers: Workers = ALONE) -> tuple[list[Series], list[Skipped]]:
     """Find every CT series below a folder or in a zip archive, whatever its layout.
 
     Only headers are read here.  A damaged file costs itself and no more.
@@ -114,7 +115,7 @@ def find_series(source: Path, workers: Workers = ALONE) -> Tuple[List[Series], L
         LidcError: there is no such path.
     """
     files, skipped = list_files(source)
-    slices: Dict[str, List[Slice]] = {}
+    slices: dict[str, list[Slice]] = {}
     portions = [files[i : i + FILES_AT_ONCE] for i in range(0, len(files), FILES_AT_ONCE)]
     with bar(
         total=len(files), desc="headers", unit="file", disable=len(portions) < 2, leave=False
@@ -128,9 +129,9 @@ def find_series(source: Path, workers: Workers = ALONE) -> Tuple[List[Series], L
     return sorted(series, key=lambda s: (s.patient_id, s.series_uid)), skipped
 
 
-def _read_headers(files: Sequence[SourceFile]) -> Tuple[List[Slice], List[Skipped]]:
-    slices: List[Slice] = []
-    skipped: List[Skipped] = []
+def _read_headers(files: Sequence[SourceFile]) -> tuple[list[Slice], list[Skipped]]:
+    slices: list[Slice] = []
+    skipped: list[Skipped] = []
     for file in files:
         try:
             slices.extend(read_header(file))
@@ -139,7 +140,7 @@ def _read_headers(files: Sequence[SourceFile]) -> Tuple[List[Slice], List[Skippe
     return slices, skipped
 
 
-def _assemble(slices: List[Slice], skipped: List[Skipped]) -> Series:
+def _assemble(slices: list[Slice], skipped: list[Skipped]) -> Series:
     slices = _drop_copies(slices, skipped)
     slices = _drop_strangers(slices, skipped)
     first = slices[0]
@@ -161,8 +162,8 @@ def _assemble(slices: List[Slice], skipped: List[Skipped]) -> Series:
     )
 
 
-def _drop_copies(slices: Sequence[Slice], skipped: List[Skipped]) -> List[Slice]:
-    kept: Dict[str, Slice] = {}
+def _drop_copies(slices: Sequence[Slice], skipped: list[Skipped]) -> list[Slice]:
+    kept: dict[str, Slice] = {}
     for s in slices:
         first = kept.setdefault(s.sop_uid, s)
         if first is not s:
@@ -170,10 +171,10 @@ def _drop_copies(slices: Sequence[Slice], skipped: List[Skipped]) -> List[Slice]
     return list(kept.values())
 
 
-def _drop_strangers(slices: Sequence[Slice], skipped: List[Skipped]) -> List[Slice]:
+def _drop_strangers(slices: Sequence[Slice], skipped: list[Skipped]) -> list[Slice]:
     """Keep the most frequent size and orientation: a volume can have but one of each."""
 
-    def kind(s: Slice) -> Tuple[Any, ...]:
+    def kind(s: Slice) -> tuple[Any, ...]:
         directions = np.round(s.orientation, ORIENTATION_DECIMALS) + 0.0  # no -0.0
         return s.pixels.rows, s.pixels.columns, s.pixel_spacing_mm, tuple(directions)
 
@@ -200,7 +201,7 @@ def _usual_step(z_mm: np.ndarray) -> float:
     return float(np.median(steps)) if len(steps) else 0.0
 
 
-def _step_warnings(z_mm: np.ndarray) -> List[str]:
+def _step_warnings(z_mm: np.ndarray) -> list[str]:
     steps, usual = _steps(z_mm), _usual_step(z_mm)
     warnings = []
     gaps = steps[steps > GAP * usual]
@@ -219,7 +220,7 @@ def _step_warnings(z_mm: np.ndarray) -> List[str]:
     return warnings
 
 
-def _tilt_warnings(slices: Sequence[Slice], normal: np.ndarray) -> List[str]:
+def _tilt_warnings(slices: Sequence[Slice], normal: np.ndarray) -> list[str]:
     way = np.subtract(slices[-1].position_mm, slices[0].position_mm)
     along = float(normal @ way)
     across = float(np.linalg.norm(way - along * normal))

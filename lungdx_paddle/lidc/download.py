@@ -13,11 +13,12 @@ import importlib
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
-from lungdx_paddle.about import __version__
+from lungdx_paddle import __version__
 from lungdx_paddle.errors import ConfigError, InstallError, LidcError
 from lungdx_paddle.files import writable_folder, write_together
 from lungdx_paddle.lidc.catalogue import known_series
@@ -50,7 +51,7 @@ class Fetched:
     series: int
     """CT series, whole."""
 
-    def summary(self) -> List[str]:
+    def summary(self) -> list[str]:
         """The closing lines, with the command that comes next."""
         marks = f"{self.folder / XML_ARCHIVE} and {self.folder / DIAGNOSIS_TABLE}"
         if not self.series:
@@ -101,7 +102,7 @@ def download(
     return Fetched(out, len(wanted), len(series))
 
 
-def parse_patients(text: str) -> List[str]:
+def parse_patients(text: str) -> list[str]:
     """Patient ids of a list joined by commas, or of a file with one a line.
 
     Raises:
@@ -120,7 +121,7 @@ def parse_patients(text: str) -> List[str]:
     return patients
 
 
-def _series_of(patients: Sequence[str]) -> List[str]:
+def _series_of(patients: Sequence[str]) -> list[str]:
     wanted = set(patients)
     return [uid for uid, facts in known_series().items() if facts.patient_id in wanted]
 
@@ -161,9 +162,9 @@ def _fetch_scans(client: Any, out: Path, series: Sequence[str]) -> None:
         raise _commons_error(f"{len(series) - len(partial)} of {len(series)}, without {first}")
 
 
-def _count_slices(out: Path) -> Dict[str, int]:
+def _count_slices(out: Path) -> dict[str, int]:
     """DICOM files by series UID, which is the name of their folder."""
-    slices: Dict[str, int] = {}
+    slices: dict[str, int] = {}
     for path in out.glob("*/*/*/*.dcm"):
         slices[path.parent.name] = slices.get(path.parent.name, 0) + 1
     return slices
@@ -172,7 +173,7 @@ def _count_slices(out: Path) -> Dict[str, int]:
 def _fetch(address: str, first_bytes: bytes) -> bytes:
     sender = {"User-Agent": f"lungdx_paddle/{__version__}"}  # without one the site may refuse
     request = urllib.request.Request(address, headers=sender)
-    found: Optional[str] = None
+    found: str | None = None
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             data: bytes = answer.read(LARGEST_FILE_BYTES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO, List, Optional, Tuple
+from typing import BinaryIO
 
 import numpy as np
 import pydicom
@@ -49,11 +49,11 @@ class PixelFormat:
     signed: bool
     monochrome1: bool
     """The smallest value is shown brightest, DICOM (0028,0004)."""
-    padding: Optional[Tuple[int, int]]
+    padding: tuple[int, int] | None
     """Stored values from, to (inclusive) that are no measurement, DICOM (0028,0120)."""
     big_endian: bool
     transfer_syntax: str
-    offset: Optional[int]
+    offset: int | None
     """Where the first frame's bytes begin in the file; None: compressed or deflated."""
 
     @property
@@ -74,22 +74,22 @@ class Slice:
     study_uid: str
     patient_id: str
     instance: int
-    position_mm: Tuple[float, ...]
+    position_mm: tuple[float, ...]
     """x, y, z of the first pixel's centre, DICOM (0020,0032)."""
-    orientation: Tuple[float, ...]
+    orientation: tuple[float, ...]
     """Directions of a row and of a column, DICOM (0020,0037)."""
-    pixel_spacing_mm: Tuple[float, ...]
+    pixel_spacing_mm: tuple[float, ...]
     """Distance of the rows, of the columns, DICOM (0028,0030)."""
     thickness_mm: float
     """0 if unknown."""
-    window: Optional[Tuple[float, float]]
+    window: tuple[float, float] | None
     """(centre, width), the first where there are several."""
     slope: float
     intercept: float
     pixels: PixelFormat
 
 
-def read_header(file: SourceFile) -> List[Slice]:
+def read_header(file: SourceFile) -> list[Slice]:
     """Read the slices that a file describes: one, or one a frame in an enhanced file.
 
     Raises:
@@ -169,7 +169,7 @@ def _pixel_format(header: Dataset, stream: BinaryIO, size: int) -> PixelFormat:
     return pixels
 
 
-def _find_pixels(stream: BinaryIO, syntax: str) -> Tuple[Optional[int], int, bool]:
+def _find_pixels(stream: BinaryIO, syntax: str) -> tuple[int | None, int, bool]:
     """(offset, length in bytes, big endian) of the pixels; offset None if they are packed.
 
     pydicom leaves the stream at the tag of the pixel data, whose first bytes tell.
@@ -188,7 +188,7 @@ def _find_pixels(stream: BinaryIO, syntax: str) -> Tuple[Optional[int], int, boo
     raise NotASlice("no pixels: cut off, or no image")
 
 
-def _padding(header: Dataset, bits: int, signed: bool) -> Optional[Tuple[int, int]]:
+def _padding(header: Dataset, bits: int, signed: bool) -> tuple[int, int] | None:
     """The range of padding, in the spelling of the stored values.
 
     The value is written as SS or as US, whatever the pixels are: GE's 63536 in signed

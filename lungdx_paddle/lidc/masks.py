@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -15,12 +15,12 @@ from lungdx_paddle.lidc.readings import Contour
 class Area:
     """A small picture of an area and its place in the slice."""
 
-    corner_xy: Tuple[int, int]
+    corner_xy: tuple[int, int]
     """Column and row of its first pixel, from 0."""
     pixels: np.ndarray
     """(rows, columns) bool, as large as the outlines; the area may be empty."""
 
-    def mask(self, shape: Tuple[int, int]) -> np.ndarray:
+    def mask(self, shape: tuple[int, int]) -> np.ndarray:
         """The area in a slice of ``shape`` (rows, columns), bool; what lies outside is cut off."""
         mask = np.zeros(shape, bool)
         x, y = self.corner_xy

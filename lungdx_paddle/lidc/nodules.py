@@ -14,10 +14,10 @@ pylidc's distance, in pixels and not in mm, parts what ours joins.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -37,7 +37,7 @@ class Nodule:
 
     number: int
     """From 0, from foot to head; unique within the series."""
-    readings: Tuple[Reading, ...]
+    readings: tuple[Reading, ...]
     """One a reader, in the order of the sessions."""
     z_mm: Mapping[str, float]
     """Position of every marked slice of the series, by SOP instance UID, as the XML says it."""
@@ -45,11 +45,11 @@ class Nodule:
     slice_spacing_mm: float
 
     @property
-    def malignancy_ratings(self) -> Tuple[int, ...]:
+    def malignancy_ratings(self) -> tuple[int, ...]:
         """The malignancy ratings, 1 to 5, of those readers who rated it."""
         return self.ratings("malignancy")
 
-    def ratings(self, characteristic: str) -> Tuple[int, ...]:
+    def ratings(self, characteristic: str) -> tuple[int, ...]:
         """The ratings of one of the nine characteristics, of those readers who rated it.
 
         Args:
@@ -69,7 +69,7 @@ class Nodule:
         return tuple(rating for rating in ratings if rating is not None)
 
     @property
-    def sop_uids(self) -> Tuple[str, ...]:
+    def sop_uids(self) -> tuple[str, ...]:
         """SOP instance UIDs of the slices that any reader outlined, from foot to head."""
         return tuple(sorted(self._areas, key=lambda uid: (self.z_mm[uid], uid)))
 
@@ -77,7 +77,7 @@ class Nodule:
         """How many readers outlined the nodule on this slice."""
         return len(self._areas.get(sop_uid, ()))
 
-    def masks(self, sop_uid: str, shape: Tuple[int, int]) -> np.ndarray:
+    def masks(self, sop_uid: str, shape: tuple[int, int]) -> np.ndarray:
         """The area of each reader who outlined the nodule on this slice.
 
         Args:
@@ -90,7 +90,7 @@ class Nodule:
         masks = [area.mask(shape) for area in self._areas.get(sop_uid, ())]
         return np.stack(masks) if masks else np.zeros((0, *shape), bool)
 
-    def majority_mask(self, sop_uid: str, shape: Tuple[int, int]) -> np.ndarray:
+    def majority_mask(self, sop_uid: str, shape: tuple[int, int]) -> np.ndarray:
         """Pixels that at least half of the readers who outlined this slice enclosed.
 
         Args:
@@ -132,7 +132,7 @@ class Nodule:
         Two series (of LIDC-IDRI-0017 and -0659) have two slices at every place, each
         outlined by other readers: there the mean of the two counts.
         """
-        pixels: Dict[float, List[int]] = {}
+        pixels: dict[float, list[int]] = {}
         for sop_uid, areas in self._areas.items():
             count = int(majority_area(areas).pixels.sum())
             pixels.setdefault(self.z_mm[sop_uid], []).append(count)
@@ -140,9 +140,9 @@ class Nodule:
         return total * self.pixel_spacing_mm**2 * self.slice_spacing_mm
 
     @cached_property
-    def _areas(self) -> Dict[str, List[Area]]:
+    def _areas(self) -> dict[str, list[Area]]:
         """By slice, the area of each reader who enclosed a pixel there."""
-        areas: Dict[str, List[Area]] = {}
+        areas: dict[str, list[Area]] = {}
         for reading in self.readings:
             for sop_uid, area in _areas(reading).items():
                 areas.setdefault(sop_uid, []).append(area)
@@ -150,8 +150,8 @@ class Nodule:
 
 
 def group_readings(
-    annotations: Annotations, pixel_spacing_mm: float, slice_spacing_mm: Optional[float] = None
-) -> List[Nodule]:
+    annotations: Annotations, pixel_spacing_mm: float, slice_spacing_mm: float | None = None
+) -> list[Nodule]:
     """Find which readings of a series show the same nodule.
 
     Two readings belong together when a point of one's outlines lies no further from one
@@ -187,7 +187,7 @@ def group_readings(
 
 def _join(
     readings: Sequence[Reading], points: Sequence[np.ndarray], tolerance_mm: float
-) -> List[List[int]]:
+) -> list[list[int]]:
     """Indices of the readings of each nodule, ascending."""
     centres = [p.mean(axis=0) for p in points]
     trees = [cKDTree(p) for p in points]
@@ -207,29 +207,29 @@ def _join(
     return [sorted(group) for i, group in enumerate(group_of) if i == min(group)]
 
 
-def _readers(readings: Sequence[Reading], group: Sequence[int]) -> Set[int]:
+def _readers(readings: Sequence[Reading], group: Sequence[int]) -> set[int]:
     return {readings[i].reader for i in group}
 
 
-def _areas(reading: Reading) -> Dict[str, Area]:
+def _areas(reading: Reading) -> dict[str, Area]:
     """What the reader enclosed, by slice.
 
     Slices where that is nothing are left out: a single point, or a line at the tip of the
     nodule, is no outline to cut a crop from.
     """
-    slices: Dict[str, List[Contour]] = {}
+    slices: dict[str, list[Contour]] = {}
     for contour in reading.contours:
         slices.setdefault(contour.sop_uid, []).append(contour)
     areas = {sop_uid: enclosed_area(contours) for sop_uid, contours in slices.items()}
     return {sop_uid: area for sop_uid, area in areas.items() if area.pixels.any()}
 
 
-def _slice_positions(annotations: Annotations) -> Dict[str, float]:
+def _slice_positions(annotations: Annotations) -> dict[str, float]:
     """Position of each slice: what most contours say, since single ones are wrong.
 
     Where no contour says it, 0: such slices are still compared with themselves.
     """
-    votes: Dict[str, Counter[float]] = {}
+    votes: dict[str, Counter[float]] = {}
     for reading in annotations.readings:
         for contour in reading.contours:
             counter = votes.setdefault(contour.sop_uid, Counter())
@@ -238,12 +238,12 @@ def _slice_positions(annotations: Annotations) -> Dict[str, float]:
     return {uid: c.most_common(1)[0][0] if c else 0.0 for uid, c in votes.items()}
 
 
-def _smallest_step(z_mm: Dict[str, float]) -> float:
+def _smallest_step(z_mm: dict[str, float]) -> float:
     steps = np.diff(np.unique(list(z_mm.values())))
     return float(steps.min()) if len(steps) else 0.0
 
 
-def _points_mm(reading: Reading, pixel_spacing_mm: float, z_mm: Dict[str, float]) -> np.ndarray:
+def _points_mm(reading: Reading, pixel_spacing_mm: float, z_mm: dict[str, float]) -> np.ndarray:
     """(n, 3) float: x, y, z in mm of all points of a reading's outlines."""
     return np.concatenate(
         [

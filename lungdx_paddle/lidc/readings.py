@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Contour:
 
     sop_uid: str
     """SOP instance UID of the slice, DICOM (0008,0018); the only sure key to it."""
-    z_mm: Optional[float]
+    z_mm: float | None
     """Slice position as the file says it: wrong in a few places, None if it is no number."""
     inclusion: bool
     """False: the outlined area is cut out of the nodule."""
@@ -48,11 +48,11 @@ class Reading:
     """The reader's own name for it; means nothing across readers and may repeat."""
     characteristics: Mapping[str, int]
     """Ratings by name (:data:`CHARACTERISTICS`); what the reader did not rate is absent."""
-    contours: Tuple[Contour, ...]
+    contours: tuple[Contour, ...]
     """In the order of the file."""
 
     @property
-    def malignancy(self) -> Optional[int]:
+    def malignancy(self) -> int | None:
         """1 (highly unlikely) to 5 (highly suspicious); None if not rated."""
         return self.characteristics.get("malignancy")
 
@@ -64,8 +64,8 @@ class Mark:
     reader: int
     nodule_id: str
     sop_uid: str
-    z_mm: Optional[float]
-    xy: Tuple[int, int]
+    z_mm: float | None
+    xy: tuple[int, int]
     """Column and row, from 0."""
 
 
@@ -77,11 +77,11 @@ class Annotations:
     study_uid: str
     readers: int
     """Number of reading sessions: four, but 3 and 8 occur."""
-    readings: Tuple[Reading, ...]
+    readings: tuple[Reading, ...]
     """Nodules of 3 mm or more, session by session."""
-    small_nodules: Tuple[Mark, ...]
+    small_nodules: tuple[Mark, ...]
     """Nodules under 3 mm."""
-    non_nodules: Tuple[Mark, ...]
+    non_nodules: tuple[Mark, ...]
     """Findings of 3 mm or more that are no nodules."""
     source: str
     """Path of the file, for messages."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import List, Optional, Tuple
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc.annotations import find_annotations
@@ -27,13 +26,13 @@ class Scan:
         return self.series.patient_id
 
     @cached_property
-    def nodules(self) -> Tuple[Nodule, ...]:
+    def nodules(self) -> tuple[Nodule, ...]:
         """Nodules that a reader outlined, foot to head."""
         step_mm, row_mm, _ = self.series.spacing_zyx_mm
         return tuple(group_readings(self.annotations, row_mm, step_mm))
 
 
-def find_scans(lidc: Path, xml: Optional[Path] = None) -> List[Scan]:
+def find_scans(lidc: Path, xml: Path | None = None) -> list[Scan]:
     """Find every series that has annotations; for a notebook.
 
     What is left out, and why, is told by :func:`find_series` and :func:`find_annotations`.

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, List, Optional, Set, Tuple, cast
+from typing import BinaryIO, cast
 
 from lungdx_paddle.errors import LidcError
 
@@ -36,7 +36,7 @@ class SourceFile:
 
     path: Path
     """The file itself, or the archive that holds it."""
-    member: Optional[str] = None
+    member: str | None = None
     """Name inside the archive; None for a file on disk."""
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class SourceFile:
         return cast(BinaryIO, _archive(self.path).open(self.member))
 
 
-def list_files(source: Path) -> Tuple[List[SourceFile], List[Skipped]]:
+def list_files(source: Path) -> tuple[list[SourceFile], list[Skipped]]:
     """Every file below a folder or in a zip archive, in the order of the names.
 
     Args:
@@ -89,14 +89,14 @@ def list_files(source: Path) -> Tuple[List[SourceFile], List[Skipped]]:
     return [SourceFile(source, name) for name in names], []
 
 
-def _list_folder(folder: Path) -> Tuple[List[SourceFile], List[Skipped]]:
-    files: List[SourceFile] = []
-    skipped: List[Skipped] = []
+def _list_folder(folder: Path) -> tuple[list[SourceFile], list[Skipped]]:
+    files: list[SourceFile] = []
+    skipped: list[Skipped] = []
 
     def note(error: OSError) -> None:
         skipped.append(Skipped(str(error.filename), f"cannot be read: {error.strerror}"))
 
-    seen: Set[str] = set()  # large collections are often linked together; a link may form a ring
+    seen: set[str] = set()  # large collections are often linked together; a link may form a ring
     for root, folders, names in os.walk(folder, onerror=note, followlinks=True):
         real = os.path.realpath(root)
         if real in seen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Sequence, Union
+from collections.abc import Sequence
 
 import paddle
 from paddle import nn
@@ -33,16 +33,16 @@ class Ensemble(nn.Layer):
         """(1, 1, 32, 32) mean gray values that the members take from each pixel."""
         return sum(member.pixel_mean for member in self.members) / len(self.members)
 
-    def forward(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+    def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """{task: (n, classes) logits} of (n, 1, 32, 32) float32 gray values, 0 to 255."""
         mean = self.probabilities(images)
         return {task: (part + LEAST_PROBABILITY).log() for task, part in mean.items()}
 
-    def probabilities(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+    def probabilities(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """{task: (n, classes) mean of the members' probabilities}."""
         said = [member.probabilities(images) for member in self.members]
         return {task: sum(each[task] for each in said) / len(said) for task in self.tasks}
 
 
-Trained = Union[TwoTaskNetwork, Ensemble]
+Trained = TwoTaskNetwork | Ensemble
 """What answers: one network, or several as one."""

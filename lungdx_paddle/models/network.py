@@ -6,8 +6,8 @@ The paper's four methods are this one class with different ``sharing.sites``: no
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Callable, Collection, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 import paddle
@@ -27,10 +27,10 @@ one level of the 8-bit values there is nothing to normalise."""
 
 Stretch = Callable[[int, Sequence[paddle.Tensor]], paddle.Tensor]
 """Where a tower, by its number, is after some stages, from where all towers were before."""
-Each = Callable[[Stretch, Sequence[paddle.Tensor]], List[paddle.Tensor]]
+Each = Callable[[Stretch, Sequence[paddle.Tensor]], list[paddle.Tensor]]
 
 
-def in_turn(stretch: Stretch, states: Sequence[paddle.Tensor]) -> List[paddle.Tensor]:
+def in_turn(stretch: Stretch, states: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
     """Where every tower is after a stretch."""
     return [stretch(tower, states) for tower in range(len(states))]
 
@@ -48,7 +48,7 @@ class TwoTaskNetwork(nn.Layer):
         self, model: ModelConfig, sharing: SharingConfig, classes: Mapping[str, int]
     ) -> None:
         super().__init__()
-        self.tasks: Tuple[str, ...] = tuple(classes)
+        self.tasks: tuple[str, ...] = tuple(classes)
         self.sites = sharing.sites
         self.register_buffer("pixel_mean", _constant(0.0))
         self.register_buffer("pixel_deviation", _constant(1.0))
@@ -70,7 +70,7 @@ class TwoTaskNetwork(nn.Layer):
         self.heads = nn.LayerDict({t: nn.Linear(model.fc, n) for t, n in classes.items()})
 
     @property
-    def members(self) -> Tuple[TwoTaskNetwork, ...]:
+    def members(self) -> tuple[TwoTaskNetwork, ...]:
         """The networks that answer: of an ensemble several, here this one."""
         return (self,)
 
@@ -88,7 +88,7 @@ class TwoTaskNetwork(nn.Layer):
         at_least = np.maximum(deviation, LEAST_DEVIATION)
         self.pixel_deviation.set_value(at_least.reshape(shape).astype(np.float32))
 
-    def features(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+    def features(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """{task: (n, fc) features after the last stage and sharing unit}.
 
         Args:
@@ -109,31 +109,31 @@ class TwoTaskNetwork(nn.Layer):
             x = self.towers[self.owners[tower]].run(stage, x)
         return x
 
-    def forward(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+    def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """{task: (n, classes) logits} of (n, 1, 32, 32) float32 gray values, 0 to 255."""
         return {task: self.heads[task](self.drop(x)) for task, x in self.features(images).items()}
 
-    def probabilities(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+    def probabilities(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """{task: (n, classes) probabilities} of what :meth:`forward` takes."""
         return {task: functional.softmax(logits) for task, logits in self(images).items()}
 
-    def shares(self) -> Dict[str, Dict[str, float]]:
+    def shares(self) -> dict[str, dict[str, float]]:
         """{site: {task: mean share that the task takes from the other}}."""
         return {site: dict(zip(self.tasks, unit.shares())) for site, unit in self.units.items()}
 
-    def output_shares(self) -> Dict[str, Dict[str, np.ndarray]]:
+    def output_shares(self) -> dict[str, dict[str, np.ndarray]]:
         """{site: {task: (outputs,) share that each of its outputs takes from the other}}."""
         units = self.units.items()
         return {site: dict(zip(self.tasks, unit.output_shares())) for site, unit in units}
 
-    def decayed(self) -> List[paddle.Tensor]:
+    def decayed(self) -> list[paddle.Tensor]:
         """The weights under the L2 loss; sharing units, BN and heads are not among them."""
         return [weight for tower in self.towers.values() for weight in tower.decayed()]
 
 
-def _stretches(sites: Collection[str]) -> List[Tuple[str, Tuple[str, ...]]]:
+def _stretches(sites: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
     """[(site that precedes, or "", stages)]: where towers do not meet, each goes on alone."""
-    found: List[Tuple[str, Tuple[str, ...]]] = [("", ())]
+    found: list[tuple[str, tuple[str, ...]]] = [("", ())]
     for stage in STAGES:
         site, stages = found[-1]
         found[-1] = (site, (*stages, stage))

@@ -14,7 +14,7 @@ matrix", whose four blocks are the own and cross weights.
 from __future__ import annotations
 
 import math
-from typing import Dict, List, Sequence, Tuple, Type
+from collections.abc import Sequence
 
 import numpy as np
 import paddle
@@ -38,14 +38,14 @@ class SharingUnit(nn.Layer):
         cross_floor: least share, from 0 up to 0.5.
     """
 
-    def __init__(self, shape: Tuple[int, ...], cross_floor: float) -> None:
+    def __init__(self, shape: tuple[int, ...], cross_floor: float) -> None:
         super().__init__()
         self.shape = shape
         self.cross_floor = cross_floor
         self.own_a, self.own_b = (self._weight(1.0 - cross_floor) for _ in "ab")
         self.cross_a, self.cross_b = (self._weight(cross_floor) for _ in "ab")
 
-    def forward(self, a: paddle.Tensor, b: paddle.Tensor) -> Tuple[paddle.Tensor, paddle.Tensor]:
+    def forward(self, a: paddle.Tensor, b: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         """Combine (n, \\*shape) features of either tower."""
         return self.mixed(0, (a, b)), self.mixed(1, (a, b))
 
@@ -74,12 +74,12 @@ class SharingUnit(nn.Layer):
     def _combine(self, own: paddle.Tensor, other: paddle.Tensor, tower: str) -> paddle.Tensor:
         return self._multiply(own, self._weights(tower)[0]) + self._take(other, tower)
 
-    def shares(self) -> Tuple[float, float]:
+    def shares(self) -> tuple[float, float]:
         """Mean share, from 0 to 1, that the first and the second tower take."""
         share_a, share_b = self.output_shares()
         return float(share_a.mean()), float(share_b.mean())
 
-    def output_shares(self) -> Tuple[np.ndarray, np.ndarray]:
+    def output_shares(self) -> tuple[np.ndarray, np.ndarray]:
         """(outputs,) share of each output of the first and of the second tower.
 
         A scalar unit has one, a channel unit one a channel, a dense unit one a feature.
@@ -111,7 +111,7 @@ class SharingUnit(nn.Layer):
             share = taken / (self._norm(own) + taken).clip(min=_DIRECTION)
             return np.asarray(share.numpy()).ravel()
 
-    def _weights(self, tower: str) -> Tuple[paddle.Tensor, paddle.Tensor]:
+    def _weights(self, tower: str) -> tuple[paddle.Tensor, paddle.Tensor]:
         return getattr(self, f"own_{tower}"), getattr(self, f"cross_{tower}")
 
     def _weight(self, value: float) -> paddle.Tensor:
@@ -189,7 +189,7 @@ class DenseUnit(SharingUnit):
         return (weight * weight).sum(axis=0).sqrt()
 
 
-UNITS: Dict[str, Type[SharingUnit]] = {
+UNITS: dict[str, type[SharingUnit]] = {
     "dense": DenseUnit,
     "channel": ChannelUnit,
     "scalar": ScalarUnit,
@@ -197,5 +197,5 @@ UNITS: Dict[str, Type[SharingUnit]] = {
 """Every kind by its name in ``sharing.unit``."""
 
 
-def _parameter(layer: nn.Layer, shape: List[int], value: float) -> paddle.Tensor:
+def _parameter(layer: nn.Layer, shape: list[int], value: float) -> paddle.Tensor:
     return layer.create_parameter(shape, default_initializer=nn.initializer.Constant(value))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Collection, Dict, Tuple
+from collections.abc import Collection
 
 import paddle
 from paddle import nn
@@ -50,7 +50,7 @@ class Tower(nn.Layer):
             return self._pooled("conv2", x)
         return functional.relu(self.bn3(self.fc(x.flatten(1))))
 
-    def decayed(self) -> Tuple[paddle.Tensor, ...]:
+    def decayed(self) -> tuple[paddle.Tensor, ...]:
         """The weights under the L2 loss: convolutions and fc."""
         return self.conv1.weight, self.conv2.weight, self.fc.weight
 
@@ -66,7 +66,7 @@ class Tower(nn.Layer):
         return x if before in self._early_relu else functional.relu(x)
 
 
-def stage_shapes(model: ModelConfig) -> Dict[str, Tuple[int, ...]]:
+def stage_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Shape of each stage's output without the batch: {stage: (channels, rows, columns)}."""
     half, quarter = CROP_SIZE // 2, CROP_SIZE // 4
     shapes = (
@@ -79,7 +79,7 @@ def stage_shapes(model: ModelConfig) -> Dict[str, Tuple[int, ...]]:
     return dict(zip(STAGES, shapes))
 
 
-def _he() -> Dict[str, object]:
+def _he() -> dict[str, object]:
     return {
         "weight_attr": paddle.ParamAttr(initializer=nn.initializer.KaimingNormal()),
         "bias_attr": False,

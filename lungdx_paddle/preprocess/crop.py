@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Tuple
-
 import cv2
 import numpy as np
 
@@ -14,7 +12,7 @@ SMALLEST_AREA_PX = 10
 """Bright areas of fewer pixels are specks beside the nodule (paper)."""
 
 
-def crop_nodule(gray: np.ndarray, mask: np.ndarray) -> Tuple[np.ndarray, float]:
+def crop_nodule(gray: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float]:
     """Cut a nodule out of its slice and put it on black.
 
     The rectangle of the outlined area is cut; Otsu's threshold inside it tells nodule from
@@ -42,7 +40,7 @@ def crop_nodule(gray: np.ndarray, mask: np.ndarray) -> Tuple[np.ndarray, float]:
     return crop, scale
 
 
-def rectangle(mask: np.ndarray) -> Tuple[slice, slice]:
+def rectangle(mask: np.ndarray) -> tuple[slice, slice]:
     """The rows and the columns of the smallest rectangle around the mask's pixels.
 
     Raises:
@@ -82,7 +80,7 @@ def nodule_pixels(gray: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _shrink(part: np.ndarray) -> Tuple[np.ndarray, float]:
+def _shrink(part: np.ndarray) -> tuple[np.ndarray, float]:
     rows, columns = part.shape
     scale = min(1.0, CROP_SIZE / max(rows, columns))
     if scale == 1.0:

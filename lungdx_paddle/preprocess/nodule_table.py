@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple, Union
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.files import writable_folder, write_text
@@ -25,10 +25,10 @@ class NoduleTable:
     readings: int
     unknown: int
     """Series that LIDC-IDRI's table does not know; their pixel spacing was assumed."""
-    skipped: Tuple[Skipped, ...]
+    skipped: tuple[Skipped, ...]
     """Files that were left out, with the reason."""
 
-    def summary(self) -> List[str]:
+    def summary(self) -> list[str]:
         """The closing lines."""
         lines = [f"{self.nodules} nodules of {self.readings} readings in {self.series} series"]
         if self.unknown:
@@ -36,7 +36,7 @@ class NoduleTable:
                 f"{self.unknown} series are not LIDC-IDRI's: pixels of "
                 f"{USUAL_PIXEL_SPACING_MM:g} mm assumed"
             )
-        reasons: Dict[str, int] = {}
+        reasons: dict[str, int] = {}
         for file in self.skipped:
             reason = file.reason.split(" of ")[0]
             reasons[reason] = reasons.get(reason, 0) + 1
@@ -87,20 +87,20 @@ def _patient(series_uid: str) -> str:
     return facts.patient_id if facts else series_uid
 
 
-def _patient_first(series_uid: str) -> Tuple[str, str]:
+def _patient_first(series_uid: str) -> tuple[str, str]:
     return _patient(series_uid), series_uid
 
 
-def _group(annotations: Annotations) -> List[Nodule]:
+def _group(annotations: Annotations) -> list[Nodule]:
     facts = known_series().get(annotations.series_uid)
     if facts is None:
         return group_readings(annotations, USUAL_PIXEL_SPACING_MM)
     return group_readings(annotations, facts.pixel_spacing_mm, facts.slice_spacing_mm)
 
 
-def _rows(grouped: Dict[str, List[Nodule]]) -> List[Sequence[Union[str, int]]]:
-    rows: List[Sequence[Union[str, int]]] = []
-    numbered: Dict[str, int] = {}
+def _rows(grouped: dict[str, list[Nodule]]) -> list[Sequence[str | int]]:
+    rows: list[Sequence[str | int]] = []
+    numbered: dict[str, int] = {}
     for series_uid, nodules in grouped.items():
         first = numbered.get(_patient(series_uid), 0)
         numbered[_patient(series_uid)] = first + len(nodules)

@@ -7,9 +7,9 @@ ends with the same manifest.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Union
 
 from lungdx_paddle.errors import LidcError, LungdxError
 from lungdx_paddle.files import writable_folder, writing
@@ -24,8 +24,8 @@ from lungdx_paddle.lidc import (
 )
 from lungdx_paddle.lidc.sources import list_files
 from lungdx_paddle.manifest import ManifestRow, write_manifest
-from lungdx_paddle.preprocess.parts import Part, fingerprint, has_part, load_part, store_part
 from lungdx_paddle.preprocess.report import DONE, FAILED, UNMARKED, Report, SeriesReport
+from lungdx_paddle.preprocess.resume import Part, fingerprint, has_part, load_part, store_part
 from lungdx_paddle.preprocess.series import crop_series
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, Window
 from lungdx_paddle.progress import bar
@@ -38,7 +38,7 @@ TABLE_SUFFIXES = (".xls", ".csv")
 @dataclass(frozen=True, eq=False)
 class _Job:
     scan: Scan
-    window: Optional[Window]
+    window: Window | None
     fingerprint: str
     out: Path
 
@@ -47,7 +47,7 @@ class _Job:
         return self.scan.series
 
 
-_Result = Union[Part, str]
+_Result = Part | str
 """A finished series, or the reason why it failed."""
 
 
@@ -55,9 +55,9 @@ def preprocess(
     lidc: Path,
     out: Path,
     *,
-    xml: Optional[Path] = None,
-    diagnosis: Optional[Path] = None,
-    window: Optional[Window] = DEFAULT_WINDOW,
+    xml: Path | None = None,
+    diagnosis: Path | None = None,
+    window: Window | None = DEFAULT_WINDOW,
     workers: Workers = HERE,
 ) -> Report:
     """Cut the nodules out of every series of a collection.
@@ -107,14 +107,14 @@ def preprocess(
     return report
 
 
-def _job(scan: Scan, window: Optional[Window], out: Path) -> _Job:
+def _job(scan: Scan, window: Window | None, out: Path) -> _Job:
     return _Job(scan, window, fingerprint(scan, window), out)
 
 
-def _run(work: Sequence[_Job], out: Path, workers: Workers) -> Dict[str, _Result]:
+def _run(work: Sequence[_Job], out: Path, workers: Workers) -> dict[str, _Result]:
     """Finish every series; what was finished before is not done again."""
     parts = {job.series.series_uid: load_part(out, job.series, job.fingerprint) for job in work}
-    results: Dict[str, _Result] = {uid: part for uid, part in parts.items() if part is not None}
+    results: dict[str, _Result] = {uid: part for uid, part in parts.items() if part is not None}
     todo = [job for job in work if job.series.series_uid not in results]
     if any(has_part(out, job.series) for job in todo):
         # Crops that the manifest lists are about to change; it is written again at the end.
@@ -140,7 +140,7 @@ def _process(job: _Job) -> _Result:
     return store_part(job.out, job.series, crops, job.fingerprint)
 
 
-def _series_report(series: Series, result: Optional[_Result]) -> SeriesReport:
+def _series_report(series: Series, result: _Result | None) -> SeriesReport:
     status, reason = DONE, ""
     if result is None:
         status, reason = UNMARKED, "no LIDC XML file describes this series"
@@ -167,10 +167,10 @@ def _series_report(series: Series, result: Optional[_Result]) -> SeriesReport:
 
 
 def _rows(
-    series: Sequence[Series], results: Dict[str, _Result], diagnoses: Dict[str, Diagnosis]
+    series: Sequence[Series], results: dict[str, _Result], diagnoses: dict[str, Diagnosis]
 ) -> Iterator[ManifestRow]:
     """Rows by patient and series, nodules numbered through a patient's series."""
-    numbered: Dict[str, int] = {}
+    numbered: dict[str, int] = {}
     for s in series:
         result = results.get(s.series_uid)
         if not isinstance(result, Part):
@@ -187,7 +187,7 @@ def _rows(
             )
 
 
-def _find_table(lidc: Path) -> Optional[Path]:
+def _find_table(lidc: Path) -> Path | None:
     """The first diagnosis table by name; one in a zip archive has to be unpacked."""
     if not lidc.is_dir():
         return None
@@ -199,7 +199,7 @@ def _find_table(lidc: Path) -> Optional[Path]:
     return next(tables, None)
 
 
-def _unexpected(skipped: Sequence[Skipped], table: Optional[Path]) -> List[Skipped]:
+def _unexpected(skipped: Sequence[Skipped], table: Path | None) -> list[Skipped]:
     """Without the files that are no DICOM and belong there all the same."""
     return [s for s in skipped if not s.path.lower().endswith(".xml") and s.path != str(table)]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
-from lungdx_paddle.about import __version__
+from lungdx_paddle import __version__
 from lungdx_paddle.files import write_text
 from lungdx_paddle.lidc import Skipped
 from lungdx_paddle.preprocess.window import Window
@@ -32,13 +33,13 @@ class SeriesReport:
     slices: int
     nodules: int = 0
     crops: int = 0
-    crops_in_lung: Optional[float] = None
+    crops_in_lung: float | None = None
     """Mean part of a crop's nodule that lies in the lung mask."""
     outlines_without_area: int = 0
     """Outlines left out because half of the slice's readers enclose no pixel."""
-    missing_slices: Tuple[Dict[str, Any], ...] = ()
+    missing_slices: tuple[dict[str, Any], ...] = ()
     """``{"sop_uid": ..., "z_mm": ...}`` of outlined slices that are not there."""
-    warnings: Tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What is unusual about its slices."""
 
 
@@ -46,22 +47,22 @@ class SeriesReport:
 class Report:
     """A whole run of the preprocessing."""
 
-    window: Optional[Window]
+    window: Window | None
     """(centre, width) in HU; None: each series' own."""
-    series: Tuple[SeriesReport, ...]
+    series: tuple[SeriesReport, ...]
     """By patient and series UID."""
     diagnosed_patients: int
     """Patients of the collection for whom the diagnosis table has a row."""
     annotated_elsewhere: int
     """Series that the XML files describe and that are not in the collection."""
-    skipped: Tuple[Skipped, ...]
+    skipped: tuple[Skipped, ...]
     """Files that are neither CT slice nor LIDC XML, with the reason."""
-    left_out: Tuple[Skipped, ...] = ()
+    left_out: tuple[Skipped, ...] = ()
     """Pictures and nodules of the set of slices that gave no crop, with the reason."""
-    notes: Tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     """What to know of all the crops."""
 
-    def having(self, status: str) -> List[SeriesReport]:
+    def having(self, status: str) -> list[SeriesReport]:
         """The series of one status."""
         return [series for series in self.series if series.status == status]
 
@@ -87,7 +88,7 @@ class Report:
         }
         write_text(path, json.dumps(content, indent=1) + "\n")
 
-    def summary(self) -> List[str]:
+    def summary(self) -> list[str]:
         """The closing lines: totals, then each series that wants attention."""
         totals = self._totals()
         lines = [
@@ -112,7 +113,7 @@ class Report:
             lines.append(f"{len(self.skipped)} files skipped, see report.json")
         return lines
 
-    def _totals(self) -> Dict[str, int]:
+    def _totals(self) -> dict[str, int]:
         return {
             "series": len(self.series),
             "done": len(self.having(DONE)),
@@ -142,9 +143,9 @@ def _first_few(items: Sequence[str]) -> str:
     return ", ".join(items[:EXAMPLES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _by_reason(skipped: Sequence[Skipped]) -> Dict[str, Dict[str, Any]]:
+def _by_reason(skipped: Sequence[Skipped]) -> dict[str, dict[str, Any]]:
     """``{reason: {"files": count, "for example": [...]}}``, the most frequent first."""
-    paths: Dict[str, List[str]] = {}
+    paths: dict[str, list[str]] = {}
     for file in skipped:
         # What follows a colon or names another file differs from file to file.
         reason = file.reason.split(":")[0].split(" /")[0]

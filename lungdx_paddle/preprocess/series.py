@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc import Nodule, Scan, Series
 from lungdx_paddle.preprocess.crop import crop_nodule
-from lungdx_paddle.preprocess.mend import lung_mask
+from lungdx_paddle.preprocess.lungs.lung_mask import lung_mask
 from lungdx_paddle.preprocess.window import Window, apply_window
 
 
@@ -35,18 +35,18 @@ class Crop:
 class SeriesCrops:
     """All that one series gives."""
 
-    nodules: Tuple[Nodule, ...]
-    crops: Tuple[Crop, ...]
+    nodules: tuple[Nodule, ...]
+    crops: tuple[Crop, ...]
     """By nodule, then from foot to head."""
     window: Window
     """(centre, width) in HU of the crops' gray values."""
-    missing: Dict[str, float]
+    missing: dict[str, float]
     """Outlined slices that the series does not hold: SOP instance UID -> z in mm."""
     unenclosed: int
     """Outlines left out because no pixel is enclosed by half of the slice's readers."""
 
 
-def crop_series(scan: Scan, window: Optional[Window]) -> SeriesCrops:
+def crop_series(scan: Scan, window: Window | None) -> SeriesCrops:
     """Cut every nodule out of every slice on which a reader outlined it.
 
     The crop follows the area that at least half of the slice's readers enclosed.  Each
@@ -62,7 +62,7 @@ def crop_series(scan: Scan, window: Optional[Window]) -> SeriesCrops:
     series, nodules = scan.series, scan.nodules
     window = window or _header_window(series)
     wanted, missing = _find_slices(series, nodules)
-    crops: List[Crop] = []
+    crops: list[Crop] = []
     outlines = 0
     for index, here in sorted(wanted.items()):
         outlines += len(here)
@@ -84,9 +84,9 @@ def _header_window(series: Series) -> Window:
 
 def _find_slices(
     series: Series, nodules: Sequence[Nodule]
-) -> Tuple[Dict[int, List[Nodule]], Dict[str, float]]:
-    wanted: Dict[int, List[Nodule]] = {}
-    missing: Dict[str, float] = {}
+) -> tuple[dict[int, list[Nodule]], dict[str, float]]:
+    wanted: dict[int, list[Nodule]] = {}
+    missing: dict[str, float] = {}
     for nodule in nodules:
         for sop_uid in nodule.sop_uids:
             index = series.index_of(sop_uid)
@@ -97,7 +97,7 @@ def _find_slices(
     return wanted, missing
 
 
-def _crop_slice(series: Series, index: int, nodules: List[Nodule], window: Window) -> List[Crop]:
+def _crop_slice(series: Series, index: int, nodules: list[Nodule], window: Window) -> list[Crop]:
     hu = series.slice_hu(index)
     gray, lung = apply_window(hu, *window), lung_mask(hu, series.spacing_zyx_mm[1])
     sop_uid = series.sop_uids[index]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Mapping, Optional, Tuple
 
 import numpy as np
 
 from lungdx_paddle.errors import LidcError
 
-Window = Tuple[float, float]
+Window = tuple[float, float]
 """(centre, width) in HU."""
 
 DEFAULT_WINDOW: Window = (20.0, 2040.0)
@@ -47,7 +47,7 @@ def apply_window(hu: np.ndarray, center: float, width: float) -> np.ndarray:
     return np.clip(gray, 0, 255, out=gray).astype(np.uint8)
 
 
-def parse_window(text: str) -> Optional[Window]:
+def parse_window(text: str) -> Window | None:
     """Read ``20,2040``, ``lung`` or ``header``; None stands for header.
 
     Raises:

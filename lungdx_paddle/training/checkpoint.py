@@ -11,8 +11,9 @@ from __future__ import annotations
 import io
 import json
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any
 
 import numpy as np
 import paddle
@@ -25,7 +26,7 @@ from lungdx_paddle.training.optimizer import Optimizer
 LATEST, BEST = "latest", "best_model"
 _ENDINGS = ("pdparams", "pdopt", "pdstates")
 
-Arrays = Dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 
 
 def save_weights(network: TwoTaskNetwork, path: Path) -> None:
@@ -80,7 +81,7 @@ def save_latest(
     write_together({folder / f"{LATEST}.{end}": c for end, c in zip(_ENDINGS, contents)})
 
 
-def load_latest(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer) -> Dict[str, Any]:
+def load_latest(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer) -> dict[str, Any]:
     """Put a network and its optimizer where :func:`save_latest` left them.
 
     Returns:
@@ -131,7 +132,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def check_same_shapes(
-    where: str, expected: Mapping[str, Tuple[int, ...]], found: Mapping[str, Tuple[int, ...]]
+    where: str, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
 ) -> None:
     """Compare two networks by the names and shapes of their weights.
 
@@ -199,7 +200,7 @@ def _load_optimizer(network: TwoTaskNetwork, optimizer: Optimizer, path: Path) -
     optimizer.set_state_dict(state)
 
 
-def _read_state(path: Path) -> Dict[str, Any]:
+def _read_state(path: Path) -> dict[str, Any]:
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

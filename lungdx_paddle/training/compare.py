@@ -6,16 +6,16 @@ A run that is finished is not done again, and one that was stopped goes on where
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.evaluation.figure7 import write_figure7
 from lungdx_paddle.evaluation.predictions import PREDICTIONS, Predicted, read_predictions
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training.many import How, train_each
+from lungdx_paddle.training.parallel.jobs import How, train_each
 from lungdx_paddle.workers import Workers
 
 SPLITS = ("image", "patient")
@@ -30,10 +30,10 @@ class Plan:
     """By name, in the order in which they are shown; all on one manifest."""
     seeds: int
     """Each seed is another split, other initial weights and another order."""
-    splits: Tuple[str, ...]
+    splits: tuple[str, ...]
     out: Path
 
-    def runs(self) -> Iterator[Tuple[str, str, int, Config]]:
+    def runs(self) -> Iterator[tuple[str, str, int, Config]]:
         """(split, method, seed, config) of every training, seed by seed."""
         for seed in range(self.seeds):
             for split in self.splits:
@@ -67,7 +67,7 @@ def plan_of(
     return Plan(methods, seeds, tuple(dict.fromkeys(splits)), out)
 
 
-def compare(plan: Plan, jobs: Optional[int], say: Callable[[str], None]) -> List[str]:
+def compare(plan: Plan, jobs: int | None, say: Callable[[str], None]) -> list[str]:
     """Make what is missing of a comparison, and its tables and picture.
 
     Args:
@@ -79,7 +79,7 @@ def compare(plan: Plan, jobs: Optional[int], say: Callable[[str], None]) -> List
         The closing lines.
 
     Raises:
-        LungdxError: as :func:`lungdx_paddle.training.many.train_each`.
+        LungdxError: as :func:`lungdx_paddle.training.parallel.jobs.train_each`.
     """
     train_each([config for _, _, _, config in plan.runs()], How(Workers(jobs)), say)
     results = results_of(plan)
@@ -88,13 +88,13 @@ def compare(plan: Plan, jobs: Optional[int], say: Callable[[str], None]) -> List
     return [table, *(f"written to {path}" for path in paths)]
 
 
-def results_of(plan: Plan) -> Dict[str, Dict[str, List[Predicted]]]:
+def results_of(plan: Plan) -> dict[str, dict[str, list[Predicted]]]:
     """{split: {method: predictions of each seed's test part}} of finished runs.
 
     Raises:
         CheckpointError: a run's predictions are missing.
     """
-    found: Dict[str, Dict[str, List[Predicted]]] = {
+    found: dict[str, dict[str, list[Predicted]]] = {
         split: {method: [] for method in plan.methods} for split in plan.splits
     }
     for split, method, _, config in plan.runs():

@@ -7,9 +7,10 @@ import io
 import os
 import struct
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import Any
 
 import numpy as np
 from visualdl import LogWriter
@@ -58,7 +59,7 @@ class Dashboard:
             self._writer = LogWriter(logdir=str(folder), file_name=LOG_NAME, flush_secs=10)
         self._has_hyper_parameters = False
 
-    def scalars(self, step: int, values: Mapping[str, Optional[float]]) -> None:
+    def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
         """Write {tag: value} at ``step``; a value of None has nothing to show."""
         for tag, value in values.items():
             if value is not None:
@@ -100,7 +101,7 @@ class Dashboard:
         self._add(roc_curve_raw(f"roc/{name}", step=step, walltime=now, **_rising(counts, roc)))
 
     def hyper_parameters(
-        self, values: Mapping[str, Union[str, int, float]], metrics: Sequence[str]
+        self, values: Mapping[str, str | int | float], metrics: Sequence[str]
     ) -> None:
         """Write the run's settings, once: later calls change nothing.
 
@@ -139,9 +140,9 @@ class Dashboard:
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._writer.close()
 
@@ -153,12 +154,12 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return np.linspace(low - missing / 2, high + missing / 2, BUCKETS + 1)
 
 
-def _rising(*parts: Mapping[str, np.ndarray]) -> Dict[str, Any]:
+def _rising(*parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The points as lists, with a threshold that rises, as VisualDL's own do."""
     return {name: values[::-1].tolist() for part in parts for name, values in part.items()}
 
 
-def read_scalar(folder: Path, tag: str) -> Tuple[np.ndarray, np.ndarray]:
+def read_scalar(folder: Path, tag: str) -> tuple[np.ndarray, np.ndarray]:
     """(n,) steps and (n,) values of what a run logged under ``tag``; none without a log."""
     path = folder / LOG_NAME
     data = path.read_bytes() if path.exists() else b""
@@ -181,7 +182,7 @@ def _cut(path: Path, keep_until: int) -> None:
     os.replace(partial, path)
 
 
-def _records(data: bytes) -> Iterator[Tuple[bytes, Record]]:
+def _records(data: bytes) -> Iterator[tuple[bytes, Record]]:
     """Each whole record of a log, as it lies there and as it reads."""
     start = 0
     while start + _HEADER.size <= len(data):

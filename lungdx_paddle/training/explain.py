@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset, load_split
 from lungdx_paddle.data.labels import MALIGNANCY, UNLABELLED
-from lungdx_paddle.data.picture import examples_by_level
 from lungdx_paddle.evaluation.evaluate import Predictions, predict
 from lungdx_paddle.evaluation.saliency import draw_saliency, saliency
+from lungdx_paddle.figures.level_examples import examples_by_level
 from lungdx_paddle.runtime import set_up
-from lungdx_paddle.training.finished import load_run
+from lungdx_paddle.training.run import load_run
 
 if TYPE_CHECKING:  # matplotlib takes long to import, and a training draws nothing
     from matplotlib.figure import Figure
@@ -52,8 +52,8 @@ def crops_to_explain(test: NoduleDataset, per_level: int) -> NoduleDataset:
     """Choose, of the crops that every task has a label for, some of each malignancy level.
 
     Nothing that a network says has a part in it
-    (:func:`lungdx_paddle.data.picture.examples_by_level`).  Where no crop has all labels, they
-    are of all crops; a level without a crop is left out.
+    (:func:`lungdx_paddle.figures.level_examples.examples_by_level`).  Where no crop has all
+    labels, they are of all crops; a level without a crop is left out.
 
     Raises:
         ManifestError: no crop has a malignancy label.
@@ -64,9 +64,9 @@ def crops_to_explain(test: NoduleDataset, per_level: int) -> NoduleDataset:
     return candidates.subset([i for indices in found.values() for i in indices])
 
 
-def _answers(said: Predictions, task: str, sums: np.ndarray) -> List[str]:
+def _answers(said: Predictions, task: str, sums: np.ndarray) -> list[str]:
     """What the network answers, how sure it is, what the label is, and the map's sum."""
-    names: Dict[int, str] = dict(enumerate(said.dataset.label_set.task_classes[task]))
+    names: dict[int, str] = dict(enumerate(said.dataset.label_set.task_classes[task]))
     if task == MALIGNANCY:
         names = {label: f"level {name}" for label, name in names.items()}
     lines = []

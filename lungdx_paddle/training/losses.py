@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import paddle
@@ -15,7 +15,7 @@ def task_losses(
     logits: Mapping[str, paddle.Tensor],
     labels: Mapping[str, np.ndarray],
     counts: Mapping[str, int],
-) -> Dict[str, paddle.Tensor]:
+) -> dict[str, paddle.Tensor]:
     """Each task's cross-entropies, added up and divided by ``counts``; 0 without a label.
 
     Args:
@@ -32,7 +32,7 @@ def task_losses(
     }
 
 
-def labelled(labels: Mapping[str, np.ndarray]) -> Dict[str, int]:
+def labelled(labels: Mapping[str, np.ndarray]) -> dict[str, int]:
     """{task: how many images have a label of it}."""
     return {task: int((values != UNLABELLED).sum()) for task, values in labels.items()}
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, Sequence
+from typing import Any
 
 import paddle
 
 from lungdx_paddle.models.network import TwoTaskNetwork
 from lungdx_paddle.settings import TrainConfig
 from lungdx_paddle.training.losses import add_l2_gradient
-from lungdx_paddle.training.threads import Threads, uninterrupted
+from lungdx_paddle.training.parallel.threads import Threads, uninterrupted
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,11 @@ class Optimizer:
         for part in self._parts:
             part.adam.set_lr(value)
 
-    def state_dict(self) -> Dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The moments of all weights, under Paddle's names of the weights."""
         return {k: v for part in self._parts for k, v in part.adam.state_dict().items()}
 
-    def set_state_dict(self, state: Dict[str, Any]) -> None:
+    def set_state_dict(self, state: dict[str, Any]) -> None:
         """Take what :meth:`state_dict` gave."""
         for part in self._parts:
             part.adam.set_state_dict(dict(state))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any
 
 import numpy as np
 import paddle
@@ -19,8 +20,8 @@ from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import Config, TrainConfig
 from lungdx_paddle.training.losses import l2_loss, labelled, task_losses
 from lungdx_paddle.training.optimizer import Optimizer
-from lungdx_paddle.training.processes import Processes, join, share_batches
-from lungdx_paddle.training.threads import Threads, share_towers
+from lungdx_paddle.training.parallel.processes import Processes, join, share_batches
+from lungdx_paddle.training.parallel.threads import Threads, share_towers
 
 SEED_STRIDE = 1_000_003
 """Apart from each other: the seeds of one run's steps and of the next run's."""
@@ -55,7 +56,7 @@ class Run:
 
     def __post_init__(self) -> None:
         settings = self.config.train
-        self.forward: Callable[..., Dict[str, paddle.Tensor]] = self.network
+        self.forward: Callable[..., dict[str, paddle.Tensor]] = self.network
         if settings.to_static:
             self.forward = paddle.jit.to_static(self.network.forward)
 
@@ -87,7 +88,7 @@ def prepare(config: Config) -> Run:
     return Run(config, training, test, split, network, optimizer, order, processes, threads)
 
 
-def training_step(run: Run) -> Tuple[float, Dict[str, Optional[float]]]:
+def training_step(run: Run) -> tuple[float, dict[str, float | None]]:
     """Make one step; return its total loss and what it logs, {tag: value} on its batch."""
     settings, decayed = run.config.train, run.network.decayed()
     # Dropout's draw depends on the step alone, so a resumed run draws the same.
@@ -133,14 +134,14 @@ def _precision(settings: TrainConfig) -> Any:
     return paddle.amp.auto_cast(enable=not none, dtype="float16" if none else settings.amp)
 
 
-def _right(logits: Mapping[str, paddle.Tensor], labels: Mapping[str, np.ndarray]) -> Dict[str, int]:
+def _right(logits: Mapping[str, paddle.Tensor], labels: Mapping[str, np.ndarray]) -> dict[str, int]:
     """How many images each task names rightly; what has no label is never right."""
     return {t: int((logits[t].numpy().argmax(axis=1) == labels[t]).sum()) for t in logits}
 
 
 def _of_all(
     processes: Processes, losses: Mapping[str, paddle.Tensor], right: Mapping[str, int]
-) -> Tuple[Dict[str, float], Dict[str, float]]:
+) -> tuple[dict[str, float], dict[str, float]]:
     """The processes' losses and right answers, added up."""
     tensor = paddle.to_tensor([*(float(v) for v in losses.values()), *map(float, right.values())])
     processes.add([tensor])

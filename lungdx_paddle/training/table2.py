@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence
 
 from lungdx_paddle.errors import CheckpointError
 
@@ -44,8 +44,8 @@ class Table2:
         step: int,
         epoch: int,
         loss: float,
-        accuracies: Mapping[str, Mapping[str, Optional[float]]],
-    ) -> Dict[str, str]:
+        accuracies: Mapping[str, Mapping[str, float | None]],
+    ) -> dict[str, str]:
         """Append one row and return it.
 
         Args:
@@ -64,7 +64,7 @@ class Table2:
         return row
 
 
-def read_table2(path: Path) -> List[Dict[str, str]]:
+def read_table2(path: Path) -> list[dict[str, str]]:
     """Rows of a table, none if there is no file.
 
     Raises:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any
 
-from lungdx_paddle.about import RESEARCH_USE
+from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.config import differences, load_config, save_config
 from lungdx_paddle.errors import ConfigError
-from lungdx_paddle.evaluation.duplicates import audit
 from lungdx_paddle.evaluation.evaluate import image_accuracy, levels, predict
+from lungdx_paddle.evaluation.leakage import audit
 from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
 from lungdx_paddle.files import write_text
 from lungdx_paddle.progress import bar
@@ -21,16 +22,16 @@ from lungdx_paddle.settings import Config
 from lungdx_paddle.training import table2
 from lungdx_paddle.training.checkpoint import BEST, load_latest, save_latest, save_weights
 from lungdx_paddle.training.dashboard import Dashboard
-from lungdx_paddle.training.showcase import show, show_features
+from lungdx_paddle.training.dashboard_content import show, show_features
 from lungdx_paddle.training.step import Run, prepare, training_step
 
 
 def train(
     config: Config,
-    device: Optional[str] = None,
+    device: str | None = None,
     resume: bool = False,
     say: Callable[[str], None] = lambda line: None,
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Train as a config says and write everything into its output folder.
 
     Args:
@@ -83,7 +84,7 @@ def _what_it_learns(config: Config) -> Config:
     return replace(config, name="", output="", train=replace(config.train, steps=1, log_every=1))
 
 
-def _follow(run: Run) -> Dict[str, Any]:
+def _follow(run: Run) -> dict[str, Any]:
     """Make every step beside the first process, which alone speaks, judges and writes."""
     while run.step < run.config.train.steps:
         training_step(run)
@@ -155,7 +156,7 @@ def _opening(run: Run, place: str) -> str:
     )
 
 
-def _means(run: Run) -> List[str]:
+def _means(run: Run) -> list[str]:
     """By what a training is faster than Paddle as it comes."""
     said = {
         f"{run.processes.count} processes, each with its part of a batch": run.processes.count > 1,
@@ -172,7 +173,7 @@ def _write_predictions(run: Run) -> None:
     )
 
 
-def _final_metrics(run: Run) -> Dict[str, Any]:
+def _final_metrics(run: Run) -> dict[str, Any]:
     """The last step's numbers: at image, nodule and patient level, with what leaks."""
     sources = {row.extra.get("source", "") for row in run.test.manifest.rows}
     return {

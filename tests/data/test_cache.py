@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Callable, List
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ def cached(manifest: Manifest) -> np.ndarray:
 
 def was_decoded(manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether reading, which gives the true pixels, has to decode the crops."""
-    decoded: List[str] = []
+    decoded: list[str] = []
 
     def counted(path: str) -> np.ndarray:
         decoded.append(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from pathlib import Path
-from typing import Optional, Tuple
 
 import pytest
 
@@ -27,7 +26,7 @@ TABLE = Path(__file__).parents[2] / "lungdx_paddle" / "data" / "site_classes.csv
     [((5, 5, 5, 4), 4), ((1,), 0), ((2, 3), 2), ((1, 2, 4, 5), 2), ((1, 2), 1), ((), -1)],
 )
 def test_malignancy_is_the_median_with_halves_rounded_up(
-    ratings: Tuple[int, ...], expected: int
+    ratings: tuple[int, ...], expected: int
 ) -> None:
     assert malignancy_class(ratings) == expected
 
@@ -53,7 +52,7 @@ def test_malignancy_is_the_median_with_halves_rounded_up(
     ],
 )
 def test_pathology_follows_code_and_site(
-    code: Optional[int], site: str, paper6: int, tcia4: int, binary: int
+    code: int | None, site: str, paper6: int, tcia4: int, binary: int
 ) -> None:
     found = [pathology_class(code, site, LABEL_SETS[s]) for s in ("paper6", "tcia4", "binary")]
     assert found == [paper6, tcia4, binary]

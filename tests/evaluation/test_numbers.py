@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Tuple
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ from sklearn.calibration import calibration_curve
 
 from lungdx_paddle.evaluation import metrics
 from lungdx_paddle.evaluation.calibration import BINS, ece, reliability_curve
-from lungdx_paddle.evaluation.confusion import confusion
+from lungdx_paddle.evaluation.counts import confusion
 from lungdx_paddle.evaluation.ranking import auc, pr_curve, roc_curve
 
 NONE = np.array([-1, -1])
 SEEDS = range(8)
 
 
-def drawn(seed: int, classes: int = 5) -> Tuple[np.ndarray, np.ndarray]:
+def drawn(seed: int, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """Labels and predictions; with odd seeds some classes never come."""
     random = np.random.default_rng(seed)
     top = classes - 2 if seed % 2 else classes
@@ -55,7 +55,7 @@ def test_unlabelled_images_do_not_count() -> None:
     "score",
     [metrics.within_one, metrics.quadratic_kappa, metrics.balanced_accuracy, metrics.macro_f1],
 )
-def test_nothing_labelled_has_no_number(score: Callable[..., Optional[float]]) -> None:
+def test_nothing_labelled_has_no_number(score: Callable[..., float | None]) -> None:
     assert score(NONE, np.array([0, 1]), 5) is None
 
 

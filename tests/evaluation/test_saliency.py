@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict
+from collections.abc import Callable
 
 import numpy as np
 import paddle
@@ -20,11 +20,11 @@ CLASSES = {"malignancy": 5, "pathology": 6}
 class Linear(nn.Layer):
     """Each task: two classes, the second's logit a weighted sum of the pixels."""
 
-    def __init__(self, weights: Dict[str, np.ndarray]) -> None:
+    def __init__(self, weights: dict[str, np.ndarray]) -> None:
         super().__init__()
         self.weights = {task: paddle.to_tensor(w.astype(np.float32)) for task, w in weights.items()}
 
-    def forward(self, images: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+    def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         sums = {t: (images[:, 0] * w).sum([1, 2]) for t, w in self.weights.items()}
         return {t: paddle.stack([paddle.zeros_like(s), s], axis=1) for t, s in sums.items()}
 

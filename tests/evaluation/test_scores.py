@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,22 +21,22 @@ SIZES = {"malignancy": 5, "pathology": 6}
 
 
 @pytest.fixture
-def rows(write_crops: Callable[..., Path]) -> List[ManifestRow]:
+def rows(write_crops: Callable[..., Path]) -> list[ManifestRow]:
     return list(read_manifest(write_crops(patients=16)).rows)
 
 
-def perfect(rows: List[ManifestRow]) -> Tuple[Dict[str, np.ndarray], Dict[str, np.ndarray]]:
+def perfect(rows: list[ManifestRow]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     labels = labels_of(Manifest(Path(), tuple(rows)), LABEL_SETS["paper6"])
     return labels, {t: np.eye(n)[np.maximum(labels[t], 0)] for t, n in SIZES.items()}
 
 
-def scored(rows: List[ManifestRow]) -> Dict[str, Any]:
+def scored(rows: list[ManifestRow]) -> dict[str, Any]:
     scores = all_scores(rows, *perfect(rows))
     json.dumps(scores, allow_nan=False)  # raises on a NaN
     return scores
 
 
-def test_a_perfect_prediction_is_perfect_at_every_level(rows: List[ManifestRow]) -> None:
+def test_a_perfect_prediction_is_perfect_at_every_level(rows: list[ManifestRow]) -> None:
     scores = scored(rows)
     for level in ("image", "nodule"):
         for name in ("accuracy", "within_one", "quadratic_kappa"):
@@ -53,13 +54,13 @@ def test_a_perfect_prediction_is_perfect_at_every_level(rows: List[ManifestRow])
     assert auc["value"] == 1.0
 
 
-def test_a_nodule_and_a_patient_count_once(rows: List[ManifestRow]) -> None:
+def test_a_nodule_and_a_patient_count_once(rows: list[ManifestRow]) -> None:
     scores = scored(rows)
     labelled = [scores[level]["pathology"]["labelled"] for level in ("image", "nodule", "patient")]
     assert labelled[0] == 5 * labelled[1] == 10 * labelled[2]
 
 
-def test_the_diagnosis_is_ranked_by_the_most_suspicious_nodule(rows: List[ManifestRow]) -> None:
+def test_the_diagnosis_is_ranked_by_the_most_suspicious_nodule(rows: list[ManifestRow]) -> None:
     # A true level is what a perfect prediction expects: the readers' AUC must be the same.
     scores = scored(rows)
     assert scores["patient"]["diagnosis"]["auc"] == scores["readers"]["diagnosis"]["auc"]
@@ -69,7 +70,7 @@ def test_the_expected_level_weighs_the_levels() -> None:
     assert expected_level(np.array([[0.5, 0, 0, 0, 0.5]])) == pytest.approx([3.0])
 
 
-def test_no_labels_at_all_are_said_and_not_nan(rows: List[ManifestRow]) -> None:
+def test_no_labels_at_all_are_said_and_not_nan(rows: list[ManifestRow]) -> None:
     bare = [replace(row, diagnosis=None, malignancy_ratings=()) for row in rows]
     scores = scored(bare)
     accuracy = scores["image"]["pathology"]["accuracy"]
@@ -79,7 +80,7 @@ def test_no_labels_at_all_are_said_and_not_nan(rows: List[ManifestRow]) -> None:
     assert scores["readers"]["one_against_others"]["accuracy"]["value"] is None
 
 
-def test_one_class_and_one_patient_are_defined(rows: List[ManifestRow]) -> None:
+def test_one_class_and_one_patient_are_defined(rows: list[ManifestRow]) -> None:
     one = [row for row in rows if row.nodule_key == ("P00", 0)]
     scores = scored(one)
     assert scores["image"]["malignancy"]["accuracy"]["value"] == 1.0
@@ -89,7 +90,7 @@ def test_one_class_and_one_patient_are_defined(rows: List[ManifestRow]) -> None:
     assert scores["nodule"]["malignancy"]["auc"]["value"] is None
 
 
-def test_probabilities_that_are_no_numbers_are_an_error(rows: List[ManifestRow]) -> None:
+def test_probabilities_that_are_no_numbers_are_an_error(rows: list[ManifestRow]) -> None:
     labels, probabilities = perfect(rows)
     probabilities["pathology"][3, 2] = np.nan
     with pytest.raises(ManifestError, match="predictions of pathology: .* 1 of them not numbers"):
@@ -98,7 +99,7 @@ def test_probabilities_that_are_no_numbers_are_an_error(rows: List[ManifestRow])
         all_scores(rows, labels, {t: p[1:] for t, p in perfect(rows)[1].items()})
 
 
-def test_readers_are_compared_once_a_nodule(rows: List[ManifestRow]) -> None:
+def test_readers_are_compared_once_a_nodule(rows: list[ManifestRow]) -> None:
     # Of 1, 1, 1, 3 the last is two off the others' median 1; each 1 meets the median 1.
     rated = [replace(row, malignancy_ratings=(1, 1, 1, 3)) for row in rows]
     result = reader_agreement(rated)["one_against_others"]

@@ -6,15 +6,16 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import paddle
 import pytest
 import yaml
 
+from lungdx_paddle.commands.predict_request import answer
 from lungdx_paddle.config import load_config
 from lungdx_paddle.data.dataset import load_dataset
 from lungdx_paddle.errors import CheckpointError, InstallError, ManifestError
@@ -23,14 +24,13 @@ from lungdx_paddle.files import writable_folder
 from lungdx_paddle.inference import sessions
 from lungdx_paddle.inference.crops import of_manifest
 from lungdx_paddle.inference.export import export
+from lungdx_paddle.inference.onnx import require_paddle2onnx
 from lungdx_paddle.inference.predictor import Predictor
-from lungdx_paddle.inference.request import answer
-from lungdx_paddle.inference.to_onnx import require_paddle2onnx
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training.ensemble import train as train_any
-from lungdx_paddle.training.finished import load_run
-from lungdx_paddle.training.many import How
+from lungdx_paddle.training.crossval import train as train_any
+from lungdx_paddle.training.parallel.jobs import How
+from lungdx_paddle.training.run import load_run
 from lungdx_paddle.training.trainer import train
 from lungdx_paddle.workers import Workers
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 
+from lungdx_paddle.commands.predict_request import answer
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import ConfigError, LidcError
 from lungdx_paddle.inference.export import export
-from lungdx_paddle.inference.request import answer
-from lungdx_paddle.lidc.phantom import write_phantom
 from lungdx_paddle.manifest import Manifest, read_manifest
+from lungdx_paddle.phantom import write_phantom
 from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.training.trainer import train
 from lungdx_paddle.workers import ALONE
@@ -39,11 +39,11 @@ def ct(world: Path) -> Path:
     return next((world / "lidc" / "PHANTOM-0001").rglob("*.xml"))
 
 
-def ask(world: Path, **request: Any) -> List[Dict[str, Any]]:
+def ask(world: Path, **request: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer(world / "model", request)]
 
 
-def own_rows(manifest: Manifest, patient: str, nodule: int) -> List[int]:
+def own_rows(manifest: Manifest, patient: str, nodule: int) -> list[int]:
     return [i for i, r in enumerate(manifest.rows) if (r.patient_id, r.nodule) == (patient, nodule)]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -43,12 +44,12 @@ def save(header: Dataset, path: Path, syntax: str) -> Path:
     return path
 
 
-def ct_header(z_mm: float, stored: np.ndarray, changes: Dict[str, Any]) -> Dataset:
+def ct_header(z_mm: float, stored: np.ndarray, changes: dict[str, Any]) -> Dataset:
     """One CT slice as GE writes it, with changes.
 
     None leaves an attribute out; a DataElement sets how it is written.
     """
-    values: Dict[str, Any] = {
+    values: dict[str, Any] = {
         "SOPClassUID": CT,
         "SOPInstanceUID": f"1.2.3.{int(z_mm * 1000) + 10**6}",
         "SeriesInstanceUID": "1.2.3",
@@ -94,8 +95,8 @@ def write_slice(tmp_path: Path) -> Callable[..., Path]:
 
     def write(
         z_mm: float = 0.0,
-        name: Optional[str] = None,
-        stored: Optional[np.ndarray] = None,
+        name: str | None = None,
+        stored: np.ndarray | None = None,
         syntax: str = ExplicitVRLittleEndian,
         **changes: Any,
     ) -> Path:
@@ -120,7 +121,7 @@ def write_dicom(tmp_path: Path) -> Callable[[Dataset, str], Path]:
     return lambda header, name: save(header, tmp_path / "scan" / name, ExplicitVRLittleEndian)
 
 
-def square(left: int, top: int, side: int) -> List[Tuple[int, int]]:
+def square(left: int, top: int, side: int) -> list[tuple[int, int]]:
     """The outline of a square as LIDC draws it: every pixel of the border, closed."""
     right, bottom = left + side - 1, top + side - 1
     points = [(x, top) for x in range(left, right)] + [(right, y) for y in range(top, bottom)]
@@ -130,13 +131,13 @@ def square(left: int, top: int, side: int) -> List[Tuple[int, int]]:
 
 
 @pytest.fixture(name="square")
-def square_fixture() -> Callable[[int, int, int], List[Tuple[int, int]]]:
+def square_fixture() -> Callable[[int, int, int], list[tuple[int, int]]]:
     """A function of left, top and side: the outline of a square, inside side - 2 pixels wide."""
     return square
 
 
 def roi(
-    points: Sequence[Tuple[int, int]], sop: str = "1.1", z: str = "0.0 ", inclusion: str = "TRUE"
+    points: Sequence[tuple[int, int]], sop: str = "1.1", z: str = "0.0 ", inclusion: str = "TRUE"
 ) -> str:
     edges = "".join(
         f"<edgeMap><xCoord>{x}</xCoord><yCoord>{y}</yCoord></edgeMap>" for x, y in points
@@ -147,7 +148,7 @@ def roi(
     )
 
 
-def nodule(*rois: str, ratings: Optional[Sequence[Any]] = (3,) * 9, name: str = "IL057_1") -> str:
+def nodule(*rois: str, ratings: Sequence[Any] | None = (3,) * 9, name: str = "IL057_1") -> str:
     """One reader's nodule; ratings None: no characteristics, (): an empty element."""
     block = ""
     if ratings is not None:

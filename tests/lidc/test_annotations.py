@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any
 
 import pytest
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc import Annotations, find_annotations, read_annotations
 
-Points = List[Tuple[int, int]]
+Points = list[tuple[int, int]]
 BOMB = '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;">]>'
 EXTERNAL = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
 
@@ -138,7 +139,7 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def files(xml: Any, outline: Points) -> Dict[str, bytes]:
+def files(xml: Any, outline: Points) -> dict[str, bytes]:
     """A small collection: two series, one of them in three files, and what is to be skipped."""
     nodule = xml.nodule(xml.roi(outline))
     return {
@@ -166,7 +167,7 @@ def check(source: Path) -> None:
 
 
 def test_a_folder_is_searched_and_each_series_counts_once(
-    tmp_path: Path, files: Dict[str, bytes]
+    tmp_path: Path, files: dict[str, bytes]
 ) -> None:
     for name, data in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -174,14 +175,14 @@ def test_a_folder_is_searched_and_each_series_counts_once(
     check(tmp_path)
 
 
-def test_a_zip_archive_is_searched_in_place(tmp_path: Path, files: Dict[str, bytes]) -> None:
+def test_a_zip_archive_is_searched_in_place(tmp_path: Path, files: dict[str, bytes]) -> None:
     with zipfile.ZipFile(tmp_path / "xml.zip", "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     check(tmp_path / "xml.zip")
 
 
-def test_a_broken_archive_is_an_error(tmp_path: Path, files: Dict[str, bytes]) -> None:
+def test_a_broken_archive_is_an_error(tmp_path: Path, files: dict[str, bytes]) -> None:
     path = tmp_path / "xml.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("001.xml", files["a/001.xml"])
@@ -190,7 +191,7 @@ def test_a_broken_archive_is_an_error(tmp_path: Path, files: Dict[str, bytes]) -
         find_annotations(path)
 
 
-def test_a_damaged_member_costs_only_itself(tmp_path: Path, files: Dict[str, bytes]) -> None:
+def test_a_damaged_member_costs_only_itself(tmp_path: Path, files: dict[str, bytes]) -> None:
     path = tmp_path / "xml.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("001.xml", files["a/001.xml"])

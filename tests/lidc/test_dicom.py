@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,7 +199,7 @@ def test_one_slice_takes_its_step_from_its_thickness(write_slice: WriteSlice, sc
 # What is no slice of the series.
 
 
-def reasons(source: Path) -> Dict[str, str]:
+def reasons(source: Path) -> dict[str, str]:
     _, skipped = find_series(source)
     return {Path(s.path).name: s.reason for s in skipped}
 
@@ -229,7 +230,7 @@ def reasons(source: Path) -> Dict[str, str]:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_no_slice_is_skipped_with_the_reason(
-    write_slice: WriteSlice, scan: Path, changes: Dict[str, Any], reason: str
+    write_slice: WriteSlice, scan: Path, changes: dict[str, Any], reason: str
 ) -> None:
     write_slice(0)
     write_slice(2.5)

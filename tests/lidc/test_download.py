@@ -5,8 +5,9 @@ import sys
 import types
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any
 
 import pytest
 
@@ -22,15 +23,15 @@ FIRST = "1.3.6.1.4.1.14519.5.2.1.6279.6001.179049373636438705059720603192"
 class Answer(io.BytesIO):
     """What a web server sends."""
 
-    def __init__(self, body: bytes, length: Optional[int] = None) -> None:
+    def __init__(self, body: bytes, length: int | None = None) -> None:
         super().__init__(body)
         self.headers = {"Content-Length": str(len(body) if length is None else length)}
 
 
 @pytest.fixture
-def tcia(monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
+def tcia(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A TCIA of our own: what it answers by file name, and what it was asked for."""
-    site: Dict[str, Any] = {
+    site: dict[str, Any] = {
         "asked": [],
         module.XML_ARCHIVE: b"PK\x03\x04 an archive",
         module.DIAGNOSIS_TABLE: b"\xd0\xcf\x11\xe0 a table",
@@ -52,7 +53,7 @@ def tcia(monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
 class Client:
     """An ``idc_index.IDCClient`` that writes ``arriving`` slices of each series."""
 
-    calls: List[Dict[str, Any]] = []
+    calls: list[dict[str, Any]] = []
     arriving = 2
 
     def __init__(self) -> None:
@@ -69,10 +70,10 @@ class Client:
 
 
 @pytest.fixture
-def commons(monkeypatch: pytest.MonkeyPatch) -> Callable[..., List[Dict[str, Any]]]:
+def commons(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict[str, Any]]]:
     """A function that puts an ``idc_index`` in place and returns the list of its calls."""
 
-    def install(arriving: int = 2) -> List[Dict[str, Any]]:
+    def install(arriving: int = 2) -> list[dict[str, Any]]:
         client = type("IDCClient", (Client,), {"calls": [], "arriving": arriving})
         package = types.ModuleType("idc_index")
         package.IDCClient = client
@@ -83,7 +84,7 @@ def commons(monkeypatch: pytest.MonkeyPatch) -> Callable[..., List[Dict[str, Any
 
 
 def test_a_list_of_patients_is_fetched_series_by_series_with_marks_and_diagnoses(
-    tmp_path: Path, tcia: Dict[str, Any], commons: Callable[..., Any]
+    tmp_path: Path, tcia: dict[str, Any], commons: Callable[..., Any]
 ) -> None:
     calls = commons()
     fetched = download(tmp_path, patients="LIDC-IDRI-0001,LIDC-IDRI-0132")
@@ -99,7 +100,7 @@ def test_a_list_of_patients_is_fetched_series_by_series_with_marks_and_diagnoses
 
 
 def test_all_is_every_ct_series_and_none_is_only_the_marks(
-    tmp_path: Path, tcia: Dict[str, Any], commons: Callable[..., Any]
+    tmp_path: Path, tcia: dict[str, Any], commons: Callable[..., Any]
 ) -> None:
     calls = commons()
     assert download(tmp_path).series == 0
@@ -110,7 +111,7 @@ def test_all_is_every_ct_series_and_none_is_only_the_marks(
 
 @pytest.mark.lidc
 def test_the_diagnosed_are_the_157_of_the_table(
-    tmp_path: Path, lidc_folder: Path, tcia: Dict[str, Any], commons: Callable[..., Any]
+    tmp_path: Path, lidc_folder: Path, tcia: dict[str, Any], commons: Callable[..., Any]
 ) -> None:
     tcia[module.DIAGNOSIS_TABLE] = (lidc_folder / module.DIAGNOSIS_TABLE).read_bytes()
     commons()
@@ -120,7 +121,7 @@ def test_the_diagnosed_are_the_157_of_the_table(
 
 
 def test_run_again_it_does_not_ask_tcia_for_what_is_there(
-    tmp_path: Path, tcia: Dict[str, Any], commons: Callable[..., Any]
+    tmp_path: Path, tcia: dict[str, Any], commons: Callable[..., Any]
 ) -> None:
     tcia[module.DIAGNOSIS_TABLE] = urllib.error.URLError("Network is unreachable")
     with pytest.raises(LidcError, match=r"diagnosis.*no answer \(Network is unreachable\)"):
@@ -132,7 +133,7 @@ def test_run_again_it_does_not_ask_tcia_for_what_is_there(
 
 
 def test_a_series_that_did_not_arrive_whole_is_said_and_fetched_by_the_next_run(
-    tmp_path: Path, tcia: Dict[str, Any], commons: Callable[..., Any]
+    tmp_path: Path, tcia: dict[str, Any], commons: Callable[..., Any]
 ) -> None:
     commons(arriving=1)
     with pytest.raises(LidcError, match="found 0 of 1, without LIDC-IDRI-0001.*run again"):
@@ -152,7 +153,7 @@ def test_a_series_that_did_not_arrive_whole_is_said_and_fetched_by_the_next_run(
     ],
 )
 def test_where_tcia_does_not_answer_nothing_is_left_behind(
-    tmp_path: Path, tcia: Dict[str, Any], body: Any, message: str
+    tmp_path: Path, tcia: dict[str, Any], body: Any, message: str
 ) -> None:
     tcia[module.XML_ARCHIVE] = body
     with pytest.raises(LidcError, match=message):
@@ -161,7 +162,7 @@ def test_where_tcia_does_not_answer_nothing_is_left_behind(
 
 
 def test_without_idc_index_it_says_what_to_install_before_it_fetches_anything(
-    tmp_path: Path, tcia: Dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tcia: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "idc_index", None)
     with pytest.raises(InstallError, match="pip install -e '.\\[download\\]'"):
@@ -170,7 +171,7 @@ def test_without_idc_index_it_says_what_to_install_before_it_fetches_anything(
 
 
 def test_what_idc_index_raises_is_one_clear_error(
-    tmp_path: Path, tcia: Dict[str, Any], commons: Callable[..., Any], monkeypatch: Any
+    tmp_path: Path, tcia: dict[str, Any], commons: Callable[..., Any], monkeypatch: Any
 ) -> None:
     commons()
 
@@ -194,7 +195,7 @@ def test_patients_come_from_a_list_or_a_file(tmp_path: Path) -> None:
 
 
 def test_several_choices_or_a_place_that_cannot_be_written_are_errors(
-    tmp_path: Path, tcia: Dict[str, Any]
+    tmp_path: Path, tcia: dict[str, Any]
 ) -> None:
     with pytest.raises(ConfigError, match="one choice"):
         download(tmp_path, all_patients=True, diagnosed=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,26 +22,26 @@ from lungdx_paddle.lidc import (
 )
 
 SHAPE = (64, 64)
-Square = Callable[[int, int, int], List[Tuple[int, int]]]
+Square = Callable[[int, int, int], list[tuple[int, int]]]
 
 
 @pytest.fixture
-def group(xml: Any) -> Callable[..., List[Nodule]]:
+def group(xml: Any) -> Callable[..., list[Nodule]]:
     """A function of sessions (strings of nodules): the nodules at 0.5 mm pixels, 2 mm slices."""
 
-    def nodules(*sessions: str, slice_mm: Optional[float] = 2.0) -> List[Nodule]:
+    def nodules(*sessions: str, slice_mm: float | None = 2.0) -> list[Nodule]:
         annotations = read_annotations(("x.xml", xml.message(*sessions)))
         return group_readings(annotations, 0.5, slice_mm)
 
     return nodules
 
 
-def readers(nodules: Sequence[Nodule]) -> List[List[int]]:
+def readers(nodules: Sequence[Nodule]) -> list[list[int]]:
     return [[reading.reader for reading in nodule.readings] for nodule in nodules]
 
 
 def test_outlines_nearer_than_a_slice_are_one_nodule(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     here = xml.nodule(xml.roi(square(10, 10, 6)))
     near = xml.nodule(xml.roi(square(19, 10, 6)))  # 4 pixels from it, 2 mm
@@ -51,7 +52,7 @@ def test_outlines_nearer_than_a_slice_are_one_nodule(
 
 
 def test_outlines_on_neighbouring_slices_are_one_nodule(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     low = xml.nodule(xml.roi(square(10, 10, 6), sop="1.1", z="0"))
     next_one = xml.nodule(xml.roi(square(10, 10, 6), sop="1.2", z="2"))
@@ -62,7 +63,7 @@ def test_outlines_on_neighbouring_slices_are_one_nodule(
 
 
 def test_a_reader_is_never_twice_in_a_nodule(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     left = xml.nodule(xml.roi(square(10, 10, 8)))
     right = xml.nodule(xml.roi(square(17, 10, 8)))  # touches it
@@ -73,7 +74,7 @@ def test_a_reader_is_never_twice_in_a_nodule(
 
 
 def test_nodules_are_numbered_from_foot_to_head(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     high = xml.nodule(xml.roi(square(10, 10, 6), sop="1.1", z="80"))
     low = xml.nodule(xml.roi(square(40, 40, 6), sop="1.2", z="-80"))
@@ -83,7 +84,7 @@ def test_nodules_are_numbered_from_foot_to_head(
 
 
 def test_a_single_wrong_position_neither_splits_nor_reorders(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     def reader(z: str) -> str:
         rois = [xml.roi(square(10, 10, 6), "1.1", z), xml.roi(square(10, 10, 6), "1.2", "2")]
@@ -95,7 +96,7 @@ def test_a_single_wrong_position_neither_splits_nor_reorders(
 
 
 def test_slices_without_position_are_compared_with_themselves(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     one = xml.nodule(xml.roi(square(10, 10, 6), z=""))
     other = xml.nodule(xml.roi(square(40, 10, 6), z=""))
@@ -103,13 +104,13 @@ def test_slices_without_position_are_compared_with_themselves(
 
 
 def test_a_series_without_outlines_has_no_nodules(
-    group: Callable[..., List[Nodule]], xml: Any
+    group: Callable[..., list[Nodule]], xml: Any
 ) -> None:
     assert group("", xml.nodule(xml.roi([(3, 4)]), ratings=None)) == []
 
 
 def test_ratings_are_those_of_the_readers_who_rated(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     outline = xml.roi(square(10, 10, 6))
     (nodule,) = group(
@@ -127,7 +128,7 @@ def test_ratings_are_those_of_the_readers_who_rated(
 
 
 def test_the_outline_itself_is_outside(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     (nodule,) = group(xml.nodule(xml.roi(square(10, 20, 6))))
     expected = np.zeros(SHAPE, bool)
@@ -137,7 +138,7 @@ def test_the_outline_itself_is_outside(
 
 
 def test_several_outlines_add_and_exclusions_cut_out_with_their_outline(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     (nodule,) = group(
         xml.nodule(
@@ -157,7 +158,7 @@ def test_several_outlines_add_and_exclusions_cut_out_with_their_outline(
 
 
 def test_slices_where_nothing_is_enclosed_do_not_count(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     rois = [xml.roi(square(10, 10, 6)), xml.roi([(12, 12)], sop="1.2", z="2")]
     tip = xml.roi([(12, 12), (13, 12), (12, 12)], sop="1.3", z="-2")
@@ -169,7 +170,7 @@ def test_slices_where_nothing_is_enclosed_do_not_count(
 
 
 def test_half_of_the_readers_of_the_slice_are_enough(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     low = xml.roi(square(10, 10, 12), sop="1.1", z="0")
     wide, narrow = xml.roi(square(10, 10, 12), "1.2", "2"), xml.roi(square(12, 12, 6), "1.2", "2")
@@ -183,7 +184,7 @@ def test_half_of_the_readers_of_the_slice_are_enough(
 
 
 def test_what_lies_outside_the_slice_is_cut_off(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     (nodule,) = group(
         xml.nodule(xml.roi(square(60, 58, 12))), xml.nodule(xml.roi(square(66, 66, 6)))
@@ -192,7 +193,7 @@ def test_what_lies_outside_the_slice_is_cut_off(
     assert nodule.majority_mask("1.1", SHAPE).sum() == 15
 
 
-def test_diameter_and_volume(group: Callable[..., List[Nodule]], xml: Any, square: Square) -> None:
+def test_diameter_and_volume(group: Callable[..., list[Nodule]], xml: Any, square: Square) -> None:
     column = [(x, 10) for x in range(10, 41)] + [(40, 11), (40, 12)]
     column += [(x, 12) for x in range(39, 9, -1)] + [(10, 11)]
     (nodule,) = group(
@@ -208,7 +209,7 @@ def test_diameter_and_volume(group: Callable[..., List[Nodule]], xml: Any, squar
 
 
 def test_two_slices_at_one_place_count_once_in_the_volume(
-    group: Callable[..., List[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     first, second = (xml.nodule(xml.roi(square(10, 10, 6), sop=uid)) for uid in ("1.1", "1.2"))
     (nodule,) = group(first, second)
@@ -221,7 +222,7 @@ def test_two_slices_at_one_place_count_once_in_the_volume(
 
 @pytest.fixture
 def series_and_nodule(
-    group: Callable[..., List[Nodule]],
+    group: Callable[..., list[Nodule]],
     xml: Any,
     square: Square,
     write_slice: Callable[..., Path],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict
 
 import numpy as np
 import paddle
@@ -72,7 +71,7 @@ def test_logits_of_both_tasks(sites: tuple) -> None:
     }
 
 
-def reached(network: TwoTaskNetwork, task: str) -> Dict[str, bool]:
+def reached(network: TwoTaskNetwork, task: str) -> dict[str, bool]:
     """Whether the other task's loss reaches this task's conv1."""
     other = next(t for t in network.tasks if t != task)
     network.train()
@@ -99,7 +98,7 @@ def test_a_tasks_loss_reaches_the_other_tower_only_through_sharing(
     assert reached(network, "malignancy")["reached"] is shares
 
 
-def plain_forward(network: TwoTaskNetwork, x: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+def plain_forward(network: TwoTaskNetwork, x: paddle.Tensor) -> dict[str, paddle.Tensor]:
     """The network as the paper writes it: ReLU before the max-pool, towers in turn."""
     x = (x - network.pixel_mean) / network.pixel_deviation
     a, b = (network.towers[task] for task in network.tasks)

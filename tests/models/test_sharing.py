@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Tuple
-
 import numpy as np
 import paddle
 import pytest
@@ -13,7 +11,7 @@ from lungdx_paddle.models.sharing import UNITS, SharingUnit
 SHAPE = (3, 4, 4)
 
 
-def features(seed: int, shape: Tuple[int, ...] = SHAPE) -> np.ndarray:
+def features(seed: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((5, *shape)).astype(np.float32)
 
 
@@ -41,7 +39,7 @@ def test_the_dense_unit_is_the_papers_flatten_concatenate_multiply_split() -> No
 
 
 @pytest.mark.parametrize("shape", [SHAPE, (7,)])
-def test_the_channel_unit_is_a_2x2_matrix_for_each_channel(shape: Tuple[int, ...]) -> None:
+def test_the_channel_unit_is_a_2x2_matrix_for_each_channel(shape: tuple[int, ...]) -> None:
     unit = UNITS["channel"](shape, cross_floor=0.0)
     randomise(unit)
     a, b = features(1, shape), features(2, shape)

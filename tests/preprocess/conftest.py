@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Sequence, Tuple
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def _write_slice(path: Path, patient: str, series: str, index: int, has_nodule: 
     FileDataset(str(path), header, b"\0" * 128, meta, is_implicit_VR=False).save_as(str(path))
 
 
-def _outline(radius: int) -> Sequence[Tuple[int, int]]:
+def _outline(radius: int) -> Sequence[tuple[int, int]]:
     """A closed polygon that the readers' area, without the outline itself, lies in."""
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     x = np.rint(CENTRE_XY[0] + radius * np.cos(angles)).astype(int)

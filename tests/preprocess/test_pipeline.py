@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.workers import ALONE, Workers
 
 
-def files(out: Path) -> Dict[str, bytes]:
+def files(out: Path) -> dict[str, bytes]:
     """Everything below a folder, by name."""
     return {
         path.relative_to(out).as_posix(): path.read_bytes()
@@ -32,7 +33,7 @@ def files(out: Path) -> Dict[str, bytes]:
     }
 
 
-def series_of(out: Path) -> Dict[str, Dict[str, Any]]:
+def series_of(out: Path) -> dict[str, dict[str, Any]]:
     """report.json's series by UID."""
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     return {series["series_uid"]: series for series in report["series"]}
@@ -117,7 +118,7 @@ def test_killed_between_crops_and_part_nothing_is_left_over(
     def dies(*args: Any) -> None:
         raise Killed
 
-    for step in ("pathlib.Path.rename", "lungdx_paddle.preprocess.parts.write_text"):
+    for step in ("pathlib.Path.rename", "lungdx_paddle.preprocess.resume.write_text"):
         with monkeypatch.context() as patch:
             patch.setattr(step, dies)
             with pytest.raises(Killed):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any
 
 import pytest
 
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import CheckpointError, ConfigError
 from lungdx_paddle.evaluation.predictions import read_predictions
-from lungdx_paddle.training import many
 from lungdx_paddle.training.compare import Plan, compare, plan_of, results_of
+from lungdx_paddle.training.parallel import jobs as many
 
 SHORT = ("train.steps=4", "train.log_every=2")
 
@@ -38,9 +39,9 @@ def make_plan(
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> List[str]:
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which runs were trained, in order; in this process."""
-    runs: List[str] = []
+    runs: list[str] = []
     original = many.train_quietly
 
     def counted(config: Any, **how: Any) -> Any:
@@ -52,13 +53,13 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> List[str]:
     return runs
 
 
-def table(path: Path) -> List[dict]:
+def table(path: Path) -> list[dict]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def test_every_method_split_and_seed_is_trained_once(
-    make_plan: Callable[..., Plan], trained: List[str]
+    make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
     plan = make_plan()
     compare(plan, 1, lambda line: None)
@@ -74,7 +75,7 @@ def test_every_method_split_and_seed_is_trained_once(
 
 
 def test_the_tables_have_every_method_task_and_pair(
-    make_plan: Callable[..., Plan], trained: List[str]
+    make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
     plan = make_plan(seeds=1)
     compare(plan, 1, lambda line: None)
@@ -100,7 +101,7 @@ def test_the_tables_have_every_method_task_and_pair(
 
 
 def test_identical_methods_do_not_differ(
-    make_plan: Callable[..., Plan], trained: List[str], tmp_path: Path
+    make_plan: Callable[..., Plan], trained: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "twin.yaml").write_text((tmp_path / "alone.yaml").read_text())
     plan = make_plan(names=("alone", "twin"))
@@ -113,7 +114,7 @@ def test_identical_methods_do_not_differ(
 
 
 def test_a_folder_with_another_run_is_refused(
-    make_plan: Callable[..., Plan], trained: List[str]
+    make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
     compare(make_plan(seeds=1), 1, lambda line: None)
     with pytest.raises(ConfigError, match="the same settings, found train.steps is"):
@@ -121,7 +122,7 @@ def test_a_folder_with_another_run_is_refused(
 
 
 def test_predictions_that_are_missing_are_named(
-    make_plan: Callable[..., Plan], trained: List[str]
+    make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
     plan = make_plan(seeds=1)
     compare(plan, 1, lambda line: None)
@@ -140,7 +141,7 @@ def test_nothing_to_compare_is_one_clear_line(
         make_plan(seeds=seeds, names=names)
 
 
-def test_a_run_keeps_its_predictions(make_plan: Callable[..., Plan], trained: List[str]) -> None:
+def test_a_run_keeps_its_predictions(make_plan: Callable[..., Plan], trained: list[str]) -> None:
     plan = make_plan(seeds=1)
     compare(plan, 1, lambda line: None)
     *_, config = next(plan.runs())

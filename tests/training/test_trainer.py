@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List
 
 import numpy as np
 import pytest
 from visualdl import LogReader
 
+from lungdx_paddle.commands.wording import closing
 from lungdx_paddle.errors import ConfigError, LungdxError, ManifestError
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import trainer
 from lungdx_paddle.training.checkpoint import read_arrays
 from lungdx_paddle.training.dashboard import LOG_NAME
-from lungdx_paddle.training.report import closing
 from lungdx_paddle.training.trainer import train
 
 Make = Callable[..., Config]
 
 
-def table_of(config: Config) -> List[Dict[str, str]]:
+def table_of(config: Config) -> list[dict[str, str]]:
     with (config.output_folder / "table2.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def scalars(config: Config, tag: str) -> List[tuple]:
+def scalars(config: Config, tag: str) -> list[tuple]:
     reader = LogReader(file_path=str(config.output_folder / "vdl" / LOG_NAME))
     return [(record.id, record.value) for record in reader.get_data("scalar", tag)]
 
@@ -44,7 +44,7 @@ def test_table2_begins_with_the_papers_columns_and_holds_a_row_every_log_every(
     make_config: Make,
 ) -> None:
     config = make_config("run", "train.steps=25")
-    said: List[str] = []
+    said: list[str] = []
     metrics = train(config, "cpu", say=said.append)
     rows = table_of(config)
     paper = (

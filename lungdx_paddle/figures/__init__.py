@@ -1,0 +1,1 @@
+"""Every picture; matplotlib is imported here and nowhere else."""

@@ -1,0 +1,82 @@
+"""Some crops beside each other, each with its labels and what the network says.
+
+Drawn with OpenCV in milliseconds, so that a training can show it at every row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from lungdx_paddle import RESEARCH_USE
+from lungdx_paddle.evaluation.evaluate import Predictions
+from lungdx_paddle.manifest import CROP_SIZE
+
+CROPS = 12
+"""How many are shown: three rows of four."""
+
+_COLUMNS, _ZOOM, _WIDTH, _LINE, _MARGIN = 4, 4, 250, 18, 8
+"""Tiles a row; then in pixels: of a crop's pixel, a tile's width, a line of text, a gap."""
+
+_BLACK, _GRAY, _GREEN, _RED = (0, 0, 0), (110, 110, 110), (0, 120, 0), (190, 0, 0)
+_LETTERS = 0.42
+"""Size of the letters; a longer line is written smaller."""
+
+
+def draw_crops(predictions: Predictions) -> np.ndarray:
+    """(rows, columns, 3) uint8 RGB: the same crops at each call, spread over the dataset.
+
+    They are taken from the crops with a label for every task, if those are enough.
+    What is said is green where it is the label, red where it is not, gray without a label.
+
+    Args:
+        predictions: of at least one crop.
+    """
+    tiles = [_tile(predictions, index) for index in chosen(predictions).tolist()]
+    blank = np.full_like(tiles[0], 255)
+    tiles += [blank] * (-len(tiles) % _COLUMNS)
+    rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
+    strip = np.full((_LINE + _MARGIN, rows[0].shape[1], 3), 255, np.uint8)
+    _write(strip, f"label, and what the network says; {RESEARCH_USE}", _LINE, _GRAY)
+    return np.vstack([*rows, strip])
+
+
+def chosen(predictions: Predictions) -> np.ndarray:
+    """(n,) indices of the crops that :func:`draw_crops` shows, CROPS or all if fewer."""
+    labels = np.stack(list(predictions.dataset.labels.values()))
+    labelled = np.flatnonzero((labels >= 0).all(axis=0))
+    candidates = labelled if len(labelled) >= CROPS else np.arange(labels.shape[1])
+    places = np.linspace(0, len(candidates) - 1, min(CROPS, len(candidates)))
+    return np.asarray(candidates[places.astype(int)])
+
+
+def _tile(predictions: Predictions, index: int) -> np.ndarray:
+    crop = predictions.dataset.subset([index]).images[0]
+    side = CROP_SIZE * _ZOOM
+    lines = list(_lines(predictions, index))
+    tile = np.full((_MARGIN + side + len(lines) * _LINE + _MARGIN, _WIDTH, 3), 255, np.uint8)
+    large = cv2.resize(crop, (side, side), interpolation=cv2.INTER_NEAREST)
+    tile[_MARGIN : _MARGIN + side, _MARGIN : _MARGIN + side] = large[..., None]
+    for number, (text, color) in enumerate(lines, start=1):
+        _write(tile, text, _MARGIN + side + number * _LINE - 3, color)
+    return tile
+
+
+def _lines(predictions: Predictions, index: int) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    for task, names in predictions.dataset.label_set.task_classes.items():
+        label = int(predictions.dataset.labels[task][index])
+        probabilities = predictions.probabilities[task][index]
+        said = int(probabilities.argmax())
+        color = _GRAY if label < 0 else _GREEN if said == label else _RED
+        yield f"{task}: {names[label] if label >= 0 else 'no label'}", _BLACK
+        yield f"says {names[said]} ({100 * probabilities[said]:.0f} %)", color
+
+
+def _write(image: np.ndarray, text: str, bottom: int, color: tuple[int, int, int]) -> None:
+    room = image.shape[1] - 2 * _MARGIN
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _LETTERS, 1)
+    size = _LETTERS * min(1.0, room / width)
+    place = (_MARGIN, bottom)
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, color, 1, cv2.LINE_AA)

@@ -1,0 +1,178 @@
+"""Writes the phantom collection, patient by patient, in parallel."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.files import writable_folder, writing
+from lungdx_paddle.phantom.chest import Chest, build_chest
+from lungdx_paddle.phantom.dicom_files import (
+    DIAGNOSIS_TABLE,
+    MAKERS,
+    SeriesNames,
+    write_diagnoses,
+    write_slices,
+    write_xml,
+)
+from lungdx_paddle.phantom.diseases import disease_of
+from lungdx_paddle.phantom.geometry import Grid, add_noise, cover
+from lungdx_paddle.phantom.lesions import draw_lesion, place_lesions, render
+from lungdx_paddle.phantom.simulated_readers import Point, read_series
+from lungdx_paddle.progress import bar
+
+DEFAULT_PATIENTS = 55
+"""Five turns through the diseases: enough crops to train on, few enough to write soon."""
+
+SMALL_NODULE_MM = 2.4
+"""Diameter of a nodule that LIDC marks by one point, as it is below 3 mm."""
+SMALL_NODULE_HU = 20
+
+
+@dataclass(frozen=True)
+class PhantomSettings:
+    """Size of each series.
+
+    Attributes:
+        rows: rows and columns of a slice.
+        slices: slices of a series.
+        slice_mm: their spacing.
+        field_mm: least and largest width of the field of view; pixel spacing is it / rows.
+        nodules: least and largest number of nodules of 3 mm and more.
+    """
+
+    rows: int = 320
+    slices: int = 18
+    slice_mm: float = 1.5
+    field_mm: tuple[float, float] = (260.0, 310.0)
+    nodules: tuple[int, int] = (6, 10)
+
+
+def write_phantom(
+    folder: str | Path,
+    patients: int = DEFAULT_PATIENTS,
+    seed: int = 0,
+    jobs: int | None = None,
+    settings: PhantomSettings = PhantomSettings(),
+) -> None:
+    """Write an LIDC-shaped collection: DICOM, LIDC XML and a diagnosis table.
+
+    The same seed and settings give the same bytes, whatever the number of jobs; patient
+    n is the same in a small collection and in a large one.  An earlier phantom in the
+    folder (PHANTOM-0001, ...) is replaced.  The table is written last: where it is, the
+    collection is whole.
+
+    Args:
+        folder: where ``<patient>/<study>/<series>/000001.dcm``, ``001.xml`` beside it and
+            ``tcia-diagnosis-phantom.csv`` go.
+        patients: number of patients, one series each.
+        seed: 0 or more.
+        jobs: processes; None for one a core.
+        settings: size of each series.
+
+    Raises:
+        ConfigError: fewer than one patient or more than 9999, or a negative seed.
+        OutputError: the folder cannot be written to.
+    """
+    _check("patients", patients, 1, 9999)
+    _check("seed", seed, 0, 2**32)
+    target = writable_folder(Path(folder))
+    with writing(target):
+        _remove_earlier(target)
+        work = bar(range(patients), desc="phantom", unit="patient", leave=False)
+        write = delayed(_write_patient)
+        rows = Parallel(n_jobs=jobs or -1)(write(target, p, seed, settings) for p in work)
+        write_diagnoses(target / DIAGNOSIS_TABLE, [row for row in rows if row is not None])
+
+
+def _check(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ConfigError(
+            f"phantom {name}",
+            expected=f"a whole number from {least} to {most}",
+            found=str(value),
+            fix="choose another",
+        )
+
+
+def _remove_earlier(folder: Path) -> None:
+    (folder / DIAGNOSIS_TABLE).unlink(missing_ok=True)
+    for path in sorted(folder.iterdir()):
+        if re.fullmatch(r"PHANTOM-\d{4}", path.name):
+            shutil.rmtree(path)
+
+
+def _write_patient(
+    folder: Path, patient: int, seed: int, settings: PhantomSettings
+) -> tuple[str, int, int, str] | None:
+    """Write one patient; return the row of the diagnosis table, if there is one."""
+    rng = np.random.default_rng([seed, patient])
+    grid, chest = _build(settings, rng)
+    disease, site = disease_of(patient)
+    volume_hu = chest.volume_hu.copy()
+    count = int(rng.integers(settings.nodules[0], settings.nodules[1] + 1))
+    lesions = [draw_lesion(disease, rng) for _ in range(count)]
+    nodules = place_lesions(lesions, chest, grid, rng)
+    for placed in nodules:
+        render(placed, volume_hu, rng)
+    small = _points(chest.lung - chest.vessel > 0.9, int(rng.integers(0, 4)), rng)
+    _render_small(small, volume_hu, chest, grid)
+    non_nodules = _points(chest.vessel > 0.7, int(rng.integers(0, 4)), rng)
+    add_noise(volume_hu, rng.uniform(12, 35), rng)
+    sessions = read_series(nodules, small, non_nodules, rng)
+
+    patient_id = f"PHANTOM-{patient + 1:04d}"
+    names = SeriesNames(patient_id, f"{seed} {patient} {settings}", grid.slices)
+    target = folder / names.folder
+    target.mkdir(parents=True)
+    write_slices(target, names, volume_hu, grid, MAKERS[patient % len(MAKERS)], rng)
+    write_xml(target / f"{patient + 1:03d}.xml", names, grid, sessions)
+    return None if disease.code is None else (patient_id, disease.code, disease.method, site)
+
+
+def _build(settings: PhantomSettings, rng: np.random.Generator) -> tuple[Grid, Chest]:
+    pixel_mm = round(rng.uniform(*settings.field_mm) / settings.rows, 6)
+    grid = Grid(settings.rows, settings.slices, pixel_mm, settings.slice_mm)
+    return grid, build_chest(grid, rng)
+
+
+def true_lung(
+    patient: int, seed: int = 0, settings: PhantomSettings = PhantomSettings()
+) -> np.ndarray:
+    """Where the lungs of a patient lie, to measure a lung mask against.
+
+    Args:
+        patient: from 0; PHANTOM-0001 is 0.
+        seed: as given to :func:`write_phantom`.
+        settings: as given to it.
+
+    Returns:
+        (slices, rows, columns) bool, foot to head: voxels of which more than half is lung,
+        with its vessels and nodules.
+    """
+    _, chest = _build(settings, np.random.default_rng([seed, patient]))
+    lung: np.ndarray = chest.lung > 0.5
+    return lung
+
+
+def _points(where: np.ndarray, count: int, rng: np.random.Generator) -> list[Point]:
+    flat = np.flatnonzero(where)
+    if not len(flat):
+        return []
+    indices = np.unravel_index(rng.choice(flat, count), where.shape)
+    return [(int(z), int(x), int(y)) for z, y, x in zip(*indices)]
+
+
+def _render_small(points: list[Point], volume_hu: np.ndarray, chest: Chest, grid: Grid) -> None:
+    """Paint a faint dot for every nodule below 3 mm."""
+    for z, x, y in points:
+        dy, dx = (grid.axis_mm - grid.axis_mm[at] for at in (y, x))
+        depth = SMALL_NODULE_MM / 2 - np.hypot(dy[:, None], dx[None])
+        share = chest.lung[z] * cover(depth, grid.pixel_mm)
+        volume_hu[z] += share * np.maximum(SMALL_NODULE_HU - volume_hu[z], 0)

@@ -1,0 +1,1 @@
+"""Lung masks of a slice and of a series."""

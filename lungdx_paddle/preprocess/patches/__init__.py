@@ -1,0 +1,1 @@
+"""The public set of nodule slices (PNG) -> crops and manifest."""

@@ -1,0 +1,119 @@
+"""The public set of nodule slices as files: pictures, masks, which belong together.
+
+The set (``zhangweiled/lidcidri`` on Kaggle) holds for each nodule
+``LIDC-IDRI-0001/nodule-0/images/slice-0.png``, a piece of 128x128 pixels of every slice, and
+``.../mask-0/slice-0.png`` to ``mask-3``, what each reader enclosed there; no ratings, no
+UIDs, no positions.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+
+from lungdx_paddle.errors import LidcError
+from lungdx_paddle.lidc.sources import READ_ERRORS, Skipped, SourceFile, list_files
+
+PICTURE_SIDE = 128
+"""Rows and columns of a picture, in pixels of the scan."""
+
+LARGEST_PNG_BYTES = 2**20
+"""A picture has 16 KB of pixels; what is larger is something else and may fill the memory."""
+
+_PATH = re.compile(r"(?:^|/)([^/]+)/nodule-(\d+)/(images|mask-\d+)/slice-(\d+)\.png$")
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_HEADER = struct.Struct(">8s4x4sIIBB")
+"""Signature, IHDR, width, height, bits and colour type (PNG specification, section 11.2)."""
+
+
+@dataclass
+class PictureFolder:
+    """What the set calls one nodule of a patient."""
+
+    patient_id: str
+    name: str
+    """``LIDC-IDRI-0001/nodule-0``."""
+    images: dict[int, SourceFile] = field(default_factory=dict)
+    """By the set's number of the slice."""
+    masks: dict[int, list[SourceFile]] = field(default_factory=dict)
+    """By the set's number of the slice: the readers', in the order of their names."""
+
+
+def find_pictures(source: Path) -> tuple[list[PictureFolder], list[Skipped]]:
+    """Find the set's folders below a folder or in a zip archive, which is not unpacked.
+
+    Args:
+        source: holds ``.../<patient>/nodule-<n>/...`` at any depth.
+
+    Returns:
+        The folders by patient and number, and the files that are no pictures of the set.
+
+    Raises:
+        LidcError: there is no such path, or it is a broken archive.
+    """
+    files, skipped = list_files(source)
+    found: dict[tuple[str, int], PictureFolder] = {}
+    for file in files:
+        path = PurePosixPath(file.member or file.path.as_posix())
+        match = _PATH.search(str(path))
+        if file.member is not None and (".." in path.parts or path.is_absolute()):
+            skipped.append(Skipped(str(file), "its path climbs out of the archive"))
+        elif match is None:
+            skipped.append(Skipped(str(file), "no picture of the set of slices"))
+        else:
+            patient, number, kind, index = match[1], int(match[2]), match[3], int(match[4])
+            name = f"{patient}/nodule-{number}"
+            folder = found.setdefault((patient, number), PictureFolder(patient, name))
+            if kind == "images":
+                folder.images[index] = file
+            else:
+                folder.masks.setdefault(index, []).append(file)
+    return [found[key] for key in sorted(found)], skipped
+
+
+def read_picture(file: SourceFile) -> np.ndarray:
+    """Read one picture or mask of the set.
+
+    Returns:
+        (128, 128) uint8.
+
+    Raises:
+        LidcError: it cannot be read, is cut off, or is no 8-bit gray PNG of that size.
+    """
+    try:
+        with file.open() as stream:
+            data = stream.read(LARGEST_PNG_BYTES)
+    except READ_ERRORS as error:
+        raise _error(file, f"{error}") from error
+    found = _what_it_is(data)
+    if found:
+        raise _error(file, found)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.shape != (PICTURE_SIDE, PICTURE_SIDE):
+        raise _error(file, "a damaged one")
+    return np.asarray(picture, np.uint8)
+
+
+def _what_it_is(data: bytes) -> str:
+    """What is wrong with a file; nothing where it says that it is an entire picture."""
+    if len(data) < _HEADER.size or not data.startswith(_PNG_START):
+        return "no PNG" if data else "an empty file"
+    _, chunk, columns, rows, bits, colour = _HEADER.unpack_from(data)
+    is_gray = chunk == b"IHDR" and bits == 8 and colour == 0
+    if not is_gray or (rows, columns) != (PICTURE_SIDE, PICTURE_SIDE):
+        return f"a PNG of {columns}x{rows} pixels, {bits} bits, colour type {colour}"
+    return "" if data.endswith(_PNG_END) else "one that is cut off"
+
+
+def _error(file: SourceFile, found: str) -> LidcError:
+    return LidcError(
+        str(file),
+        expected=f"an 8-bit gray PNG of {PICTURE_SIDE}x{PICTURE_SIDE} pixels",
+        found=found,
+        fix="download the set again",
+    )

@@ -1,0 +1,1 @@
+"""One training on several cores, processes or GPUs, and several trainings at once."""

@@ -1,0 +1,61 @@
+"""A copy on the other side of a split is found, under whatever name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lungdx_paddle.data.dataset import NoduleDataset
+from lungdx_paddle.data.labels import LABEL_SETS
+from lungdx_paddle.data.splits import make_split
+from lungdx_paddle.evaluation.leakage import audit, near_duplicates
+from lungdx_paddle.manifest import read_manifest
+
+
+@pytest.fixture
+def crops() -> np.ndarray:
+    """30 crops that have nothing in common but their place."""
+    random = np.random.default_rng(0)
+    images = np.zeros((30, 32, 32), dtype=np.uint8)
+    images[:, 8:24, 8:24] = random.integers(21, 255, (30, 16, 16))
+    return images
+
+
+def test_strangers_are_no_duplicates(crops: np.ndarray) -> None:
+    assert (near_duplicates(crops[:10], crops[10:]) == -1).all()
+
+
+def test_a_planted_copy_is_found_also_when_brighter_and_noisy(crops: np.ndarray) -> None:
+    others = crops[10:].copy()
+    noise = np.random.default_rng(1).integers(-5, 6, (32, 32)) * (crops[3] > 0)
+    others[7] = np.clip(0.9 * crops[3] + noise, 0, 255).astype(np.uint8)
+    found = near_duplicates(crops[:10], others)
+    assert found[3] == 7 and (np.delete(found, 3) == -1).all()
+
+
+def test_a_spot_is_a_duplicate_only_if_every_pixel_agrees() -> None:
+    spot = np.zeros((1, 32, 32), dtype=np.uint8)
+    spot[0, 15:18, 15:18] = 200
+    assert near_duplicates(spot, spot)[0] == 0
+    assert near_duplicates(spot, np.where(spot > 0, 199, 0).astype(np.uint8))[0] == -1
+
+
+def test_black_crops_and_empty_sides_are_defined(crops: np.ndarray) -> None:
+    assert near_duplicates(np.zeros_like(crops), crops).max() == -1
+    assert len(near_duplicates(crops[:0], crops)) == 0
+    assert (near_duplicates(crops, crops[:0]) == -1).all()
+
+
+def test_the_audit_tells_a_copy_under_another_name(write_crops: Callable[..., Path]) -> None:
+    dataset = NoduleDataset(read_manifest(write_crops(patients=10)), LABEL_SETS["paper6"])
+    dataset.images[:] = np.random.default_rng(0).integers(0, 255, dataset.images.shape)
+    split = make_split(dataset.manifest, "patient", 0.2, 0, dataset.labels["pathology"])
+    train, test = dataset.subset(split.train), dataset.subset(split.test)
+    assert audit(train, test)["near_duplicate_test_images"] == 0
+    dataset.images[split.test[0]] = dataset.images[split.train[0]]
+    result = audit(train, test)
+    assert (result["leaks"], result["patients_on_both_sides"]) == (False, 0)
+    assert result["near_duplicate_test_images"] == result["near_duplicates_of_other_patients"] == 1

@@ -1,0 +1,107 @@
+"""Figure 6: what a training wrote, and the paper's numbers only where they may stand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.figures.training_curves import LOSS, PAPER, TEST, draw_curves, read_curves
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training.dashboard import read_scalar
+from lungdx_paddle.training.trainer import train
+
+
+@pytest.fixture
+def run(make_config: Callable[..., Config]) -> Path:
+    """A training of 20 steps with a row every 10, on phantom crops."""
+    config = make_config("run")
+    train(config, "cpu")
+    return config.output_folder
+
+
+def pretend_real(run: Path, **more: Any) -> None:
+    path = run / "metrics.json"
+    metrics: dict[str, Any] = json.loads(path.read_text())
+    path.write_text(json.dumps({**metrics, "data": "crops/manifest.csv", **more}))
+
+
+def lines(axes: Any) -> dict[str, Any]:
+    return {line.get_label(): line.get_xydata() for line in axes.lines}
+
+
+def test_the_curves_are_the_tables_and_the_logs(
+    run: Path, shown: Callable[..., np.ndarray]
+) -> None:
+    figure = draw_curves(read_curves(run))
+    loss, accuracy = figure.axes
+    table = np.genfromtxt(run / "table2.csv", delimiter=",", names=True)
+    np.testing.assert_allclose(lines(loss)["ours, training loss"][:, 1], table[LOSS])
+    np.testing.assert_allclose(lines(accuracy)["ours, test part"][:, 1], table[TEST])
+    each = lines(loss)["ours, every step"]
+    np.testing.assert_array_equal(each[:, 0], np.arange(1, 21))
+    np.testing.assert_allclose(each[[9, 19], 1], table[LOSS], rtol=1e-4)
+    assert "not a medical device" in figure.get_suptitle()
+    assert len(np.unique(shown(figure).reshape(-1, 4), axis=0)) > 20
+
+
+def test_the_paper_does_not_stand_beside_a_phantom(run: Path) -> None:
+    figure = draw_curves(read_curves(run))
+    assert not any(name.startswith("paper") for axes in figure.axes for name in lines(axes))
+    assert all("PHANTOM data" in axes.get_title() for axes in figure.axes)
+
+
+def test_the_paper_stands_beside_real_crops_of_its_classes(run: Path) -> None:
+    pretend_real(run)
+    loss, accuracy = draw_curves(read_curves(run)).axes
+    assert lines(loss)["paper, training loss"][-1].tolist() == [1400, 0.9944974]
+    assert lines(accuracy)["paper, test part"][-1].tolist() == [1400, 0.5614935]
+    assert "split by image, seed 0" in loss.get_title() and "PHANTOM" not in loss.get_title()
+
+
+def test_the_paper_does_not_stand_beside_other_classes(make_config: Callable[..., Config]) -> None:
+    config = make_config("binary", "data.label_set=binary")
+    train(config, "cpu")
+    pretend_real(config.output_folder)
+    assert not read_curves(config.output_folder).comparable
+
+
+def test_the_papers_table_is_whole() -> None:
+    assert {name: len(column) for name, column in PAPER.items()} == dict.fromkeys(PAPER, 14)
+    text = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    steps, *columns = PAPER.values()
+    for row in zip(steps, *columns):
+        step, loss, train_part, test_part = row
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {step} | ")]
+        cells = [float(cell) for cell in line.split("|")[2:-1]]
+        assert cells[0] == pytest.approx(loss, abs=0.00051)
+        assert cells[3] == pytest.approx(train_part, abs=0.000051)
+        assert cells[6] == pytest.approx(test_part, abs=0.000051)
+
+
+def test_an_unfinished_training_without_a_log_is_drawn_and_says_so(run: Path) -> None:
+    (run / "metrics.json").unlink()
+    for log in (run / "vdl").iterdir():
+        log.unlink()
+    loss, _ = draw_curves(read_curves(run)).axes
+    assert list(lines(loss)) == ["ours, training loss"]
+    assert "(not finished)" in loss.get_title()
+
+
+def test_each_training_has_its_row(run: Path) -> None:
+    assert len(draw_curves(read_curves(run), read_curves(run)).axes) == 4
+
+
+def test_a_folder_without_a_row_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="a row in its table2.csv, found none"):
+        read_curves(tmp_path)
+
+
+def test_a_tag_that_was_not_logged_has_no_values(run: Path) -> None:
+    steps, values = read_scalar(run / "vdl", "no such tag")
+    assert steps.shape == values.shape == (0,)
