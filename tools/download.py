@@ -1,27 +1,7 @@
 """Fetch a part of LIDC-IDRI: scans, the readers' marks (XML) and the diagnosis table."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
-
 from lungdx_paddle.commands import cli
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = cli.parser(__doc__, "python tools/download.py --diagnosed --out LIDC-IDRI")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
-    add = parser.add_mutually_exclusive_group(required=True).add_argument
-    add("--annotations", action="store_true", help="only marks and diagnoses, no scans (10 MB)")
-    add("--diagnosed", action="store_true", help="scans of the 157 diagnosed patients too")
-    add("--patients", default="", metavar="LIST_OR_FILE", help="ids by commas, or one a line")
-    add("--all", action="store_true", help="scans of all 1010 patients (125 GB)")
-    args = parser.parse_args(argv)
-    from lungdx_paddle.lidc.download import download
-
-    choice = {"all_patients": args.all, "diagnosed": args.diagnosed, "patients": args.patients}
-    cli.say("\n".join(download(args.out, **choice).summary()))
-
+from lungdx_paddle.commands.download_lidc import main
 
 if __name__ == "__main__":
     cli.run(main)
