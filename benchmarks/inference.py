@@ -148,11 +148,10 @@ def torch_weights(run: Path, path: Path) -> None:
         arrays.update({f"tower{k}.{n}": w for n, w in network.towers[task].state_dict().items()})
         arrays.update({f"head{k}.{n}": w for n, w in network.heads[task].state_dict().items()})
     for stage, unit in network.units.items():
-        (own_a, cross_b), (cross_a, own_b) = (
-            [block.diag() for block in half.split(2, axis=1)] for half in unit.matrix().split(2)
-        )
-        named = {"own_a": own_a, "own_b": own_b, "cross_a": cross_a, "cross_b": cross_b}
-        arrays.update({f"unit.{stage}.{name}": weight for name, weight in named.items()})
+        for tower in "ab":
+            own, cross = unit.weights(tower)
+            arrays[f"unit.{stage}.own_{tower}"] = own.flatten()
+            arrays[f"unit.{stage}.cross_{tower}"] = cross.flatten()
     np.savez(path, **{name: weight.numpy() for name, weight in arrays.items()})
 
 

@@ -80,12 +80,11 @@ def measure(manifest: Path) -> dict[str, float]:
     for step in range(STEPS):
         training.batch(order.indices(step))
     batch = (time.perf_counter() - start) / STEPS
-    del dataset, training
-    run = prepare(config)
-    training_step(run)
+    state = prepare(config, training, dataset.subset(split.test))
+    training_step(state)
     start = time.perf_counter()
     for _ in range(TIMED_STEPS):
-        training_step(run)
+        training_step(state)
     step_s = (time.perf_counter() - start) / TIMED_STEPS
     return {
         "start_s": started,

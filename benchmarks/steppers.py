@@ -25,13 +25,15 @@ Step = Callable[[], Any]
 def ours(config: str, manifest: str, threads: int) -> Step:
     """The step of tools/train.py: reading the batch, logged values and all."""
     from lungdx_paddle.config import load_config
+    from lungdx_paddle.data.dataset import load_split
     from lungdx_paddle.runtime import set_up
     from lungdx_paddle.training.step import prepare, training_step
 
     loaded = load_config(config, [f"data.manifest={manifest}"])
     set_up("cpu", loaded.seed)  # LUNGDX_THREADS is set outside
-    run = prepare(loaded)
-    return lambda: training_step(run)
+    dataset, split = load_split(loaded.data, loaded.seed)
+    state = prepare(loaded, dataset.subset(split.train), dataset.subset(split.test))
+    return lambda: training_step(state)
 
 
 def paddle(config: str, manifest: str, threads: int) -> Step:

@@ -26,6 +26,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.training.parallel.processes import join
     from lungdx_paddle.workers import Workers
 
-    config = join().one_first(lambda: with_data(asked, cli.say))
+    config = join().rank_zero_first(lambda: with_data(asked, cli.say))
     how = How(Workers(args.jobs), args.device, args.resume)
     train_and_tell(config, how, args.audit, cli.say)

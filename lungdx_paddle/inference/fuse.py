@@ -1,15 +1,12 @@
-"""A trained network, in which what no longer changes is computed once."""
+"""Fuse batch norm and the sharing floor into constants for inference."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import paddle
 from paddle import nn
 
 from lungdx_paddle.models.ensemble import Trained
 from lungdx_paddle.models.sharing import DenseUnit, SharingUnit
-from lungdx_paddle.models.tower import Tower
 
 
 def fold(network: Trained) -> Trained:
@@ -26,7 +23,12 @@ def fold(network: Trained) -> Trained:
         for stage, unit in member.units.items():
             member.units[stage] = FixedUnit(unit)
         for tower in member.towers.values():
-            _fold_normalisation(tower)
+            fc, bn = tower.fc, tower.bn3
+            factor = bn.weight / paddle.sqrt(bn._variance + bn._epsilon)
+            folded = nn.Linear(*fc.weight.shape)
+            folded.weight.set_value(fc.weight * factor)
+            folded.bias.set_value(bn.bias - bn._mean * factor)
+            tower.fc, tower.bn3 = folded, nn.Identity()
         member.drop = nn.Identity()
     return network
 
@@ -36,39 +38,35 @@ class FixedUnit(nn.Layer):
 
     They have the axes of what they multiply: so every runtime that we know fuses the two
     products and the sum into one.
+
+    Args:
+        unit: a trained one.
     """
 
     def __init__(self, unit: SharingUnit) -> None:
         super().__init__()
         self.dense = isinstance(unit, DenseUnit)
         self.shape = [-1, *unit.shape]
-        from_a, from_b = (half.split(2, axis=1) for half in unit.matrix().split(2))
-        self.own_a, self.cross_a = self._constant(from_a[0]), self._constant(from_b[0])
-        self.own_b, self.cross_b = self._constant(from_b[1]), self._constant(from_a[1])
+        self.own_a, self.cross_a = map(self._constant, unit.weights("a"))
+        self.own_b, self.cross_b = map(self._constant, unit.weights("b"))
 
-    def mixed(self, tower: int, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
-        """As :meth:`lungdx_paddle.models.sharing.SharingUnit.mixed`."""
-        own, cross = ((self.own_a, self.cross_a), (self.own_b, self.cross_b))[tower]
-        return self._times(features[tower], own) + self._times(features[1 - tower], cross)
+    def forward(self, a: paddle.Tensor, b: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Combine (n, \\*shape) features of either tower."""
+        return (
+            self._times(a, self.own_a) + self._times(b, self.cross_a),
+            self._times(b, self.own_b) + self._times(a, self.cross_b),
+        )
 
     def _times(self, x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
         if self.dense:
             return paddle.matmul(x.flatten(1), weight).reshape(self.shape)
         return x * weight
 
-    def _constant(self, block: paddle.Tensor) -> paddle.Tensor:
+    def _constant(self, weight: paddle.Tensor) -> paddle.Tensor:
         if not self.dense:
-            block = block.diag().reshape([1, -1, *(1 for _ in self.shape[2:])])
+            channels, *pixels = self.shape[1:]
+            weight = weight.flatten().expand([channels]).reshape([1, -1, *(1 for _ in pixels)])
         # A parameter: Paddle 2.6 leaves a buffer out of an exported program.
-        constant = self.create_parameter(block.shape)
-        constant.set_value(block)
+        constant = self.create_parameter(weight.shape)
+        constant.set_value(weight)
         return constant
-
-
-def _fold_normalisation(tower: Tower) -> None:
-    fc, bn = tower.fc, tower.bn3
-    factor = bn.weight / paddle.sqrt(bn._variance + bn._epsilon)
-    folded = nn.Linear(*fc.weight.shape)
-    folded.weight.set_value(fc.weight * factor)
-    folded.bias.set_value(bn.bias - bn._mean * factor)
-    tower.fc, tower.bn3 = folded, nn.Identity()

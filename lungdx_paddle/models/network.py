@@ -1,4 +1,4 @@
-"""The two-task network: towers, sharing units at a set of sites, a head a task.
+"""The two-task network: towers, sharing units at a set of sites, one head per task.
 
 The paper's four methods are this one class with different ``sharing.sites``: none
 (single-task), the trunk (hard), all five stages (soft), pool1, pool2 and fc (partial soft).
@@ -6,8 +6,7 @@ The paper's four methods are this one class with different ``sharing.sites``: no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import paddle
@@ -25,16 +24,6 @@ LEAST_DEVIATION = 1.0
 one level of the 8-bit values there is nothing to normalise."""
 
 
-Stretch = Callable[[int, Sequence[paddle.Tensor]], paddle.Tensor]
-"""Where a tower, by its number, is after some stages, from where all towers were before."""
-Each = Callable[[Stretch, Sequence[paddle.Tensor]], list[paddle.Tensor]]
-
-
-def in_turn(stretch: Stretch, states: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
-    """Where every tower is after a stretch."""
-    return [stretch(tower, states) for tower in range(len(states))]
-
-
 class TwoTaskNetwork(nn.Layer):
     """Gray images to logits of both tasks.
 
@@ -49,35 +38,26 @@ class TwoTaskNetwork(nn.Layer):
     ) -> None:
         super().__init__()
         self.tasks: tuple[str, ...] = tuple(classes)
-        self.sites = sharing.sites
         self.register_buffer("pixel_mean", _constant(0.0))
         self.register_buffer("pixel_deviation", _constant(1.0))
-        self.owners = (TRUNK,) if TRUNK in sharing.sites else self.tasks
-        self.towers = nn.LayerDict({name: Tower(model, sharing.sites) for name in self.owners})
-        shapes = stage_shapes(model)
-        unit = UNITS[sharing.unit]
+        owners = (TRUNK,) if TRUNK in sharing.sites else self.tasks
+        self.towers = nn.LayerDict({name: Tower(model, sharing.sites) for name in owners})
+        shapes, unit = stage_shapes(model), UNITS[sharing.unit]
         self.units = nn.LayerDict(
-            {
-                stage: unit(shapes[stage], sharing.cross_floor)
-                for stage in STAGES
-                if stage in sharing.sites
-            }
+            {s: unit(shapes[s], sharing.cross_floor) for s in STAGES if s in sharing.sites}
         )
-        self.stretches = _stretches(self.units)
-        self.each: Each = in_turn
-        """How the towers' stretches are computed; a training may put another way here."""
         self.drop = nn.Dropout(model.dropout)
         self.heads = nn.LayerDict({t: nn.Linear(model.fc, n) for t, n in classes.items()})
 
     @property
     def members(self) -> tuple[TwoTaskNetwork, ...]:
-        """The networks that answer: of an ensemble several, here this one."""
+        """The networks whose mean is the answer: of an ensemble several, here this one."""
         return (self,)
 
     def set_normalisation(self, mean: np.ndarray, deviation: np.ndarray) -> None:
-        """Take each pixel's mean and deviation over the training images.
+        """Set each pixel's mean and standard deviation over the training images.
 
-        They are part of the network, so that an exported model cannot be fed with others.
+        They are part of the network, so that an exported model cannot be used with others.
 
         Args:
             mean: (32, 32) of gray values from 0 to 255.
@@ -95,26 +75,28 @@ class TwoTaskNetwork(nn.Layer):
             images: (n, 1, 32, 32) float32 gray values from 0 to 255.
         """
         x = (images - self.pixel_mean) / self.pixel_deviation
-        states = [x for _ in self.owners]
-        for site, stages in self.stretches:
-            states = self.each(partial(self._stretch, site, stages), states)
-        named = dict(zip(self.owners, states))
-        return {task: named.get(task, named.get(TRUNK)) for task in self.tasks}
+        features = self.run_towers([x for _ in self.towers])
+        # Of a trunk, whose features both tasks take, there are only one task's.
+        return dict(zip(self.tasks, [*features, *features]))
 
-    def _stretch(
-        self, site: str, stages: Sequence[str], tower: int, states: Sequence[paddle.Tensor]
-    ) -> paddle.Tensor:
-        x = self.units[site].mixed(tower, states) if site else states[tower]
-        for stage in stages:
-            x = self.towers[self.owners[tower]].run(stage, x)
-        return x
+    def run_towers(self, features: Sequence[paddle.Tensor]) -> Sequence[paddle.Tensor]:
+        """Every tower's (n, fc) features, from every tower's (n, 1, 32, 32) input.
+
+        :mod:`lungdx_paddle.training.parallel.threads` replaces this loop by one that runs the
+        towers in threads and computes the same bits.
+        """
+        for stage in STAGES:
+            features = [self.towers[name].run(stage, x) for name, x in zip(self.towers, features)]
+            if stage in self.units:
+                features = self.units[stage](*features)
+        return features
 
     def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """{task: (n, classes) logits} of (n, 1, 32, 32) float32 gray values, 0 to 255."""
         return {task: self.heads[task](self.drop(x)) for task, x in self.features(images).items()}
 
     def probabilities(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        """{task: (n, classes) probabilities} of what :meth:`forward` takes."""
+        """{task: (n, classes) probabilities} of the same images as :meth:`forward`."""
         return {task: functional.softmax(logits) for task, logits in self(images).items()}
 
     def shares(self) -> dict[str, dict[str, float]]:
@@ -127,19 +109,8 @@ class TwoTaskNetwork(nn.Layer):
         return {site: dict(zip(self.tasks, unit.output_shares())) for site, unit in units}
 
     def decayed(self) -> list[paddle.Tensor]:
-        """The weights under the L2 loss; sharing units, BN and heads are not among them."""
+        """The weights under the L2 loss; those of sharing units, BN and heads are not."""
         return [weight for tower in self.towers.values() for weight in tower.decayed()]
-
-
-def _stretches(sites: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """[(site that precedes, or "", stages)]: where towers do not meet, each goes on alone."""
-    found: list[tuple[str, tuple[str, ...]]] = [("", ())]
-    for stage in STAGES:
-        site, stages = found[-1]
-        found[-1] = (site, (*stages, stage))
-        if stage in sites:
-            found.append((stage, ()))
-    return found
 
 
 def _constant(value: float) -> paddle.Tensor:
@@ -149,7 +120,10 @@ def _constant(value: float) -> paddle.Tensor:
 
 
 def build_network(config: Config) -> TwoTaskNetwork:
-    """The network that a config describes, with fresh weights."""
+    """The network that a config describes, with fresh weights on the current device.
+
+    Call :func:`lungdx_paddle.runtime.set_up` first, which chooses the device and the seed.
+    """
     tasks = LABEL_SETS[config.data.label_set].task_classes
     return TwoTaskNetwork(
         config.model, config.sharing, {task: len(names) for task, names in tasks.items()}

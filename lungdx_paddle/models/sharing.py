@@ -14,7 +14,6 @@ matrix", whose four blocks are the own and cross weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import paddle
@@ -33,6 +32,9 @@ class SharingUnit(nn.Layer):
     is raised to it.  With a floor of 0 the weights are free.  Both start as near to the
     identity as the floor lets them.
 
+    The floor bounds weights, not signals: where the other tower's features are small, less
+    than this share of an output's spread comes from it.
+
     Args:
         shape: of one image's features, (channels, rows, columns) or (features,).
         cross_floor: least share, from 0 up to 0.5.
@@ -42,55 +44,53 @@ class SharingUnit(nn.Layer):
         super().__init__()
         self.shape = shape
         self.cross_floor = cross_floor
-        self.own_a, self.own_b = (self._weight(1.0 - cross_floor) for _ in "ab")
-        self.cross_a, self.cross_b = (self._weight(cross_floor) for _ in "ab")
+        self.own_a, self.own_b = (self._identity(1.0 - cross_floor) for _ in "ab")
+        self.cross_a, self.cross_b = (self._identity(cross_floor) for _ in "ab")
 
     def forward(self, a: paddle.Tensor, b: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         """Combine (n, \\*shape) features of either tower."""
-        return self.mixed(0, (a, b)), self.mixed(1, (a, b))
+        return self.mix(a, b, "a"), self.mix(b, a, "b")
 
-    def mixed(self, tower: int, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
-        """What one tower goes on with: (n, \\*shape), as are both towers' ``features``.
+    def mix(self, own: paddle.Tensor, other: paddle.Tensor, tower: str) -> paddle.Tensor:
+        """Combine one tower's features with the other's.
 
         Args:
-            tower: 0 for a', 1 for b'.
-            features: a and b.
+            own: (n, \\*shape) features of ``tower``.
+            other: (n, \\*shape) features of the other tower.
+            tower: "a" or "b", whose weights are used.
+
+        Returns:
+            (n, \\*shape) features that ``tower`` continues with.
         """
-        own, other = (self._flatten(features[k]) for k in (tower, 1 - tower))
-        return self._combine(own, other, "ab"[tower]).reshape([-1, *self.shape])
+        raise NotImplementedError
 
-    @paddle.no_grad()
-    def matrix(self) -> paddle.Tensor:
-        """The unit as one square matrix M: [a', b'] = [a, b] M.
-
-        a and b are the channels at one place or, of a dense unit, all flattened features.
-        """
-        width = self._width()
-        inputs = paddle.eye(2 * width).reshape([-1, 2 * width, *(1 for _ in self.shape[1:])])
-        a, b = (self._flatten(half) for half in paddle.split(inputs, 2, axis=1))
-        mixed = [self._combine(a, b, "a"), self._combine(b, a, "b")]
-        return paddle.concat(mixed, axis=1).reshape([2 * width, 2 * width])
-
-    def _combine(self, own: paddle.Tensor, other: paddle.Tensor, tower: str) -> paddle.Tensor:
-        return self._multiply(own, self._weights(tower)[0]) + self._take(other, tower)
+    def weights(self, tower: str) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Own and cross weights of tower "a" or "b" in effect: the latter raised to the floor."""
+        raise NotImplementedError
 
     def shares(self) -> tuple[float, float]:
         """Mean share, from 0 to 1, that the first and the second tower take."""
         share_a, share_b = self.output_shares()
         return float(share_a.mean()), float(share_b.mean())
 
+    @paddle.no_grad()
     def output_shares(self) -> tuple[np.ndarray, np.ndarray]:
         """(outputs,) share of each output of the first and of the second tower.
 
         A scalar unit has one, a channel unit one a channel, a dense unit one a feature.
         """
-        return self._output_shares("a"), self._output_shares("b")
+        found = []
+        for tower in "ab":
+            own, cross = self._trained(tower)
+            taken = self._norm(cross)
+            if self.cross_floor:
+                taken = taken.clip(min=_DIRECTION) * self._gain(own, cross)
+            share = taken / (self._norm(own) + taken).clip(min=_DIRECTION)
+            found.append(np.asarray(share.numpy()).ravel())
+        return found[0], found[1]
 
-    def _take(self, other: paddle.Tensor, tower: str) -> paddle.Tensor:
-        own, cross = self._weights(tower)
-        if self.cross_floor == 0.0:
-            return self._multiply(other, cross)
-        return self._multiply_raised(other, cross, self._gain(own, cross))
+    def _trained(self, tower: str) -> tuple[paddle.Tensor, paddle.Tensor]:
+        return getattr(self, f"own_{tower}"), getattr(self, f"cross_{tower}")
 
     def _gain(self, own: paddle.Tensor, cross: paddle.Tensor) -> paddle.Tensor:
         """Factor from 1 for each output that raises its share to the floor.
@@ -102,61 +102,44 @@ class SharingUnit(nn.Layer):
         # Detached here and not at the weights: a detached weight breaks Paddle 2.6's export.
         return gain.detach()
 
-    def _output_shares(self, tower: str) -> np.ndarray:
-        with paddle.no_grad():
-            own, cross = self._weights(tower)
-            taken = self._norm(cross).clip(min=_DIRECTION if self.cross_floor else 0.0)
-            if self.cross_floor:
-                taken = taken * self._gain(own, cross)
-            share = taken / (self._norm(own) + taken).clip(min=_DIRECTION)
-            return np.asarray(share.numpy()).ravel()
-
-    def _weights(self, tower: str) -> tuple[paddle.Tensor, paddle.Tensor]:
-        return getattr(self, f"own_{tower}"), getattr(self, f"cross_{tower}")
-
-    def _weight(self, value: float) -> paddle.Tensor:
+    def _identity(self, value: float) -> paddle.Tensor:
         """A new parameter of this kind: ``value`` times the identity."""
         raise NotImplementedError
-
-    def _flatten(self, x: paddle.Tensor) -> paddle.Tensor:
-        """(n, \\*shape) features in the form that the weights multiply."""
-        return x.flatten(1)
-
-    def _width(self) -> int:
-        """How many of one tower's features the weights tell apart."""
-        return self.shape[0]
-
-    def _multiply(self, x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
-        return x * weight
-
-    def _multiply_raised(
-        self, x: paddle.Tensor, cross: paddle.Tensor, gain: paddle.Tensor
-    ) -> paddle.Tensor:
-        return x * ((cross + _DIRECTION) * gain)
 
     def _norm(self, weight: paddle.Tensor) -> paddle.Tensor:
         """Size of the weights that make each output."""
         return weight.abs()
 
 
-class ScalarUnit(SharingUnit):
-    """One 2x2 matrix for all features."""
-
-    def _weight(self, value: float) -> paddle.Tensor:
-        return _parameter(self, [1], value)
-
-
 class ChannelUnit(SharingUnit):
     """A 2x2 matrix for each channel, or each feature of a flat layer."""
 
-    def _weight(self, value: float) -> paddle.Tensor:
+    def mix(self, own: paddle.Tensor, other: paddle.Tensor, tower: str) -> paddle.Tensor:
+        """As :meth:`SharingUnit.mix`."""
+        own_weight, cross = self.weights(tower)
+        if own.ndim > 2:
+            # Three axes: Paddle multiplies by a (channels, 1) weight ten times faster than
+            # by a (channels, 1, 1) one.
+            own, other = own.flatten(2), other.flatten(2)
+        return (own * own_weight + other * cross).reshape([-1, *self.shape])
+
+    def weights(self, tower: str) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """(channels, 1) or (features,) each."""
+        own, cross = self._trained(tower)
+        if self.cross_floor:
+            cross = (cross + _DIRECTION) * self._gain(own, cross)
+        return own, cross
+
+    def _identity(self, value: float) -> paddle.Tensor:
         channels, *pixels = self.shape
         return _parameter(self, [channels, 1] if pixels else [channels], value)
 
-    def _flatten(self, x: paddle.Tensor) -> paddle.Tensor:
-        # Three axes: Paddle multiplies by a (channels, 1) weight ten times faster than by
-        # a (channels, 1, 1) one.
-        return x.flatten(2) if x.ndim > 2 else x
+
+class ScalarUnit(ChannelUnit):
+    """One 2x2 matrix for all features."""
+
+    def _identity(self, value: float) -> paddle.Tensor:
+        return _parameter(self, [1], value)
 
 
 class DenseUnit(SharingUnit):
@@ -166,24 +149,31 @@ class DenseUnit(SharingUnit):
     which want a GPU.
     """
 
-    def _weight(self, value: float) -> paddle.Tensor:
+    def mix(self, own: paddle.Tensor, other: paddle.Tensor, tower: str) -> paddle.Tensor:
+        """As :meth:`SharingUnit.mix`."""
+        own_weight, cross = self._trained(tower)
+        own, other = own.flatten(1), other.flatten(1)
+        taken = paddle.matmul(other, cross)
+        if self.cross_floor:
+            # The output is scaled, not the matrix: a copy of that would take a gigabyte.
+            gain = self._gain(own_weight, cross)
+            # The product first: in 16 bit the direction alone is 0.
+            taken = taken * gain + other * (_DIRECTION * gain)
+        return (paddle.matmul(own, own_weight) + taken).reshape([-1, *self.shape])
+
+    def weights(self, tower: str) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """(features, features) each, from inputs to outputs."""
+        own, cross = self._trained(tower)
+        if self.cross_floor:
+            cross = (cross + _DIRECTION * paddle.eye(len(cross))) * self._gain(own, cross)
+        return own, cross
+
+    def _identity(self, value: float) -> paddle.Tensor:
         features = math.prod(self.shape)
         weight = _parameter(self, [features, features], 0.0)
         # An initialiser that holds the identity makes Paddle run out of memory at 16384.
         weight.set_value(value * np.eye(features, dtype=np.float32))
         return weight
-
-    def _width(self) -> int:
-        return math.prod(self.shape)
-
-    def _multiply(self, x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
-        return paddle.matmul(x, weight)
-
-    def _multiply_raised(
-        self, x: paddle.Tensor, cross: paddle.Tensor, gain: paddle.Tensor
-    ) -> paddle.Tensor:
-        # The output is scaled, not the matrix: a copy of that would take a gigabyte.
-        return (paddle.matmul(x, cross) + _DIRECTION * x) * gain
 
     def _norm(self, weight: paddle.Tensor) -> paddle.Tensor:
         return (weight * weight).sum(axis=0).sqrt()

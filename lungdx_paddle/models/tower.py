@@ -1,4 +1,4 @@
-"""One task's named stages: conv1, pool1, conv2, pool2, fc."""
+"""One task's tower of named stages: conv1, pool1, conv2, pool2, fc (the paper's Figure 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lungdx_paddle.settings import STAGES, ModelConfig
 
 
 class Tower(nn.Layer):
-    """The paper's network for one task, stage by stage (its Figure 4).
+    """The paper's network for one task, stage by stage.
 
     conv 3x3, BN, ReLU, max-pool 2 (twice), then fully connected, BN, ReLU.  Two things
     are written differently and compute the same, which a test holds to 1e-5:
@@ -29,41 +29,39 @@ class Tower(nn.Layer):
 
     def __init__(self, model: ModelConfig, sites: Collection[str] = ()) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2D(1, model.conv1, 3, padding=1, **_he())
+        he = paddle.ParamAttr(initializer=nn.initializer.KaimingNormal())
+        self.conv1 = nn.Conv2D(1, model.conv1, 3, padding=1, weight_attr=he, bias_attr=False)
         self.bn1 = nn.BatchNorm2D(model.conv1)
-        self.conv2 = nn.Conv2D(model.conv1, model.conv2, 3, padding=1, **_he())
+        self.conv2 = nn.Conv2D(
+            model.conv1, model.conv2, 3, padding=1, weight_attr=he, bias_attr=False
+        )
         self.bn2 = nn.BatchNorm2D(model.conv2)
         features = model.conv2 * (CROP_SIZE // 4) ** 2
-        self.fc = nn.Linear(features, model.fc, **_he())
+        self.fc = nn.Linear(features, model.fc, weight_attr=he, bias_attr=False)
         self.bn3 = nn.BatchNorm1D(model.fc)
-        self._early_relu = frozenset(sites)
+        pairs = (("conv1", "pool1"), ("conv2", "pool2"))
+        self.relu_ends = {"fc", *(conv if conv in sites else pool for conv, pool in pairs)}
+        """Stages whose last operation is the ReLU."""
 
     def run(self, stage: str, x: paddle.Tensor) -> paddle.Tensor:
         """Apply one stage of :data:`lungdx_paddle.settings.STAGES` to its input."""
+        # Not match: the compiler of Paddle 2.6 does not know it.
         if stage == "conv1":
-            return self._activated("conv1", self.bn1(self.conv1(x)))
-        if stage == "conv2":
-            return self._activated("conv2", self.bn2(self.conv2(x)))
-        if stage == "pool1":
-            return self._pooled("conv1", x)
-        if stage == "pool2":
-            return self._pooled("conv2", x)
-        return functional.relu(self.bn3(self.fc(x.flatten(1))))
-
-    def decayed(self) -> tuple[paddle.Tensor, ...]:
-        """The weights under the L2 loss: convolutions and fc."""
-        return self.conv1.weight, self.conv2.weight, self.fc.weight
-
-    def _activated(self, stage: str, x: paddle.Tensor) -> paddle.Tensor:
-        return functional.relu(x) if stage in self._early_relu else x
-
-    def _pooled(self, before: str, x: paddle.Tensor) -> paddle.Tensor:
-        if self.training:
+            x = self.bn1(self.conv1(x))
+        elif stage == "conv2":
+            x = self.bn2(self.conv2(x))
+        elif stage == "fc":
+            x = self.bn3(self.fc(x.flatten(1)))
+        elif self.training:
             # The gradient by index takes half the time of the one that searches again.
             x, _ = functional.max_pool2d(x, 2, 2, return_mask=True)
         else:
             x = functional.max_pool2d(x, 2, 2)
-        return x if before in self._early_relu else functional.relu(x)
+        return functional.relu(x) if stage in self.relu_ends else x
+
+    def decayed(self) -> tuple[paddle.Tensor, ...]:
+        """The weights under the L2 loss: convolutions and fc."""
+        return self.conv1.weight, self.conv2.weight, self.fc.weight
 
 
 def stage_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -77,10 +75,3 @@ def stage_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
         (model.fc,),
     )
     return dict(zip(STAGES, shapes))
-
-
-def _he() -> dict[str, object]:
-    return {
-        "weight_attr": paddle.ParamAttr(initializer=nn.initializer.KaimingNormal()),
-        "bias_attr": False,
-    }

@@ -1,34 +1,33 @@
-"""One step of a training: what it takes, what it changes, what it logs."""
+"""One step of a training: forward, masked losses, backward, update."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import paddle
+from paddle.nn import functional
 
 from lungdx_paddle.data.augment import augmented
-from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, check_labels, load_split
-from lungdx_paddle.data.splits import Split
+from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, check_labels
+from lungdx_paddle.data.labels import UNLABELLED
 from lungdx_paddle.errors import ConfigError, LungdxError
-from lungdx_paddle.evaluation.metrics import with_combined
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import Config, TrainConfig
-from lungdx_paddle.training.losses import l2_loss, labelled, task_losses
-from lungdx_paddle.training.optimizer import Optimizer
-from lungdx_paddle.training.parallel.processes import Processes, join, share_batches
+from lungdx_paddle.training.optimizer import Optimizer, l2_loss
+from lungdx_paddle.training.parallel.processes import Processes, data_parallel
 from lungdx_paddle.training.parallel.threads import Threads, share_towers
 
 SEED_STRIDE = 1_000_003
-"""Apart from each other: the seeds of one run's steps and of the next run's."""
+"""Larger than any number of steps, so that seeds of two runs do not overlap."""
 
+RANK_STRIDE = 2**32
+"""Larger than any seed, so that the dropout of two processes does not, either."""
 
 AUGMENTATION = 1
-"""Parts the augmentation's draws from those of the images' order, which have the same seed."""
+"""Stream id: keeps augmentation's random numbers apart from shuffling's."""
 
 
 class TrainingError(LungdxError):
@@ -36,88 +35,150 @@ class TrainingError(LungdxError):
 
 
 @dataclass
-class Run:
-    """One training: what it learns from, what it changes, how far it is."""
+class TrainingState:
+    """Everything that a training step reads or changes."""
 
     config: Config
     train: NoduleDataset
     test: NoduleDataset
-    split: Split
     network: TwoTaskNetwork
+    forward: Callable[[paddle.Tensor], Mapping[str, paddle.Tensor]]
+    """The network as it is trained: compiled or distributed where the config says so."""
     optimizer: Optimizer
     order: TrainingOrder
-    processes: Processes = field(default_factory=Processes)
-    threads: Threads = field(default_factory=Threads)
+    processes: Processes
+    threads: Threads
     step: int = 0
     """Steps done."""
-    best: float = -1.0
-    """Highest accuracy on the training part at a row of Table 2."""
-    best_step: int = 0
-
-    def __post_init__(self) -> None:
-        settings = self.config.train
-        self.forward: Callable[..., dict[str, paddle.Tensor]] = self.network
-        if settings.to_static:
-            self.forward = paddle.jit.to_static(self.network.forward)
-
-    @property
-    def folder(self) -> Path:
-        """Where it writes."""
-        return self.config.output_folder
 
 
-def prepare(config: Config) -> Run:
-    """Read the data and build network and optimizer; nothing is trained or written."""
-    if config.train.amp != "none" and paddle.device.get_device() == "cpu":
+@dataclass(frozen=True)
+class StepResult:
+    """Loss and accuracy of one step on its batch, before its update."""
+
+    loss: float
+    """Both tasks' and the L2 loss."""
+    losses: Mapping[str, float]
+    """{task: mean cross-entropy over the batch's labelled images, 0 without any}."""
+    accuracies: Mapping[str, float | None]
+    """{task: accuracy on the batch's labelled images, None without any}."""
+    learning_rate: float
+
+
+def prepare(
+    config: Config, train: NoduleDataset, test: NoduleDataset, processes: Processes | None = None
+) -> TrainingState:
+    """Build network and optimizer; nothing is trained or written.
+
+    Call :func:`lungdx_paddle.runtime.set_up` first: the network is built on its device.
+
+    Args:
+        config: of the training.
+        train: training part; its pixels' mean and deviation become part of the network.
+        test: held-out part.
+        processes: that share the training; None: this one alone.
+
+    Raises:
+        ConfigError: mixed precision where the device has none, or more processes than a
+            batch has images for.
+        ManifestError: a task has no labelled training image.
+    """
+    processes, settings = processes or Processes(), config.train
+    cpu = paddle.device.get_device() == "cpu"
+    if settings.amp != "none" and cpu:
         raise ConfigError(
-            f"train.amp={config.train.amp}",
+            f"train.amp={settings.amp}",
             expected="a GPU, on which numbers of 16 bit are faster",
             found="a training on the CPU",
             fix="set train.amp=none, or use --device gpu",
         )
-    processes = join()
-    dataset, split = processes.one_first(lambda: load_split(config.data, config.seed))
-    training, test = dataset.subset(split.train), dataset.subset(split.test)
-    check_labels(training, config.data.manifest, tuple(training.labels))
+    if settings.amp == "bfloat16" and not paddle.amp.is_bfloat16_supported():
+        raise ConfigError(
+            "train.amp=bfloat16",
+            expected="a GPU that computes in bfloat16 (compute capability 8.0 or more)",
+            found=paddle.device.cuda.get_device_name(),
+            fix="set train.amp=float16",
+        )
+    check_labels(train, config.data.manifest, tuple(train.labels))
     network = build_network(config)
-    network.set_normalisation(*training.pixel_statistics())
-    order = TrainingOrder(len(training), config.data.batch_size, config.seed)
-    share_batches(network, processes, order.batch_size)
-    threads = share_towers(network, processes, config.train.to_static)
-    optimizer = Optimizer(network, config.train, threads)
-    return Run(config, training, test, split, network, optimizer, order, processes, threads)
+    network.set_normalisation(*train.pixel_statistics())
+    order = TrainingOrder(len(train), config.data.batch_size, config.seed)
+    if settings.to_static:
+        network.forward = paddle.jit.to_static(network.forward)  # type: ignore[method-assign]
+    forward = data_parallel(network, processes, order.batch_size)
+    threads = share_towers(network, processes, settings.to_static)
+    optimizer = Optimizer(network, settings, threads)
+    return TrainingState(
+        config, train, test, network, forward, optimizer, order, processes, threads
+    )
 
 
-def training_step(run: Run) -> tuple[float, dict[str, float | None]]:
-    """Make one step; return its total loss and what it logs, {tag: value} on its batch."""
-    settings, decayed = run.config.train, run.network.decayed()
-    # Dropout's draw depends on the step alone, so a resumed run draws the same.
-    paddle.seed(run.config.seed * SEED_STRIDE + run.step)
-    batch = run.train.batch(run.order.indices(run.step))
-    random = np.random.default_rng([run.config.seed, run.step, AUGMENTATION])
-    images = augmented(batch.images, run.config.augment, random)
-    run.optimizer.learning_rate = learning_rate(settings, run.step)
-    mine = run.processes.part(len(images))
+def training_step(state: TrainingState) -> StepResult:
+    """Make one step.
+
+    Raises:
+        TrainingError: the loss is not finite; the weights are those before the step.
+        ProcessError: another process of the training has ended.
+    """
+    config, settings, processes = state.config, state.config.train, state.processes
+    # Random numbers depend on seed, rank and step alone, so a resumed run draws the same.
+    paddle.seed((processes.rank * RANK_STRIDE + config.seed) * SEED_STRIDE + state.step)
+    random = np.random.default_rng([config.seed, state.step, AUGMENTATION])
+    state.optimizer.learning_rate = learning_rate(settings, state.step)
+
+    batch = state.train.batch(state.order.indices(state.step))
+    images = augmented(batch.images, config.augment, random)
+    counts = {t: int((labels != UNLABELLED).sum()) for t, labels in batch.labels.items()}
+    mine = processes.part(len(images))
     labels = {task: values[mine] for task, values in batch.labels.items()}
-    counts = labelled(batch.labels)
-    run.network.train()
-    with _precision(settings):
-        logits = run.forward(paddle.to_tensor(images[mine]))
+
+    state.network.train()
+    mixed = settings.amp != "none"
+    with paddle.amp.auto_cast(enable=mixed, dtype=settings.amp if mixed else "float16"):
+        found = state.forward(paddle.to_tensor(images[mine]))
+        # float32: the NumPy array of a bfloat16 tensor holds its bits.
+        logits = {task: x.astype("float32") for task, x in found.items()}
         losses = task_losses(logits, labels, counts)
-    values, right = _of_all(run.processes, losses, _right(logits, labels))
-    total = sum(values.values()) + l2_loss(decayed, settings.weight_decay)
+    answers = {task: x.numpy().argmax(axis=1) for task, x in logits.items()}
+    sums = [float(loss) for loss in losses.values()]
+    sums += [float((answers[task] == labels[task]).sum()) for task in losses]
+    sums = processes.sum(sums)
+    of_batch, right = dict(zip(losses, sums)), dict(zip(losses, sums[len(losses) :]))
+    total = sum(of_batch.values()) + l2_loss(state.network.decayed(), settings.weight_decay)
     # Before backward: a max-pool of NaN remembers no place, and its gradient would be
     # written to one outside the array.
-    _check_finite(run, total)
-    run.optimizer.backward(sum(losses.values()))
-    run.processes.add([w.grad for w in run.network.parameters() if w.grad is not None])
-    run.optimizer.step()
-    run.step += 1
-    accuracies = {t: right[t] / counts[t] if counts[t] else None for t in right}
-    return total, {
-        "loss/total": total,
-        **{f"loss/{task}": value for task, value in values.items()},
-        **{f"accuracy_batch/{task}": value for task, value in with_combined(accuracies).items()},
+    if not np.isfinite(total):
+        raise _not_finite(state, total)
+    with processes.connected():
+        # Gradients are averaged over processes; the losses' sum is the batch's.
+        state.optimizer.backward(sum(losses.values()) * processes.count)
+    state.optimizer.step()
+    state.step += 1
+    accuracies = {task: right[task] / counts[task] if counts[task] else None for task in losses}
+    return StepResult(total, of_batch, accuracies, state.optimizer.learning_rate)
+
+
+def task_losses(
+    logits: Mapping[str, paddle.Tensor],
+    labels: Mapping[str, np.ndarray],
+    counts: Mapping[str, int],
+) -> dict[str, paddle.Tensor]:
+    """Each task's cross-entropies, summed and divided by ``counts``; 0 without a label.
+
+    Args:
+        logits: {task: (n, classes)}.
+        labels: {task: (n,) int64}, -1 for no label.
+        counts: {task: labelled images} of the whole batch, of which these may be a part.
+
+    Returns:
+        {task: scalar}; of a whole batch the mean over its labelled images.
+    """
+    return {
+        task: functional.cross_entropy(
+            x, paddle.to_tensor(labels[task]), ignore_index=UNLABELLED, reduction="sum"
+        )
+        / max(counts[task], 1)
+        for task, x in logits.items()
     }
 
 
@@ -128,33 +189,13 @@ def learning_rate(settings: TrainConfig, step: int) -> float:
     return settings.learning_rate * (1.0 + math.cos(math.pi * step / settings.steps)) / 2.0
 
 
-def _precision(settings: TrainConfig) -> Any:
-    """Where ``train.amp`` asks for it, convolutions and products take numbers of 16 bit."""
-    none = settings.amp == "none"
-    return paddle.amp.auto_cast(enable=not none, dtype="float16" if none else settings.amp)
-
-
-def _right(logits: Mapping[str, paddle.Tensor], labels: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """How many images each task names rightly; what has no label is never right."""
-    return {t: int((logits[t].numpy().argmax(axis=1) == labels[t]).sum()) for t in logits}
-
-
-def _of_all(
-    processes: Processes, losses: Mapping[str, paddle.Tensor], right: Mapping[str, int]
-) -> tuple[dict[str, float], dict[str, float]]:
-    """The processes' losses and right answers, added up."""
-    tensor = paddle.to_tensor([*(float(v) for v in losses.values()), *map(float, right.values())])
-    processes.add([tensor])
-    found = tensor.tolist()
-    return dict(zip(losses, found)), dict(zip(right, found[len(losses) :]))
-
-
-def _check_finite(run: Run, loss: float) -> None:
-    if not np.isfinite(loss):
-        last = f"; the checkpoint of the last full row is in {run.folder}" if run.best_step else ""
-        raise TrainingError(
-            f"step {run.step}",
-            expected="a loss that is a number",
-            found=str(loss),
-            fix=f"lower train.learning_rate (now {run.config.train.learning_rate:g}){last}",
-        )
+def _not_finite(state: TrainingState, loss: float) -> TrainingError:
+    saved = state.step >= state.config.train.log_every
+    folder = state.config.output_folder
+    last = f"; the checkpoint of the last full row is in {folder}" if saved else ""
+    return TrainingError(
+        f"step {state.step}",
+        expected="a loss that is a number",
+        found=str(loss),
+        fix=f"lower train.learning_rate (now {state.config.train.learning_rate:g}){last}",
+    )

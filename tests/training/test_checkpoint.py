@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.errors import CheckpointError, OutputError
-from lungdx_paddle.settings import Config
 from lungdx_paddle.training.checkpoint import (
     load_latest,
     load_weights,
@@ -18,31 +17,31 @@ from lungdx_paddle.training.checkpoint import (
     save_latest,
     save_weights,
 )
-from lungdx_paddle.training.step import Run, prepare, training_step
+from lungdx_paddle.training.step import TrainingState, training_step
 
-Make = Callable[..., Config]
+Make = Callable[..., TrainingState]
 
 
 @pytest.fixture
-def run(make_config: Make) -> Run:
-    run = prepare(make_config("run"))
+def run(make_state: Make) -> TrainingState:
+    run = make_state("run")
     training_step(run)
     return run
 
 
-def test_weights_come_back_to_the_bit(run: Run, make_config: Make) -> None:
-    path = run.folder / "best_model.pdparams"
+def test_weights_come_back_to_the_bit(run: TrainingState, make_state: Make) -> None:
+    path = run.config.output_folder / "best_model.pdparams"
     save_weights(run.network, path)
-    other = prepare(make_config("other", "seed=5"))
+    other = make_state("other", "seed=5")
     load_weights(other.network, path)
     for name, value in run.network.state_dict().items():
         assert np.array_equal(value.numpy(), other.network.state_dict()[name].numpy()), name
 
 
-def test_paddle_itself_reads_the_weights(run: Run) -> None:
+def test_paddle_itself_reads_the_weights(run: TrainingState) -> None:
     import paddle
 
-    path = run.folder / "best_model.pdparams"
+    path = run.config.output_folder / "best_model.pdparams"
     save_weights(run.network, path)
     assert set(paddle.load(str(path))) == set(run.network.state_dict())
 
@@ -57,11 +56,11 @@ def test_paddle_itself_reads_the_weights(run: Run) -> None:
     ],
 )
 def test_a_checkpoint_of_another_network_names_what_differs(
-    run: Run, make_config: Make, override: str, message: str
+    run: TrainingState, make_state: Make, override: str, message: str
 ) -> None:
-    path = run.folder / "best_model.pdparams"
+    path = run.config.output_folder / "best_model.pdparams"
     save_weights(run.network, path)
-    other = prepare(make_config("other", override))
+    other = make_state("other", override)
     before = {name: value.numpy() for name, value in other.network.state_dict().items()}
     with pytest.raises(CheckpointError, match=message):
         load_weights(other.network, path)
@@ -95,26 +94,26 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
         read_arrays(path)
 
 
-def test_a_missing_checkpoint_says_what_is_missing(run: Run) -> None:
+def test_a_missing_checkpoint_says_what_is_missing(run: TrainingState) -> None:
     with pytest.raises(CheckpointError, match="found no latest.pdparams, latest.pdopt"):
-        load_latest(run.folder, run.network, run.optimizer)
+        load_latest(run.config.output_folder, run.network, run.optimizer)
 
 
-def test_a_run_killed_while_it_saves_resumes_from_a_whole_checkpoint(run: Run) -> None:
-    save_latest(run.folder, run.network, run.optimizer, {"step": 1})
+def test_a_run_killed_while_it_saves_resumes_from_a_whole_checkpoint(run: TrainingState) -> None:
+    save_latest(run.config.output_folder, run.network, run.optimizer, {"step": 1})
     # Killed while the new files were written: the first still waits, the old ones count.
-    (run.folder / "latest.pdparams.new").write_bytes(b"half")
-    assert load_latest(run.folder, run.network, run.optimizer) == {"step": 1}
+    (run.config.output_folder / "latest.pdparams.new").write_bytes(b"half")
+    assert load_latest(run.config.output_folder, run.network, run.optimizer) == {"step": 1}
     # Killed after the first was renamed: the others are whole and take their place.
-    (run.folder / "latest.pdparams.new").unlink()
-    (run.folder / "latest.pdstates.new").write_text('{"step": 2}', encoding="utf-8")
-    assert load_latest(run.folder, run.network, run.optimizer) == {"step": 2}
+    (run.config.output_folder / "latest.pdparams.new").unlink()
+    (run.config.output_folder / "latest.pdstates.new").write_text('{"step": 2}', encoding="utf-8")
+    assert load_latest(run.config.output_folder, run.network, run.optimizer) == {"step": 2}
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(run: Run) -> None:
-    save_latest(run.folder, run.network, run.optimizer, {"step": 1})
-    (run.folder / "latest.pdopt.new").mkdir()
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(run: TrainingState) -> None:
+    save_latest(run.config.output_folder, run.network, run.optimizer, {"step": 1})
+    (run.config.output_folder / "latest.pdopt.new").mkdir()
     with pytest.raises(OutputError, match="what was there before is whole"):
-        save_latest(run.folder, run.network, run.optimizer, {"step": 2})
-    (run.folder / "latest.pdopt.new").rmdir()
-    assert load_latest(run.folder, run.network, run.optimizer) == {"step": 1}
+        save_latest(run.config.output_folder, run.network, run.optimizer, {"step": 2})
+    (run.config.output_folder / "latest.pdopt.new").rmdir()
+    assert load_latest(run.config.output_folder, run.network, run.optimizer) == {"step": 1}
