@@ -1,12 +1,16 @@
-"""Progress bars: how much is done, how fast, how long it will take."""
+"""Progress of long work: bars on stderr, and one logger for the lines between them."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
+
+log = logging.getLogger("lungdx_paddle")
+"""Lines about what is being done, at level INFO; a command shows them, a library user may."""
 
 ON_SCREEN_S, IN_A_FILE_S = 0.2, 10.0
 """Seconds between two looks of a bar; in a log file each look is a line."""
