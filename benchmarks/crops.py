@@ -41,7 +41,7 @@ def write_crops(folder: Path, rows: int) -> Path:
             malignancy_ratings=(1 + k % 5, 1 + k % 4, 3, 3),
             diagnosis=1 + k % 3 if k % 5 == 0 else None,
             primary_site="",
-            extra={"source": "phantom"},
+            source="phantom",
         )
         for k, name in enumerate(names)
     ]

@@ -71,7 +71,7 @@ def measure(manifest: Path) -> dict[str, float]:
     set_up("cpu", config.seed)
     imported = peak_mb()
     start = time.perf_counter()
-    dataset, split = load_split(config.data, config.seed)
+    dataset, split = load_split(config.data)
     started = time.perf_counter() - start
     training = dataset.subset(split.train)
     read = peak_mb()

@@ -1,4 +1,4 @@
-"""Every setting: its default, its legal values and its meaning, here and nowhere else.
+"""All settings of a run: default, legal values and meaning of each.
 
 :mod:`lungdx_paddle.config` reads these dataclasses from YAML and the command line.
 """
@@ -28,6 +28,8 @@ class DataConfig:
     """Patients of the phantom collection that is made where there is no manifest."""
     split: str = field(default="image", metadata={"choices": ("image", "nodule", "patient")})
     """What stays together on one side; image is the paper's, and it leaks."""
+    split_seed: int = field(default=0, metadata={"from": 0, "up_to": 2**32 - 1})
+    """Of the split, or of the folds."""
     test_fraction: float = field(default=0.2, metadata={"above": 0.0, "below": 1.0})
     """Part of the images for the test (paper: train : test = 4 : 1)."""
     folds: int = field(default=0, metadata={"from": 0})
@@ -115,7 +117,7 @@ class Config:
     output: str = ""
     """Output folder; empty: output/<name>."""
     seed: int = field(default=0, metadata={"from": 0, "up_to": 2**32 - 1})
-    """Of the split, the initial weights, the images' order and changes, and dropout."""
+    """Of the initial weights, the images' order, their augmentation, and dropout."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     sharing: SharingConfig = field(default_factory=SharingConfig)

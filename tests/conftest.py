@@ -67,7 +67,7 @@ def make_rows(patients: int = 8, nodules: int = 2, slices: int = 5) -> list[Mani
                         malignancy_ratings=(1 + (patient + nodule) % 5,) * 4,
                         diagnosis=code,
                         primary_site=site,
-                        extra={"source": "phantom"},
+                        source="phantom",
                     )
                 )
     return rows

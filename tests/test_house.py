@@ -20,7 +20,7 @@ OTHER_COMMANDS = sorted(
 )
 
 GROUND = {"errors", "files", "manifest", "progress", "settings", "config", "runtime"}
-GROUND |= {"workers", "rows", "cells"}
+GROUND |= {"workers"}
 ALLOWED = {
     "lidc": GROUND,
     "phantom": GROUND | {"lidc"},

@@ -1,4 +1,4 @@
-"""The seam: what is written is read back, and a bad row is named by line and column."""
+"""What is written is read back, and a bad row is named by line and column."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from lungdx_paddle.errors import ManifestError, OutputError
-from lungdx_paddle.manifest import COLUMNS, read_manifest, write_manifest
+from lungdx_paddle.manifest import (
+    COLUMNS,
+    Manifest,
+    ManifestRow,
+    read_manifest,
+    read_rows,
+    write_manifest,
+)
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -24,7 +31,59 @@ def test_rows_come_back_as_they_were_written(write_crops: Callable[..., Path]) -
     write_manifest(path, rows)
     assert read_manifest(path).rows == rows
     assert rows[0].malignancy_ratings == (1, 1, 1, 1)
-    assert rows[0].extra == {"source": "phantom"}
+    assert (rows[0].source, rows[0].crop, rows[0].extra) == ("phantom", "paper", {})
+
+
+def test_optional_columns_are_written_only_where_a_row_uses_them(
+    tmp_path: Path, crop_rows: list[ManifestRow]
+) -> None:
+    plain = [replace(row, source="") for row in crop_rows]
+    header = lambda: (tmp_path / "m.csv").read_text(encoding="utf-8").splitlines()[0]  # noqa: E731
+    write_manifest(tmp_path / "m.csv", plain)
+    assert header() == ",".join(COLUMNS)
+    mixed = [replace(plain[0], sop_uid="1.2.3", extra={"note": "größer, ☃"}), *plain[1:]]
+    write_manifest(tmp_path / "m.csv", mixed)
+    assert header() == ",".join([*COLUMNS, "sop_uid", "note"])
+    rows = read_rows(tmp_path / "m.csv")
+    assert rows[0] == mixed[0]
+    assert rows[1] == replace(plain[1], extra={"note": ""})
+
+
+def test_rows_can_be_read_where_their_images_are_not(
+    tmp_path: Path, crop_rows: list[ManifestRow]
+) -> None:
+    write_manifest(tmp_path / "rows.csv", crop_rows)
+    assert read_rows(tmp_path / "rows.csv") == tuple(crop_rows)
+
+
+def test_a_manifest_describes_itself(crop_rows: list[ManifestRow]) -> None:
+    rows = (replace(crop_rows[0], crop="context"), *crop_rows[1:])
+    manifest = Manifest(Path("crops"), rows)
+    assert repr(manifest) == (
+        "<Manifest crops: 80 crops, 16 nodules, 8 patients, window 20/2040, "
+        "crop rule context, paper>"
+    )
+    assert (manifest.windows, manifest.crop_rules) == ([(20.0, 2040.0)], ["context", "paper"])
+    assert manifest.select([5, 1, 1]).rows == (rows[5], rows[1], rows[1])
+
+
+def test_one_phantom_makes_a_manifest_of_phantoms(crop_rows: list[ManifestRow]) -> None:
+    lidc = tuple(replace(row, source="lidc") for row in crop_rows)
+    unknown = tuple(replace(row, source="") for row in crop_rows)
+    assert Manifest(Path(), lidc).source == "lidc"
+    assert Manifest(Path(), (*unknown, *lidc)).source == "lidc"
+    assert Manifest(Path(), (*lidc, crop_rows[0])).source == "phantom"
+    assert Manifest(Path(), unknown).source == ""
+
+
+def test_whole_numbers_as_pandas_writes_them_and_backslashes_are_read(
+    write_crops: Callable[..., Path],
+) -> None:
+    path = write_crops(patients=1)
+    rows = read_manifest(path).rows
+    edit(path, "crops/P00/n00_s00.jpg,P00,1.2.0,0,", "crops\\P00\\n00_s00.jpg,P00,1.2.0,0.0,")
+    edit(path, ",3,1;1;1;1,1,", ",3.0,1.0;1;1;1,1.0,")
+    assert read_manifest(path).rows == rows
 
 
 def test_a_folder_stands_for_the_manifest_in_it(write_crops: Callable[..., Path]) -> None:
@@ -48,7 +107,7 @@ def test_columns_may_come_in_any_order_and_cells_may_hold_line_breaks(
         writer = csv.DictWriter(file, names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(records)
-    assert read_manifest(path).rows == tuple(replace(row, extra={}) for row in rows)
+    assert read_manifest(path).rows == tuple(replace(row, source="") for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +123,8 @@ def test_columns_may_come_in_any_order_and_cells_may_hold_line_breaks(
         (",P00,", ",,", r"column patient_id"),
         (",0.7,", ",0,", r"column pixel_spacing_mm: expected a spacing in mm above 0"),
         (",0.7,", ",nan,", r"column pixel_spacing_mm"),
+        (",1.2.0,0,", ",1.2.0,0.5,", r"column nodule: expected a whole number from 0"),
+        (",3,1;1;1;1,", f",{10**30},1;1;1;1,", r"column readers: expected a number of readers"),
         (",1,20,", ",1.5,20,", r"column scale: expected a factor above 0 and up to 1"),
         (",1,,phantom", ",7,,phantom", r"column diagnosis: expected 0, 1, 2, 3 or nothing"),
         (",1,,phantom", "", r"column diagnosis.* found a shorter row"),
@@ -107,4 +168,4 @@ def test_the_real_crops_are_in_this_format(lidc32: Path) -> None:
     manifest = read_manifest(lidc32)
     assert len(manifest) == 11409
     assert sum(row.readers >= 3 for row in manifest.rows) == 6064
-    assert manifest.windows == [(20.0, 2040.0)]
+    assert (manifest.windows, manifest.crop_rules) == ([(20.0, 2040.0)], ["paper"])

@@ -7,24 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import paddle
 
-from lungdx_paddle.data.cache import cache_file
 from lungdx_paddle.data.images import read_images
 from lungdx_paddle.data.labels import LABEL_SETS, PATHOLOGY, LabelSet, labels_of
 from lungdx_paddle.data.splits import Split, make_fold, make_split
 from lungdx_paddle.errors import ManifestError
-from lungdx_paddle.manifest import CROP_SIZE, Manifest, manifest_file, read_manifest
+from lungdx_paddle.manifest import Manifest, read_manifest
 from lungdx_paddle.settings import DataConfig
 
 Indices = Sequence[int] | np.ndarray
 """Positions of images in a dataset."""
-
-BLOCK = 1024
-"""Images that are looked at together where all are: 1 MB of a million."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +42,27 @@ class NoduleDataset(paddle.io.Dataset):
     Args:
         manifest: the rows to serve, in their order.
         label_set: how the diagnosis becomes a class.
-        cache: file that keeps the pixels for the next time (:mod:`lungdx_paddle.data.cache`).
+        images: (rows, 32, 32) uint8 gray values; None: decode the manifest's crops.
 
     Raises:
         ManifestError: a JPG cannot be decoded or is not 32x32; the message names it.
     """
 
-    def __init__(self, manifest: Manifest, label_set: LabelSet, cache: Path | None = None) -> None:
+    def __init__(
+        self, manifest: Manifest, label_set: LabelSet, images: np.ndarray | None = None
+    ) -> None:
         super().__init__()
         self.manifest = manifest
         self.label_set = label_set
         self.labels = labels_of(manifest, label_set)
-        self._pixels = read_images(manifest, cache)
-        self._places = np.arange(len(manifest), dtype=np.int32)
+        self.images = read_images(manifest) if images is None else images
 
     def __len__(self) -> int:
         return len(self.manifest)
 
-    @property
-    def images(self) -> np.ndarray:
-        """(n, 32, 32) uint8 gray values of all images: a copy, unless they are the whole."""
-        whole = len(self) == len(self._pixels) and (np.diff(self._places) == 1).all()
-        return self._pixels if whole else self._pixels[self._places]
+    def __repr__(self) -> str:
+        labelled = (f"{int((of >= 0).sum())} with {task}" for task, of in self.labels.items())
+        return f"<NoduleDataset: {len(self)} crops, {', '.join(labelled)} ({self.label_set.name})>"
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         batch = self.batch(np.array([index]))
@@ -77,25 +71,18 @@ class NoduleDataset(paddle.io.Dataset):
     def batch(self, indices: Indices) -> Batch:
         """The images at ``indices``, in that order."""
         chosen = np.asarray(indices)
-        images = self._pixels[self._places[chosen]].astype(np.float32)[:, np.newaxis]
+        images = self.images[chosen].astype(np.float32)[:, np.newaxis]
         return Batch(images, {task: labels[chosen] for task, labels in self.labels.items()})
 
     def subset(self, indices: Indices) -> NoduleDataset:
-        """A dataset of the images at ``indices``; it shares the pixels with this one."""
-        chosen = np.asarray(indices)
-        part = object.__new__(NoduleDataset)
-        part.manifest, part.label_set = self.manifest.select(chosen), self.label_set
-        part.labels = {task: labels[chosen] for task, labels in self.labels.items()}
-        part._pixels, part._places = self._pixels, self._places[chosen]
-        return part
+        """A dataset of the images at ``indices``, in that order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        return NoduleDataset(self.manifest.select(chosen), self.label_set, self.images[chosen])
 
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each pixel over all images: two (32, 32) float64."""
-        total, squares = np.zeros((2, CROP_SIZE, CROP_SIZE), dtype=np.int64)
-        for start in range(0, len(self), BLOCK):
-            block = self._pixels[self._places[start : start + BLOCK]]
-            total += block.sum(axis=0, dtype=np.int64)
-            squares += np.square(block, dtype=np.uint16).sum(axis=0, dtype=np.int64)
+        total = self.images.sum(axis=0, dtype=np.int64)
+        squares = np.square(self.images, dtype=np.uint16).sum(axis=0, dtype=np.int64)
         mean = total / len(self)
         variance = squares / len(self) - np.square(mean)
         return mean, np.sqrt(np.maximum(variance, 0.0))  # of equal pixels it may round below 0
@@ -135,35 +122,36 @@ class TrainingOrder:
         return self._order[position * self.batch_size : (position + 1) * self.batch_size]
 
 
-def load_split(config: DataConfig, seed: int) -> tuple[NoduleDataset, Split]:
-    """Read the crops that a config asks for and split them, by fraction or into folds.
+def load_split(config: DataConfig) -> tuple[NoduleDataset, Split]:
+    """Read a config's crops and split them, by fraction or into folds.
 
     Returns:
         The dataset of all rows with ``min_readers`` or more, and the split of it.
 
     Raises:
-        ManifestError: as :func:`load_dataset`, or a task has no label on the training side.
+        ManifestError: as :func:`load_dataset`, or there is too little for two sides.
     """
     dataset = load_dataset(config)
-    return dataset, split_of(dataset, config, seed)
+    return dataset, split_of(dataset, config)
 
 
-def split_of(dataset: NoduleDataset, config: DataConfig, seed: int) -> Split:
-    """Split a dataset as a config asks, the rarer task's classes balanced."""
-    manifest, strata = dataset.manifest, dataset.labels[PATHOLOGY]
+def split_of(dataset: NoduleDataset, config: DataConfig) -> Split:
+    """Split a dataset by a config's ``split_seed``, the rarer task's classes balanced."""
+    manifest, strata, seed = dataset.manifest, dataset.labels[PATHOLOGY], config.split_seed
     if config.folds:
         return make_fold(manifest, config.split, (config.fold, config.folds), seed, strata)
     return make_split(manifest, config.split, config.test_fraction, seed, strata)
 
 
 def load_dataset(config: DataConfig) -> NoduleDataset:
-    """Read the crops that a config asks for: all rows with ``min_readers`` or more.
+    """Read a config's crops: all rows with ``min_readers`` or more.
 
     Raises:
-        ManifestError: the manifest or a crop is bad, or no row has enough readers.
+        ManifestError: the manifest or a crop is bad, no row has enough readers, or the crops
+            differ in window or crop rule.
     """
     manifest = read_manifest(config.manifest)
-    readers = manifest.rows.derive(int, "readers")
+    readers = np.array([row.readers for row in manifest.rows])
     if readers.max() < config.min_readers:
         raise ManifestError(
             config.manifest,
@@ -171,21 +159,24 @@ def load_dataset(config: DataConfig) -> NoduleDataset:
             found=f"{len(manifest)} slices with at most {readers.max()}",
             fix=f"lower data.min_readers to {readers.max()}",
         )
-    _check_one_window(manifest)
-    cache = cache_file(manifest_file(config.manifest))
-    dataset = NoduleDataset(manifest, LABEL_SETS[config.label_set], cache)
-    return dataset.subset(np.flatnonzero(readers >= config.min_readers))
+    _check_alike(manifest)
+    used = manifest.select(np.flatnonzero(readers >= config.min_readers))
+    return NoduleDataset(used, LABEL_SETS[config.label_set])
 
 
-def _check_one_window(manifest: Manifest) -> None:
-    if len(manifest.windows) > 1:
-        found = ", ".join(f"{center:g}/{width:g}" for center, width in manifest.windows[:4])
-        raise ManifestError(
-            str(manifest.folder / "manifest.csv"),
-            expected="one HU window (centre/width) for all crops",
-            found=found,
-            fix="preprocess the whole collection with one --window",
-        )
+def _check_alike(manifest: Manifest) -> None:
+    windows = [f"{center:g}/{width:g}" for center, width in manifest.windows]
+    for what, found, option in (
+        ("one HU window (centre/width)", windows, "--window"),
+        ("one crop rule", manifest.crop_rules, "--crop"),
+    ):
+        if len(found) > 1:
+            raise ManifestError(
+                str(manifest.folder / "manifest.csv"),
+                expected=f"{what} for all crops",
+                found=", ".join(found[:4]),
+                fix=f"preprocess the whole collection with one {option}",
+            )
 
 
 def check_labels(dataset: NoduleDataset, where: str, tasks: Sequence[str]) -> dict[str, int]:

@@ -1,49 +1,29 @@
-"""Crop files become 8-bit arrays."""
+"""Decode crop files to 8-bit arrays."""
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from lungdx_paddle.data.cache import crops_key, load_crops, store_crops
-from lungdx_paddle.errors import ManifestError, OutputError
+from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.manifest import CROP_SIZE, Manifest
 
 
-def read_images(manifest: Manifest, cache: Path | None = None) -> np.ndarray:
+def read_images(manifest: Manifest) -> np.ndarray:
     """Decode every crop of a manifest: (rows, 32, 32) uint8.
 
-    Args:
-        manifest: the rows whose crops to read.
-        cache: file that keeps the pixels for the next time; where it cannot be written, is
-            damaged, or a crop has changed since, the crops are decoded as without it.
-
     Raises:
-        ManifestError: a JPG is truncated, no picture at all, or of another size.
+        ManifestError: as :func:`read_crop`; the message names the file.
     """
-    # Of before the crops are read: one that changes meanwhile will not match.
-    key = None if cache is None else crops_key(manifest)
-    if cache is None or key is None:
-        return _decode(manifest)
-    images = load_crops(cache, key, len(manifest))
-    if images is None:
-        images = _decode(manifest)
-        with contextlib.suppress(OutputError):
-            store_crops(cache, key, images)
-    return images
-
-
-def _decode(manifest: Manifest) -> np.ndarray:
     images = np.empty((len(manifest), CROP_SIZE, CROP_SIZE), dtype=np.uint8)
-    for index, path in enumerate(manifest.image_paths()):
-        images[index] = read_crop(path)
+    for image, path in zip(images, manifest.image_paths()):
+        image[:] = read_crop(path)
     return images
 
 
-def read_crop(path: str) -> np.ndarray:
+def read_crop(path: str | Path) -> np.ndarray:
     """Decode one crop: (32, 32) uint8.
 
     Raises:
@@ -68,9 +48,9 @@ def read_crop(path: str) -> np.ndarray:
     return image
 
 
-def _bad_crop(path: str, found: str) -> ManifestError:
+def _bad_crop(path: str | Path, found: str) -> ManifestError:
     return ManifestError(
-        path,
+        str(path),
         expected=f"a {CROP_SIZE}x{CROP_SIZE} grayscale JPG",
         found=found,
         fix="run tools/preprocess.py again or leave its row out",

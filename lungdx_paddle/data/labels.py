@@ -76,13 +76,12 @@ def pathology_class(diagnosis: int | None, primary_site: str, label_set: LabelSe
 
 def labels_of(manifest: Manifest, label_set: LabelSet) -> dict[str, np.ndarray]:
     """Classes of every row: {task: (rows,) int64, -1 where the task has no label}."""
-
-    def pathology(diagnosis: int | None, primary_site: str) -> int:
-        return pathology_class(diagnosis, primary_site, label_set)
-
+    rows = manifest.rows
+    malignancy = [malignancy_class(row.malignancy_ratings) for row in rows]
+    pathology = [pathology_class(row.diagnosis, row.primary_site, label_set) for row in rows]
     return {
-        MALIGNANCY: manifest.rows.derive(malignancy_class, "malignancy_ratings"),
-        PATHOLOGY: manifest.rows.derive(pathology, "diagnosis", "primary_site"),
+        MALIGNANCY: np.array(malignancy, dtype=np.int64),
+        PATHOLOGY: np.array(pathology, dtype=np.int64),
     }
 
 

@@ -1,4 +1,4 @@
-"""Train and test sides of a manifest, and what leaks from one to the other.
+"""Split a manifest into a training and a test part, by image, nodule or patient.
 
 The paper must have split by image (PAPER: 4 : 1), which puts neighbouring slices of one
 nodule on both sides.  The three splits differ in one thing only: what stays together.
@@ -6,125 +6,59 @@ nodule on both sides.  The three splits differ in one thing only: what stays tog
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
 
 import numpy as np
 
 from lungdx_paddle.errors import ManifestError
-from lungdx_paddle.manifest import Manifest
+from lungdx_paddle.manifest import Manifest, ManifestRow
 
-_KEEP_TOGETHER: Mapping[str, tuple[str, ...]] = {
-    "image": ("image",),
-    "nodule": ("patient_id", "nodule"),
-    "patient": ("patient_id",),
+GROUP_OF: Mapping[str, Callable[[ManifestRow], object]] = {
+    "image": attrgetter("image"),
+    "nodule": attrgetter("nodule_key"),
+    "patient": attrgetter("patient_id"),
 }
-"""What a split keeps together -> the columns that name it."""
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """What stands on both sides of a split."""
-
-    patients: int
-    nodules: int
-    test_images: int
-    """Test images of a patient who is in the training part too."""
-    test_total: int
-
-    @property
-    def leaks(self) -> bool:
-        """Whether any patient is on both sides."""
-        return self.patients > 0
-
-    def __str__(self) -> str:
-        if not self.leaks:
-            return "no patient is on both sides of the split"
-        return (
-            f"this split leaks: {self.patients} patients and {self.nodules} nodules are on both "
-            f"sides, {self.test_images} of {self.test_total} test images show a patient from the "
-            "training part; data.split=patient gives the honest number"
-        )
+"""Kind of split -> what stays on one side: rows for which this is equal."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Row indices of the two sides; a split that breaks its promise cannot be built.
+    """Row indices of the training and the test part; what ``by`` names is on one side only.
 
     Raises:
-        ManifestError: what ``by`` says stays together is on both sides.
+        ManifestError: an image, a nodule or a patient is on both sides.
     """
 
     manifest: Manifest
     by: str
+    """image, nodule or patient."""
     train: np.ndarray
     """(n,) int64, ascending."""
     test: np.ndarray
     """(m,) int64, ascending."""
 
     def __post_init__(self) -> None:
-        names = _KEEP_TOGETHER[self.by]
-        groups = self.manifest.rows.groups(*names)[0]
-        both = self._on_both_sides(groups)
-        if len(both):
-            row = self.manifest.rows[int(np.argmax(groups == both[0]))]
-            such = ", ".join(str(getattr(row, name)) for name in names)
+        train, test = (
+            dict.fromkeys(GROUP_OF[self.by](self.manifest.rows[i]) for i in side)
+            for side in (self.train, self.test)
+        )
+        both = [group for group in train if group in test]
+        if both:
             raise ManifestError(
                 str(self.manifest.folder),
                 expected=f"a split by {self.by} with no {self.by} on both sides",
-                found=f"{len(both)}, such as {such}",
+                found=f"{len(both)}, such as {both[0]}",
                 fix="build it with make_split",
             )
 
+    def __repr__(self) -> str:
+        return f"<Split by {self.by}: {len(self.train)} training, {len(self.test)} test crops>"
+
     def leakage(self) -> Leakage:
         """Count the patients and nodules on both sides."""
-        sides = (self.manifest.select(side) for side in (self.train, self.test))
-        return leakage_between(*sides)
-
-    def _on_both_sides(self, groups: np.ndarray) -> np.ndarray:
-        """Numbers of the groups, given for each row, that are on both sides."""
-        sides = np.zeros((2, groups.max() + 1), dtype=bool)
-        sides[0, groups[self.train]] = sides[1, groups[self.test]] = True
-        return np.flatnonzero(sides.all(axis=0))
-
-
-def leakage_between(train: Manifest, test: Manifest) -> Leakage:
-    """Count the patients and nodules in both of two manifests, or parts of one."""
-    patient, patients = _known(test, train, "patient")
-    _, nodules = _known(test, train, "nodule")
-    return Leakage(
-        patients=int(patients.sum()),
-        nodules=int(nodules.sum()),
-        test_images=int(patients[patient].sum()),
-        test_total=len(test),
-    )
-
-
-def not_learned(manifest: Manifest, train: Manifest, by: str) -> np.ndarray:
-    """(rows,) bool: which rows share no image, nodule or patient with a training part.
-
-    Args:
-        manifest: the rows asked about, of the same manifest as ``train`` or of another.
-        train: what was learned from.
-        by: image, nodule or patient.
-    """
-    group, known = _known(manifest, train, by)
-    return np.asarray(~known[group])
-
-
-def _known(test: Manifest, train: Manifest, by: str) -> tuple[np.ndarray, np.ndarray]:
-    """(rows,) the group of each row of ``test``; (groups,) bool, whether ``train`` has it too."""
-    names = [_names(manifest, by) for manifest in (test, train)]
-    learned = set(names[1][1])
-    return names[0][0], np.array([name in learned for name in names[0][1]], dtype=bool)
-
-
-def _names(manifest: Manifest, by: str) -> tuple[np.ndarray, list[tuple[Any, ...]]]:
-    columns = _KEEP_TOGETHER[by]
-    group, first = manifest.rows.groups(*columns)
-    rows = manifest.rows.select(first)
-    return group, list(zip(*(rows.column(name) for name in columns)))
+        return leakage_between(*map(self.manifest.select, (self.train, self.test)))
 
 
 def make_split(
@@ -202,20 +136,22 @@ def make_fold(
 def _grouped(
     manifest: Manifest, by: str, strata: Sequence[int] | np.ndarray, least: int
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(rows,) the group of what stays together, and the groups of each stratum.
+    """(rows,) the number of each row's group, and the numbers of the groups of each stratum.
 
     Both count in the order in which they first appear.
     """
-    groups, first = manifest.rows.groups(*_KEEP_TOGETHER[by])
-    if len(first) < least:
+    numbers: dict[object, int] = {}
+    keys = map(GROUP_OF[by], manifest.rows)
+    groups = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+    if len(numbers) < least:
         raise ManifestError(
             str(manifest.folder),
             expected=f"at least {least} of what a split by {by} keeps together",
-            found=f"{len(first)} in {len(manifest)} crops",
+            found=f"{len(numbers)} in {len(manifest)} crops",
             fix="use more data, or data.split=image",
         )
     # A group's rarest fact is its highest class: -1 stands for no label at all.
-    stratum = np.full(len(first), np.min(strata))
+    stratum = np.full(len(numbers), np.min(strata))
     np.maximum.at(stratum, groups, strata)
     return groups, [np.flatnonzero(stratum == value) for value in dict.fromkeys(stratum.tolist())]
 
@@ -230,3 +166,48 @@ def _deal(sizes: np.ndarray, fraction: float, random: np.random.Generator) -> np
             dealt[position] = True
             images += sizes[position]
     return dealt
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What stands on both sides of a split."""
+
+    patients: int
+    nodules: int
+    test_images: int
+    """Test images of a patient who is in the training part too."""
+    test_total: int
+
+    @property
+    def leaks(self) -> bool:
+        """Whether any patient is on both sides."""
+        return self.patients > 0
+
+    def __str__(self) -> str:
+        if not self.leaks:
+            return "no patient is on both sides of the split"
+        return (
+            f"this split leaks: {self.patients} patients and {self.nodules} nodules are on both "
+            f"sides, {self.test_images} of {self.test_total} test images show a patient from the "
+            "training part; data.split=patient gives the honest number"
+        )
+
+
+def leakage_between(train: Manifest, test: Manifest) -> Leakage:
+    """Count the patients and nodules in both of two manifests, or parts of one."""
+    patients, nodules = (
+        {GROUP_OF[by](row) for row in train.rows} & {GROUP_OF[by](row) for row in test.rows}
+        for by in ("patient", "nodule")
+    )
+    return Leakage(
+        patients=len(patients),
+        nodules=len(nodules),
+        test_images=sum(row.patient_id in patients for row in test.rows),
+        test_total=len(test),
+    )
+
+
+def not_learned(manifest: Manifest, train: Manifest, by: str) -> np.ndarray:
+    """(rows,) bool: which rows share no image, nodule or patient with a training part."""
+    learned = {GROUP_OF[by](row) for row in train.rows}
+    return np.array([GROUP_OF[by](row) not in learned for row in manifest.rows], dtype=bool)

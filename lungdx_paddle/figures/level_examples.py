@@ -102,4 +102,4 @@ def draw_levels(dataset: NoduleDataset, count: int = 10) -> Figure:
 
 def _nodules(dataset: NoduleDataset, level: str) -> int:
     known = np.flatnonzero(dataset.labels[MALIGNANCY] == LEVELS.index(level))
-    return len({row.nodule_key for row in dataset.manifest.rows.select(known)})
+    return len({row.nodule_key for row in dataset.manifest.select(known).rows})

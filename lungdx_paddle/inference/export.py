@@ -104,7 +104,7 @@ def describe(config: Config, network: Trained, weights: str) -> dict[str, Any]:
             for task, classes in tasks.items()
         ],
         "training": {
-            "data": _data_kind(manifest.rows[0].extra.get("source", "lidc")),
+            "data": _data_kind(manifest.source or "lidc"),
             "label_set": config.data.label_set,
             "split": config.data.split,
             "seed": config.seed,

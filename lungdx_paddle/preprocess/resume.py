@@ -136,10 +136,8 @@ def _row(series: Series, crops: SeriesCrops, crop: Crop, folder: Path) -> Manife
         malignancy_ratings=crop.nodule.malignancy_ratings,
         diagnosis=None,
         primary_site="",
-        extra={
-            "sop_uid": series.sop_uids[crop.index],
-            "source": "phantom" if is_phantom else "lidc",
-        },
+        sop_uid=series.sop_uids[crop.index],
+        source="phantom" if is_phantom else "lidc",
     )
 
 

@@ -39,7 +39,7 @@ class Plan:
             for split in self.splits:
                 for name, config in self.methods.items():
                     folder = self.out / "runs" / split / name / f"seed{seed}"
-                    data = replace(config.data, split=split)
+                    data = replace(config.data, split=split, split_seed=seed)
                     yield (
                         split,
                         name,

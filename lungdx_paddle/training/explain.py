@@ -37,7 +37,7 @@ def explain_run(run: Path, per_level: int = 1, weights: str = "latest") -> Figur
     """
     config, network = load_run(run, weights)
     set_up(None, config.seed)
-    dataset, split = load_split(config.data, config.seed)
+    dataset, split = load_split(config.data)
     chosen = crops_to_explain(dataset.subset(split.test), per_level)
     maps = saliency(network, chosen.images)
     said = predict(network, chosen)

@@ -92,7 +92,7 @@ def judge_unseen(
     leaks: list[dict[str, Any]] = []
     for k, member in enumerate(network.members):
         own = trained.of_fold(k) if trained.is_ensemble else trained
-        train = learned.subset(split_of(learned, own.data, own.seed).train)
+        train = learned.subset(split_of(learned, own.data).train)
         rows = np.flatnonzero(not_learned(dataset.manifest, train.manifest, own.data.split))
         test = dataset.subset(rows)
         judges[rows] += 1
@@ -125,7 +125,7 @@ def _summed(leaks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def data_name(dataset: NoduleDataset, config: Config) -> str:
     """``phantom`` if any crop is of one, else the manifest's path."""
-    sources = {row.extra.get("source", "") for row in dataset.manifest.rows}
+    sources = {row.source for row in dataset.manifest.rows}
     return "phantom" if "phantom" in sources else config.data.manifest
 
 

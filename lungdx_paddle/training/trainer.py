@@ -203,7 +203,7 @@ def _write_predictions(run: Run) -> None:
 
 def _final_metrics(run: Run) -> dict[str, Any]:
     """The last step's numbers: at image, nodule and patient level, with what leaks."""
-    sources = {row.extra.get("source", "") for row in run.test.manifest.rows}
+    sources = {row.source for row in run.test.manifest.rows}
     return {
         "config": run.config.name,
         "data": "phantom" if "phantom" in sources else run.config.data.manifest,

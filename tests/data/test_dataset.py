@@ -17,7 +17,7 @@ from lungdx_paddle.data.images import read_crop
 from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.manifest import read_manifest, write_manifest
-from lungdx_paddle.settings import DataConfig
+from lungdx_paddle.settings import Config, DataConfig
 
 
 @pytest.fixture
@@ -55,13 +55,6 @@ def test_pixel_statistics_are_those_of_the_images_served(dataset: NoduleDataset)
     np.testing.assert_allclose(mean, part.images.mean(axis=0), atol=1e-9)
     np.testing.assert_allclose(deviation, part.images.std(axis=0), atol=1e-9)
     assert (dataset.subset([4, 4, 4]).pixel_statistics()[1] == 0).all()
-
-
-def test_the_parts_of_a_dataset_share_its_pixels(dataset: NoduleDataset) -> None:
-    """A million crops are in memory once, whatever the split."""
-    part = dataset.subset(np.arange(40)).subset([7, 3])
-    dataset.images[7] = 99
-    assert (part.batch([0]).images == 99).all()
 
 
 def test_an_epoch_shows_every_image_once_in_a_new_order() -> None:
@@ -138,13 +131,13 @@ def test_a_missing_crop_is_named(tmp_path: Path) -> None:
 
 def test_min_readers_chooses_the_slices(write_crops: Callable[..., Path]) -> None:
     path = str(write_crops())
-    every, _ = load_split(DataConfig(manifest=path, min_readers=1), seed=0)
-    three, split = load_split(DataConfig(manifest=path, min_readers=3), seed=0)
+    every, _ = load_split(DataConfig(manifest=path, min_readers=1))
+    three, split = load_split(DataConfig(manifest=path, min_readers=3))
     assert len(every) == 80
     assert len(three) == len(split.train) + len(split.test) == 48
     assert min(row.readers for row in three.manifest.rows) == 3
     with pytest.raises(ManifestError, match="lower data.min_readers to 4"):
-        load_split(DataConfig(manifest=path, min_readers=5), seed=0)
+        load_split(DataConfig(manifest=path, min_readers=5))
 
 
 def test_a_manifest_that_mixes_windows_is_refused(write_crops: Callable[..., Path]) -> None:
@@ -152,11 +145,27 @@ def test_a_manifest_that_mixes_windows_is_refused(write_crops: Callable[..., Pat
     rows = read_manifest(path).rows
     write_manifest(path, [replace(rows[0], window_center=-600.0), *rows[1:]])
     with pytest.raises(ManifestError, match="one HU window .* found -600/2040, 20/2040"):
-        load_split(DataConfig(manifest=str(path), min_readers=1), seed=0)
+        load_split(DataConfig(manifest=str(path), min_readers=1))
+
+
+def test_a_manifest_that_mixes_crop_rules_is_refused(write_crops: Callable[..., Path]) -> None:
+    path = write_crops(patients=2)
+    rows = read_manifest(path).rows
+    write_manifest(path, [replace(rows[0], crop="context"), *rows[1:]])
+    with pytest.raises(ManifestError, match="one crop rule .* found context, paper; .* --crop"):
+        load_split(DataConfig(manifest=str(path), min_readers=1))
+
+
+def test_the_split_depends_on_its_own_seed_alone(make_config: Callable[..., Config]) -> None:
+    parts = [
+        load_split(make_config("run", *seeds).data)[1].test.tolist()
+        for seeds in ([], ["seed=1"], ["data.split_seed=1"])
+    ]
+    assert parts[0] == parts[1] != parts[2]
 
 
 @pytest.mark.lidc
 def test_the_real_crops_all_read(lidc32: Path) -> None:
-    dataset, split = load_split(DataConfig(manifest=str(lidc32), split="patient"), seed=0)
+    dataset, split = load_split(DataConfig(manifest=str(lidc32), split="patient"))
     assert len(dataset) == 6064
     assert not split.leakage().leaks

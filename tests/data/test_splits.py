@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lungdx_paddle.data.labels import LABEL_SETS, labels_of
-from lungdx_paddle.data.splits import Split, make_split
+from lungdx_paddle.data.splits import Split, make_fold, make_split
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.manifest import Manifest, read_manifest
+
+MADE_UP = {
+    "image": ("671b3a9de7995fef", "4c5a9aa87e22e6ec"),
+    "nodule": ("d658af0957852468", "bc3765e8125dbaa5"),
+    "patient": ("b4195e23cf024a20", "1e08346908253342"),
+}
+REAL = {
+    "image": ("12f7860289f69a91", "296a6f6105002def"),
+    "nodule": ("0b43b2532e568c0b", "7954b3b71dbbc1a3"),
+    "patient": ("24f3094978b1fd0d", "8d4647164c821fc0"),
+}
+"""Digests of the splits of seeds 0 and 1, and of five folds, as of version 0.1.0."""
 
 
 @pytest.fixture
@@ -75,6 +88,35 @@ def test_one_patient_cannot_be_split_by_patient(write_crops: Callable[..., Path]
     with pytest.raises(ManifestError, match="found 1 in 10 crops; use more data"):
         split_of(one, "patient")
     assert len(split_of(one, "image").test) == 2
+
+
+def digest(splits: Iterable[Split]) -> str:
+    rows = [[split.train.tolist(), split.test.tolist()] for split in splits]
+    return hashlib.blake2b(str(rows).encode(), digest_size=8).hexdigest()
+
+
+def digests(manifest: Manifest, by: str) -> tuple[str, str]:
+    strata = labels_of(manifest, LABEL_SETS["paper6"])["pathology"]
+    folds = (make_fold(manifest, by, (fold, 5), 0, strata) for fold in range(5))
+    return digest(split_of(manifest, by, seed) for seed in (0, 1)), digest(folds)
+
+
+@pytest.mark.parametrize(("by", "expected"), MADE_UP.items())
+def test_the_same_arguments_give_the_same_split_in_every_version(
+    manifest: Manifest, by: str, expected: tuple[str, str]
+) -> None:
+    """Published scores stand on these very rows."""
+    assert digests(manifest, by) == expected
+
+
+@pytest.mark.lidc
+@pytest.mark.parametrize(("by", "expected"), REAL.items())
+def test_the_real_crops_are_split_as_for_the_published_scores(
+    lidc32: Path, by: str, expected: tuple[str, str]
+) -> None:
+    manifest = read_manifest(lidc32)
+    three = [i for i, row in enumerate(manifest.rows) if row.readers >= 3]
+    assert digests(manifest.select(three), by) == expected
 
 
 def test_two_patients_of_different_classes_still_give_two_sides(

@@ -56,6 +56,6 @@ def test_the_audit_tells_a_copy_under_another_name(write_crops: Callable[..., Pa
     train, test = dataset.subset(split.train), dataset.subset(split.test)
     assert audit(train, test)["near_duplicate_test_images"] == 0
     dataset.images[split.test[0]] = dataset.images[split.train[0]]
-    result = audit(train, test)
+    result = audit(train, dataset.subset(split.test))
     assert (result["leaks"], result["patients_on_both_sides"]) == (False, 0)
     assert result["near_duplicate_test_images"] == result["near_duplicates_of_other_patients"] == 1

@@ -57,7 +57,7 @@ def test_every_outlined_slice_becomes_a_row_and_a_crop(collection: Path, tmp_pat
     assert first.window == (20.0, 2040.0)
     assert (first.diagnosis, first.primary_site) == (3, "colon cancer")
     assert rows[-1].diagnosis is None
-    assert first.extra == {"sop_uid": "1.2.1.1", "source": "lidc"}
+    assert (first.sop_uid, first.source, first.crop) == ("1.2.1.1", "lidc", "paper")
     assert report.crops == 7
     image = cv2.imread(str(tmp_path / "out" / first.image), cv2.IMREAD_UNCHANGED)
     assert image.shape == (32, 32)
@@ -261,7 +261,7 @@ def test_other_files_are_skipped_and_counted(collection: Path, tmp_path: Path) -
 def test_the_phantom_is_marked_as_such(tmp_path: Path, add_series: Callable[..., Path]) -> None:
     add_series(tmp_path / "c", "PHANTOM-0001")
     preprocess(tmp_path / "c", tmp_path / "out", workers=ALONE)
-    assert {r.extra["source"] for r in read_manifest(tmp_path / "out").rows} == {"phantom"}
+    assert {r.source for r in read_manifest(tmp_path / "out").rows} == {"phantom"}
 
 
 @pytest.mark.parametrize("patient", ["../../outside", "..", "a/b:c"])
@@ -394,4 +394,4 @@ def test_a_partial_download_names_the_missing_slices(lidc_dicom: Path, tmp_path:
 def read_manifest_of(collection: Path, out: Path) -> list[str]:
     """SOP instance UIDs of the outlined slices, in order."""
     preprocess(collection, out, workers=ALONE)
-    return [r.extra["sop_uid"] for r in read_manifest(out).rows]
+    return [r.sop_uid for r in read_manifest(out).rows]

@@ -46,7 +46,7 @@ def trained(config: Config, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, di
 
 def test_the_folds_test_every_image_once_and_share_no_patient(config: Config) -> None:
     dataset = load_dataset(config.data)
-    splits = [split_of(dataset, config.of_fold(k).data, config.seed) for k in range(2)]
+    splits = [split_of(dataset, config.of_fold(k).data) for k in range(2)]
     tested = np.concatenate([split.test for split in splits])
     assert sorted(tested) == list(range(len(dataset)))
     for split in splits:
@@ -142,7 +142,7 @@ def test_more_folds_than_patients_are_refused(config: Config) -> None:
     many = replace(config, data=replace(config.data, folds=500))
     dataset = load_dataset(many.data)
     with pytest.raises(ManifestError, match="at least 500 of what a split by patient"):
-        split_of(dataset, many.of_fold(0).data, 0)
+        split_of(dataset, many.of_fold(0).data)
 
 
 def test_a_cosine_takes_the_learning_rate_down_to_nearly_nothing(configs: Path) -> None:

@@ -28,7 +28,7 @@ def test_a_run_is_explained_on_its_test_part(
 ) -> None:
     train(config, "cpu")
     figure = explain_run(config.output_folder)
-    dataset, split = load_split(config.data, config.seed)
+    dataset, split = load_split(config.data)
     test_patients = {dataset.manifest.rows[i].patient_id for i in split.test}
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     patients = [title for title in titles if "\n" not in title]
@@ -39,14 +39,14 @@ def test_a_run_is_explained_on_its_test_part(
 
 
 def test_crops_with_every_label_are_preferred(config: Config) -> None:
-    dataset, _ = load_split(config.data, config.seed)
+    dataset, _ = load_split(config.data)
     chosen = crops_to_explain(dataset, 2)
     assert (chosen.labels[PATHOLOGY] >= 0).all() and (chosen.labels[MALIGNANCY] >= 0).all()
     assert list(chosen.labels[MALIGNANCY]) == sorted(chosen.labels[MALIGNANCY])
 
 
 def test_a_single_crop_is_enough(config: Config) -> None:
-    dataset, _ = load_split(config.data, config.seed)
+    dataset, _ = load_split(config.data)
     assert len(crops_to_explain(dataset.subset([3]), 5)) == 1
 
 
@@ -55,7 +55,7 @@ def test_what_the_label_is_stands_beside_the_answer(
     config: Config, monkeypatch: pytest.MonkeyPatch, diagnosed: bool
 ) -> None:
     train(config, "cpu")
-    dataset, split = load_split(config.data, config.seed)
+    dataset, split = load_split(config.data)
     side = (dataset.labels[PATHOLOGY] >= 0) == diagnosed
     part = replace(split, train=split.train[:0], test=np.flatnonzero(side))
     monkeypatch.setattr(explain, "load_split", lambda *_: (dataset, part))

@@ -200,7 +200,8 @@ def _row(patient_id: str, crop: SliceCrop, diagnosis: Diagnosis | None) -> Manif
         malignancy_ratings=nodule.malignancy_ratings,
         diagnosis=diagnosis.code if diagnosis else None,
         primary_site=diagnosis.primary_site if diagnosis else "",
-        extra={"sop_uid": crop.sop_uid, "source": SOURCE},
+        sop_uid=crop.sop_uid,
+        source=SOURCE,
     )
 
 

@@ -177,7 +177,7 @@ def test_rows_say_what_the_xml_says_of_the_pictures(
     table.write_text(f"Patient ID,Diagnosis,Primary tumor site\n{ONE},3,colon cancer\n", "utf-8")
     report = run(diagnosis=table)
     uid = series_of(ONE)[0]
-    seen = [(r.nodule, r.extra["sop_uid"], r.z_mm, r.readers, r.malignancy_ratings) for r in rows()]
+    seen = [(r.nodule, r.sop_uid, r.z_mm, r.readers, r.malignancy_ratings) for r in rows()]
     assert seen == [
         (0, f"{uid}.3", -92.5, 2, (5, 4, 5)),
         (0, f"{uid}.4", -90.0, 3, (5, 4, 5)),
@@ -555,8 +555,8 @@ def test_the_crops_are_those_of_lidc32(sample: tuple[Report, Manifest], lidc32: 
 def test_the_crops_are_those_of_the_dicom_but_for_the_sets_gray(
     sample: tuple[Report, Manifest], real_crops: Path
 ) -> None:
-    dicom = {r.extra["sop_uid"]: r for r in read_manifest(real_crops).rows if r.patient_id == ONE}
-    slices = {r.extra["sop_uid"]: r for r in sample[1].rows if r.patient_id == ONE}
+    dicom = {r.sop_uid: r for r in read_manifest(real_crops).rows if r.patient_id == ONE}
+    slices = {r.sop_uid: r for r in sample[1].rows if r.patient_id == ONE}
     assert len(dicom) == 9 and set(dicom) == set(slices)
     for sop_uid, row in dicom.items():
         mine = slices[sop_uid]
