@@ -1,0 +1,56 @@
+"""Find the same crops in another manifest, by patient, nodule and slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lungdx_paddle.manifest import ManifestRow
+
+SLICE_TOLERANCE_MM = 0.05
+"""Two positions nearer than this are one slice: a twelfth of the thinnest slices of LIDC."""
+
+
+def match_rows(
+    rows: Sequence[ManifestRow],
+    known: Sequence[ManifestRow],
+    digests: Sequence[bytes] | None = None,
+    known_digests: Sequence[bytes] | None = None,
+) -> np.ndarray:
+    """Find the same crops in another manifest, whatever their files are called there.
+
+    Two crops are the same if patient, nodule and series are (a missing series UID fits any)
+    and the slice is: by the first of SOP instance UID, z position (nearer than
+    :data:`SLICE_TOLERANCE_MM`) and digest of the pixels that both have.  Rows that have none
+    of them in common are never the same.
+
+    Args:
+        rows: what to look for.
+        known: where to look.
+        digests: of the pixels of ``rows``, for rows that have neither UID nor z.
+        known_digests: of the pixels of ``known``.
+
+    Returns:
+        (rows,) int64 index of the same crop in ``known``, the first of several; -1: none.
+    """
+    no_digests = (b"",) * max(len(rows), len(known))
+    of_nodule: dict[tuple[str, int], list[tuple[int, ManifestRow, bytes]]] = {}
+    for index, (row, digest) in enumerate(zip(known, known_digests or no_digests)):
+        of_nodule.setdefault(row.nodule_key, []).append((index, row, digest))
+
+    def find(row: ManifestRow, digest: bytes) -> int:
+        for index, other, other_digest in of_nodule.get(row.nodule_key, ()):
+            if row.series_uid and other.series_uid and row.series_uid != other.series_uid:
+                continue
+            if row.sop_uid and other.sop_uid:
+                same = row.sop_uid == other.sop_uid
+            elif row.z_mm is not None and other.z_mm is not None:
+                same = abs(row.z_mm - other.z_mm) < SLICE_TOLERANCE_MM
+            else:
+                same = digest != b"" and digest == other_digest
+            if same:
+                return index
+        return -1
+
+    return np.array([find(*pair) for pair in zip(rows, digests or no_digests)], dtype=np.int64)
