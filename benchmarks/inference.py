@@ -5,7 +5,6 @@ Without --run the network is one trained for a few steps on a phantom: as fast a
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from timing import PACKAGES, Timing, machine, machine_line, markdown_table, writ
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder
-from lungdx_paddle.runtime import THREADS
+from lungdx_paddle.runtime import THREADS, chosen_threads
 
 BATCHES = (1, 32, 512)
 ROUNDS, START_ROUNDS = 15, 3
@@ -72,7 +71,7 @@ def benchmark(run: Path, folder: Path, pythons: Mapping[str, str], rounds: int) 
     torch_weights(run, folder / TORCH_WEIGHTS)
     manifest = read_manifest(load_config(run / "config.yaml").data.manifest)
     np.save(folder / CROPS, np.resize(read_images(manifest), (max(BATCHES), 32, 32)))
-    every = sorted({1, int(os.environ[THREADS])})
+    every = sorted({1, chosen_threads()})
     measured = [time_libraries(pythons, folder, threads, rounds) for threads in every]
     crop = str(manifest.image_path(manifest.rows[0]))
     packages = (*PACKAGES[:1], "paddlepaddle", "paddle2onnx", "onnxruntime")

@@ -7,7 +7,6 @@ asked for some steps in turn, so that a neighbour who slows the machine slows al
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from timing import Timing, machine, machine_line, markdown_table, write_json
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import InstallError
 from lungdx_paddle.files import writable_folder
-from lungdx_paddle.runtime import MKL_CPU_TYPE, THREADS
+from lungdx_paddle.runtime import MKL_CPU_TYPE, THREADS, chosen_threads
 
 NAMES = {
     "ours": "ours",
@@ -53,7 +52,7 @@ def benchmark(torch_python: str, quick: bool) -> dict[str, Any]:
     config = CONFIG.with_name("testing.yaml") if quick else CONFIG
     own = machine(("numpy", "paddlepaddle"))
     with tempfile.TemporaryDirectory() as folder:
-        every = [1] if quick else sorted({1, int(os.environ[THREADS])})
+        every = [1] if quick else sorted({1, chosen_threads()})
         tables = {n: _time(config, Path(folder), torch_python, n, quick) for n in every}
     own["versions"]["torch"] = next(
         (r["version"] for rows in tables.values() for r in rows if r["name"] == "PyTorch"), "none"

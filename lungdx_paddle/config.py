@@ -20,14 +20,32 @@ from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import write_text
 from lungdx_paddle.settings import Config
 
+SHIPPED_CONFIGS = Path(__file__).with_name("configs")
+if not SHIPPED_CONFIGS.is_dir():  # in a checkout they lie beside the package
+    SHIPPED_CONFIGS = Path(__file__).parent.with_name("configs")
+
+
+def find_config(name: str | Path) -> Path:
+    """The file of a config that is named ``best``, ``best.yaml`` or ``configs/best.yaml``.
+
+    It is looked for in the working directory, in its ``configs/`` and among those of the
+    package, in this order.  Where there is none, the name itself comes back.
+    """
+    path = Path(name)
+    folders = [path.parent]
+    if path.parent in (Path(), Path("configs")):
+        folders = [path.parent, Path("configs"), SHIPPED_CONFIGS]
+    files = [folder / file for folder in folders for file in (path.name, f"{path.name}.yaml")]
+    return next((file for file in files if file.is_file()), path)
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file, its ``_base_`` and then ``a.b=c`` overrides.
+    """Read a YAML file (see :func:`find_config`), its ``_base_`` and then ``a.b=c`` overrides.
 
     Raises:
         ConfigError: the file cannot be read, a key is unknown or a value not legal.
     """
-    path = Path(path)
+    path = find_config(path)
     values = _read_with_base(path)
     values.setdefault("name", path.stem)
     return with_overrides(_build(Config, values, str(path), ""), overrides)
@@ -118,7 +136,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             str(path),
             expected="a YAML file of keys and values",
             found=found,
-            fix="start from one of the files in configs/",
+            fix="give a file, or one of "
+            + ", ".join(sorted(file.stem for file in SHIPPED_CONFIGS.glob("*.yaml"))),
         )
     return dict(values)
 

@@ -1,4 +1,4 @@
-"""What must be settled before Paddle computes: its environment, device, threads, seeds."""
+"""Before Paddle computes: environment variables, device, threads, seeds."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from types import ModuleType
 
 import numpy as np
 
-from lungdx_paddle.errors import ConfigError, InstallError
+from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.extras import WHICH_GPU_WHEEL, not_installed
 
 MKL_CPU_TYPE = "MKL_DEBUG_CPU_TYPE"
 AVX2 = "5"
 """The code path that MKL takes on an Intel processor with AVX2."""
 
-THREADS = "LUNGDX_THREADS"
-"""Threads of a training on the CPU; unless set: OMP_NUM_THREADS, or one a core of the machine,
-which its processes share.
+THREADS, OPENMP_THREADS = "LUNGDX_THREADS", "OMP_NUM_THREADS"
+"""Threads of a training on the CPU: the first that is set, or one a core of the machine, which
+its processes share.
 
-With two, each of the network's towers is computed in one of them (training/threads.py), to the
-same bits as with one.  Where there are more threads than towers, or a single tower, matrix
+With two, each of the network's towers is computed in one of them (training/parallel/threads.py),
+to the same bits as with one.  Where there are more threads than towers, or a single tower, matrix
 products take the rest; they sum in another order, so the same bits come back with the same
 number only, and they are half as fast where another process wants one of the cores, since
 threads that wait for each other spin.
@@ -47,30 +48,34 @@ _LARGEST_KEPT = 32 * 2**20
 """Bytes; the most that every version of the GNU C library takes."""
 
 
+_users_openmp_threads = "" if "paddle" in sys.modules else os.environ.get(OPENMP_THREADS, "")
+"""Paddle overwrites it when it is imported."""
+
+
 def prepare_environment(
     environment: MutableMapping[str, str] = os.environ, vendor: str | None = None
 ) -> None:
     """Set what Paddle's libraries read when they are loaded, unless the user has set it.
 
-    The MKL inside the Paddle wheel asks who made the processor and takes a slow path on
-    one by AMD (a training step of this network: 1515 ms instead of 400).  It is told to
-    take the AVX2 path there.  This must precede ``import paddle``, so the package calls
-    it when it is imported; it is the one thing that happens at import.
+    It must precede ``import paddle``; the package calls it when it is imported, and nothing
+    else happens then.
 
     Args:
         environment: where to set it.
-        vendor: the processor's maker; None: asked of the machine.
+        vendor: the processor's maker; None: that of this machine.
     """
+    # The MKL in Paddle's wheel looks at the processor's maker and takes a slow path on one by
+    # AMD (a training step of this network: 1515 ms instead of 400).
     if (vendor or _cpu_vendor()) == "AuthenticAMD":
         environment.setdefault(MKL_CPU_TYPE, AVX2)
-    # When it is imported, Paddle writes its own choice into OMP_NUM_THREADS: what the user
-    # had set there must be read before.
-    own = environment.get("OMP_NUM_THREADS", "") if "paddle" not in sys.modules else ""
-    here = environment.get("PADDLE_LOCAL_SIZE", "1")
-    each = max(1, _cores() // int(here)) if here.isdigit() and int(here) else _cores()
-    environment.setdefault(THREADS, own if own.isdigit() and int(own) else str(each))
-    # Paddle's C++ side logs warnings of its own making (ccache, oneDNN) at start.
-    environment.setdefault("GLOG_minloglevel", "2")
+    # Paddle's C++ logs warnings of no use on a CPU (ccache, oneDNN), but true ones on a GPU.
+    environment.setdefault("GLOG_minloglevel", "1" if _sees_gpu(environment) else "2")
+    # From 1.30 on ONNX Runtime writes telemetry files and looks up its maker's host.
+    environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    # At any number but 1, such as clusters set, Paddle prints two lines of warning when it is
+    # imported.  The number counts all the same: see chosen_threads.
+    if OPENMP_THREADS in environment and "paddle" not in sys.modules:
+        environment[OPENMP_THREADS] = "1"
 
 
 def process_of(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -91,6 +96,8 @@ def quiet_paddle() -> None:
 def set_up(device: str | None, seed: int) -> str:
     """Choose the device and seed every generator that training draws from.
 
+    To be called before a network is built, whose weights lie where it is built.
+
     Args:
         device: cpu, gpu or None for a GPU where Paddle has one.
         seed: for Python, NumPy and Paddle.
@@ -100,7 +107,7 @@ def set_up(device: str | None, seed: int) -> str:
 
     Raises:
         InstallError: Paddle is not installed.
-        ConfigError: a GPU is asked for and this Paddle has none.
+        ConfigError: a GPU is wanted and this Paddle has none, or cannot compute on it.
     """
     paddle = require_paddle()
     has_gpu = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
@@ -109,33 +116,85 @@ def set_up(device: str | None, seed: int) -> str:
             "--device gpu",
             expected="a Paddle with CUDA and a visible GPU",
             found=f"paddlepaddle {paddle.__version__} without one",
-            fix="use --device cpu, or pip install 'lungdx-paddle[gpu]' on a machine with a GPU",
+            fix=f"use --device cpu, or on a machine with a GPU {WHICH_GPU_WHEEL}",
         )
-    chosen = "gpu" if has_gpu and device != "cpu" else "cpu"
-    paddle.device.set_device(chosen)
-    use_threads(chosen_threads())
-    _keep_freed_memory()
     # Paddle's own handler can hang a process that is asked to end.
     paddle.disable_signal_handler()
+    if has_gpu and device != "cpu":
+        paddle.device.set_device("gpu")
+        check_gpu()
+        paddle.set_flags({"FLAGS_cudnn_deterministic": True})
+    else:
+        paddle.device.set_device("cpu")
+        _keep_freed_memory()
+    use_threads(chosen_threads())
     random.seed(seed)
     np.random.seed(seed % 2**32)
     paddle.seed(seed)
     return str(paddle.device.get_device())
 
 
-def chosen_threads() -> int:
-    """How many threads to use on the CPU: :data:`THREADS`.
+def check_gpu() -> None:
+    """Compute one small product on the GPU.
+
+    Raises:
+        ConfigError: it fails, as it does where Paddle holds no code for the card.
+    """
+    paddle = require_paddle()
+    try:
+        ones = paddle.ones([8, 8])
+        total = float((ones @ ones).sum())
+        found = "" if total == 8**3 else f"{total} as the sum of a product that is 512"
+    except Exception as error:  # OSError, RuntimeError and others, by the version of Paddle
+        found = " ".join(str(error).split())[-200:]
+    if found:
+        major, minor = paddle.device.cuda.get_device_capability()
+        raise ConfigError(
+            f"{paddle.device.cuda.get_device_name()}, compute capability {major}.{minor}",
+            expected=f"a GPU that paddlepaddle {paddle.__version__} computes on",
+            found=found,
+            fix=f"use --device cpu, or {WHICH_GPU_WHEEL}",
+        )
+
+
+def check_precision(amp: str) -> None:
+    """Refuse numbers that the chosen GPU cannot compute with.
+
+    Args:
+        amp: ``train.amp``: none, float16 or bfloat16.
+
+    Raises:
+        ConfigError: the card has no bfloat16 (compute capability below 8.0, such as a V100).
+    """
+    paddle = require_paddle()
+    on_gpu = paddle.device.get_device().startswith("gpu")
+    if amp == "bfloat16" and on_gpu and not paddle.amp.is_bfloat16_supported():
+        raise ConfigError(
+            "train.amp",
+            expected="numbers that this GPU computes with",
+            found="bfloat16, which needs compute capability 8.0",
+            fix="use train.amp=float16 or none",
+        )
+
+
+def chosen_threads(environment: Mapping[str, str] = os.environ) -> int:
+    """How many threads to use on the CPU: see :data:`THREADS`.
 
     Raises:
         ConfigError: it is no sensible number.
     """
-    value = os.environ[THREADS]
-    if not value.isdigit() or not 1 <= int(value) <= MOST_THREADS:
+    name, value = THREADS, environment.get(THREADS)
+    if value is None and _is_number(_users_openmp_threads):
+        name, value = OPENMP_THREADS, _users_openmp_threads
+    if value is None:
+        here = environment.get("PADDLE_LOCAL_SIZE", "")  # processes of this machine
+        return max(1, _cores() // (int(here) if _is_number(here) else 1))
+    if not _is_number(value) or int(value) > MOST_THREADS:
         raise ConfigError(
-            THREADS,
+            name,
             expected=f"a number of threads from 1 to {MOST_THREADS}",
             found=repr(value),
-            fix=f"set it to {_cores()} for this machine, or unset it",
+            fix=f"set {THREADS} to {_cores()} for this machine, or unset it",
         )
     return int(value)
 
@@ -154,18 +213,10 @@ def require_paddle() -> ModuleType:
     try:
         import paddle
     except ImportError as error:
-        raise without_paddle(error) from error
+        raise not_installed(error) from error
+    if _is_number(_users_openmp_threads):
+        os.environ[OPENMP_THREADS] = _users_openmp_threads  # for processes that this one starts
     return paddle
-
-
-def without_paddle(error: ImportError) -> InstallError:
-    """What to say where Paddle is needed and cannot be imported."""
-    return InstallError(
-        "paddle",
-        expected="PaddlePaddle 2.6 or 3.3",
-        found=str(error),
-        fix="pip install 'lungdx-paddle[cpu]' (or [gpu])",
-    )
 
 
 def _keep_freed_memory() -> None:
@@ -182,9 +233,18 @@ def _keep_freed_memory() -> None:
         mallopt(_ARENA_MAX, 1)  # or each thread keeps what it freed for itself: 130 MB more
 
 
+def _is_number(value: str) -> bool:
+    return value.isdecimal() and int(value) > 0
+
+
 def _cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _sees_gpu(environment: Mapping[str, str]) -> bool:
+    hidden = environment.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
+    return not hidden and any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg")))
 
 
 def _cpu_vendor() -> str:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from lungdx_paddle.config import config_from_dict, config_to_dict, load_config, save_config
+from lungdx_paddle.config import (
+    config_from_dict,
+    config_to_dict,
+    find_config,
+    load_config,
+    save_config,
+)
 from lungdx_paddle.errors import ConfigError, OutputError
 from lungdx_paddle.settings import Config
 
@@ -31,6 +37,29 @@ def test_the_methods_differ_in_their_sharing_sites(configs: Path, name: str) -> 
     assert config.sharing.sites == SITES[name]
     assert config.name == name
     assert config.output_folder == Path("output") / name
+
+
+@pytest.mark.parametrize("name", ["best", "best.yaml", "configs/best.yaml"])
+def test_a_config_is_found_by_name_in_the_working_directory_and_then_in_the_package(
+    name: str, configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "best").mkdir()  # a folder of that name is no config
+    assert find_config(name) == configs / "best.yaml"
+    assert load_config(name).name == "best"
+    (tmp_path / "configs").mkdir()
+    own = tmp_path / "configs" / "best.yaml"
+    own.write_text("_base_: soft.yaml\nseed: 5\n")
+    (tmp_path / "configs" / "soft.yaml").write_text("train:\n  steps: 7\n")
+    assert find_config(name).resolve() == own
+    assert (load_config(name).seed, load_config(name).train.steps) == (5, 7)
+
+
+def test_a_config_that_is_nowhere_keeps_its_name(tmp_path: Path) -> None:
+    for name in ("no-such", "elsewhere/best.yaml", str(tmp_path / "best")):
+        assert find_config(name) == Path(name)
+    with pytest.raises(ConfigError, match="no-such: expected a YAML .* one of best, hard, partial"):
+        load_config("no-such")
 
 
 def test_the_default_config_says_what_the_defaults_are(configs: Path) -> None:

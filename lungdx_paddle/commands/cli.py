@@ -1,32 +1,59 @@
-"""What every tool's command line has in common: arguments, exit codes, one clear line.
+"""What all commands share: common arguments, exit codes, one clear line for an error.
 
-A tool parses, loads its config and makes one call.  It ends with 0, with 2 when the
-user can mend what is wrong, and with 1 when the mistake is ours; in neither case with
-a traceback, unless ``LUNGDX_DEBUG=1`` asks for it.
+A command parses its arguments, makes one call and prints.  It ends with 0, with 2 when
+the user can correct what is wrong, with 1 when the defect is ours; never with a traceback,
+unless ``LUNGDX_DEBUG=1`` is set.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
+import logging
 import os
 import re
+import shlex
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from lungdx_paddle.errors import LungdxError
-from lungdx_paddle.runtime import quiet_paddle, without_paddle
+from lungdx_paddle.config import SHIPPED_CONFIGS, find_config
+from lungdx_paddle.errors import LungdxError, OutputError
+from lungdx_paddle.extras import EXTRA_OF_MODULE, not_installed
+from lungdx_paddle.runtime import quiet_paddle
 
 USER_MISTAKE, OUR_MISTAKE, INTERRUPTED = 2, 1, 130
 
-DEFAULT_CONFIG = Path(__file__).resolve().parent.parent.parent / "configs" / "partial_soft.yaml"
+DEFAULT_CONFIG = SHIPPED_CONFIGS / "partial_soft.yaml"
+
+_CONTINUE = {
+    "train": "; the same command with --resume continues",
+    "preprocess": "; the same command continues",
+    "compare": "; the same command continues",
+}
+"""How a command that Ctrl-C has stopped is continued."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Names commands as this process was started: ``python tools/X.py`` or ``lungdx X``."""
+
+    def format_help(self) -> str:  # noqa: D102
+        return as_called(super().format_help())
 
 
 def parser(description: str | None, example: str) -> argparse.ArgumentParser:
-    """A parser whose help shows the tool's description and an example to copy."""
-    made = argparse.ArgumentParser(
+    """A parser whose help shows the description and an example that can be copied.
+
+    Args:
+        description: the command's module docstring.
+        example: a whole line that begins with ``python tools/X.py``.
+    """
+    made = Parser(
+        prog=as_called(" ".join(example.split()[:2])),
         description=description,
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -40,10 +67,12 @@ def add_config_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "-c",
         "--config",
-        type=Path,
+        type=find_config,
         default=DEFAULT_CONFIG,
         metavar="FILE",
-        help="configuration (default: configs/partial_soft.yaml)",
+        help="YAML file, or one of "
+        + ", ".join(sorted(path.stem for path in SHIPPED_CONFIGS.glob("*.yaml")))
+        + " (default: partial_soft)",
     )
     add_override_argument(to)
 
@@ -70,52 +99,139 @@ def add_device_argument(to: argparse.ArgumentParser) -> None:
     )
 
 
-def run(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
-    """Run a tool's ``main`` and end the process with the right code."""
-    code = exit_code(main)
+def run(
+    main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None
+) -> NoReturn:
+    """Run a command's ``main`` and end the process with its exit code."""
+    code = exit_code(main, argv)
     if code == INTERRUPTED:
         # A second Ctrl-C would be raised while Python ends its threads, and abort the process.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)
 
 
-def exit_code(main: Callable[[Sequence[str] | None], None], argv: list[str] | None = None) -> int:
-    """Run a tool's ``main`` on ``argv``; errors become one line on stderr and a code."""
+def exit_code(
+    main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None
+) -> int:
+    """Run a command's ``main`` on ``argv``; errors become one line on stderr and a code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+    _ensure_home()
     quiet_paddle()
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    screen, log = _Screen(), logging.getLogger("lungdx_paddle")
+    level, log.propagate = log.level, False
+    log.addHandler(screen)
+    log.setLevel(logging.INFO)
     try:
         main(argv)
         return 0
     except KeyboardInterrupt:
-        return _fail("stopped; what was written so far is kept", INTERRUPTED)
+        how = _CONTINUE.get(_name().split()[-1], "")
+        return _fail(f"stopped; what was written so far is kept{how}", INTERRUPTED)
     except LungdxError as error:
         return _fail(str(error), USER_MISTAKE)
     except BrokenPipeError:  # the reader of our output, such as head, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
         return 0
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == "paddle":
-            return _fail(str(without_paddle(error)), USER_MISTAKE)
+        if isinstance(error, ModuleNotFoundError) and error.name in EXTRA_OF_MODULE:
+            return _fail(str(not_installed(error)), USER_MISTAKE)
         if os.environ.get("LUNGDX_DEBUG") == "1":
             raise
         kind = type(error).__name__
         hint = "this is a mistake of ours; LUNGDX_DEBUG=1 shows the traceback to report"
         return _fail(f"{kind}: {' '.join(str(error).split())}; {hint}", OUR_MISTAKE)
-
-
-def _fail(message: str, code: int) -> int:
-    sys.stdout.flush()
-    sys.stderr.write(f"{Path(sys.argv[0]).stem}: {message}\n")
-    return code
+    finally:
+        log.removeHandler(screen)
+        log.setLevel(level)
+        log.propagate = True
 
 
 def say(line: str) -> None:
-    """Print a line on stdout, above a progress bar if there is one."""
+    """Print a line on stdout, above a progress bar if there is one.
+
+    Raises:
+        OutputError: stdout is a file on a full disk.
+        BrokenPipeError: nobody reads stdout any more; the command ends with 0.
+    """
     from tqdm import tqdm
 
-    tqdm.write(line)
-    sys.stdout.flush()
+    try:
+        tqdm.write(as_called(line))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _print_no_more()
+        raise OutputError(
+            "stdout",
+            expected="a place that can be written to",
+            found=str(error.strerror),
+            fix="free some space",
+        ) from error
 
 
 def note(line: str) -> None:
     """Print a line on stderr, where it is not in the way of a program that reads stdout."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{as_called(line)}\n")
+
+
+def as_called(text: str) -> str:
+    """The text with ``tools/X.py`` as this process was started: so, or as ``lungdx X``."""
+    if not _is_lungdx():
+        return text
+    return re.sub(r"(?:python )?tools/(\w+)\.py", r"lungdx \1", text)
+
+
+def quoted(*words: str | Path) -> str:
+    """A command line that a POSIX shell splits into these words again."""
+    return shlex.join(map(str, words))
+
+
+class _Screen(logging.Handler):
+    """Prints the lines of a long work; where nobody reads them, the work continues."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            say(record.getMessage())
+        except (BrokenPipeError, OutputError):
+            _print_no_more()
+
+
+def _ensure_home() -> None:
+    """Where the home folder cannot be written to, let caches lie in a temporary one.
+
+    VisualDL (``~/.visualdl``), Matplotlib and Paddle (``~/.cache``) would end or warn.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=Path.home()):
+            return
+    except (OSError, RuntimeError):  # RuntimeError: there is none
+        home = tempfile.mkdtemp(prefix="lungdx-home-")
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
+        os.environ["HOME"] = home
+
+
+def _print_no_more() -> None:
+    """Let what is printed from now on go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_lungdx() -> bool:
+    program = Path(sys.argv[0])
+    return program.stem == "lungdx" or program.parent.name == "lungdx_paddle"
+
+
+def _name() -> str:
+    return f"lungdx {sys.argv[1]}" if _is_lungdx() else Path(sys.argv[0]).stem
+
+
+def _fail(message: str, code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _print_no_more()
+    sys.stderr.write(f"{_name()}: {as_called(message)}\n")
+    return code

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import paddle
 
 from lungdx_paddle.errors import InstallError
+from lungdx_paddle.extras import install_hint
 from lungdx_paddle.files import writing
 
 OPSET = 17
@@ -23,12 +25,16 @@ def require_paddle2onnx() -> ModuleType:
     try:
         import paddle2onnx
     except (ImportError, ValueError) as error:  # ValueError: made for another Paddle
-        old = paddle.__version__.startswith("2.")
+        fix = install_hint("onnx")
+        if sys.version_info >= (3, 13):
+            fix = "export with Python 3.10 to 3.12; there is no paddle2onnx for later ones yet"
+        elif paddle.__version__.startswith("2."):
+            fix = "pip install paddle2onnx==1.3.1"
         raise InstallError(
             "paddle2onnx",
             expected=f"the one for Paddle {paddle.__version__}",
             found=str(error).split(". ")[0],
-            fix="pip install 'paddle2onnx==1.3.1'" if old else "pip install 'lungdx-paddle[onnx]'",
+            fix=fix,
         ) from error
     return paddle2onnx
 

@@ -1,0 +1,146 @@
+"""What all commands share: how they end, how they name each other, where they print."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from lungdx_paddle.commands import cli
+from lungdx_paddle.errors import ConfigError
+
+MAIN = (
+    "import logging, os, sys\n"
+    "from pathlib import Path\n"
+    "from lungdx_paddle.commands import cli\n"
+    "log = logging.getLogger('lungdx_paddle')\n"
+    "def main(argv=None):\n    {body}\n"
+    "cli.run(main)\n"
+)
+
+
+def run(body: str, shell: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose main has this one line, with something behind it in the shell."""
+    words = shlex.join([sys.executable, "-c", MAIN.format(body=body)])
+    return subprocess.run(
+        ["bash", "-c", f"{words} {shell}"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_mistake_of_ours_is_one_line_and_exit_code_1() -> None:
+    ran = run(r"raise ValueError('two\nlines')")
+    assert ran.returncode == 1
+    assert "ValueError: two lines; this is a mistake of ours" in ran.stderr
+    assert "Traceback" not in ran.stderr and ran.stderr.count("\n") == 1
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it() -> None:
+    for module, packages in (("paddle", "paddlepaddle setuptools"), ("matplotlib", "matplotlib")):
+        ran = run(f"sys.modules[{module!r}] = None; import {module}")
+        assert ran.returncode == 2
+        assert f"pip install {packages}" in ran.stderr and ran.stderr.count("\n") == 1
+
+
+def test_a_long_work_continues_when_nobody_reads_its_lines(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    body = f"[log.info('line %d', i) for i in range(5000)]; Path({str(done)!r}).touch()"
+    ran = run(body, "| head -1")
+    assert ran.stdout == "line 0\n" and ran.stderr == ""
+    assert done.is_file()
+
+
+def test_answers_end_when_nobody_reads_them(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    body = f"[cli.say(str(i)) for i in range(5000)]; Path({str(done)!r}).touch()"
+    ran = run(body, "| head -1")
+    assert ran.stdout == "0\n" and ran.stderr == ""
+    assert not done.exists()
+
+
+@pytest.mark.parametrize("shell", [">&-", "2>&-", ">&- 2>&-", "> /dev/full"])
+def test_a_closed_or_full_screen_does_not_stop_a_long_work(shell: str, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    ran = run(f"log.info('a line'); Path({str(done)!r}).touch()", shell)
+    assert ran.returncode == 0 and "Traceback" not in ran.stderr
+    assert done.is_file()
+
+
+def test_an_answer_that_finds_a_full_disk_is_one_line_and_exit_code_2() -> None:
+    ran = run("cli.say('an answer')", "> /dev/full")
+    assert ran.returncode == 2
+    assert "No space left on device; free some space" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_a_home_that_cannot_be_written_to_is_replaced(tmp_path: Path) -> None:
+    body = "from visualdl import LogWriter; print(os.environ['HOME'])"
+    ran = run(body, HOME="/proc/no-such-home")
+    assert ran.returncode == 0 and ran.stderr == ""
+    home = Path(ran.stdout.strip())
+    assert home.parent == Path(tempfile.gettempdir()) and not home.exists()
+
+
+def stop(argv: Sequence[str] | None) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("program", "end"),
+    [
+        (["tools/train.py"], "train: stopped; what was written so far is kept; "
+         "the same command with --resume continues\n"),
+        (["/bin/lungdx", "preprocess"], "lungdx preprocess: stopped; what was written so far is "
+         "kept; the same command continues\n"),
+        (["tools/predict.py"], "predict: stopped; what was written so far is kept\n"),
+    ],
+)  # fmt: skip
+def test_ctrl_c_names_the_way_to_continue(
+    program: list[str],
+    end: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", program)
+    assert cli.exit_code(stop) == 130
+    assert capsys.readouterr().err == end
+
+
+def test_commands_are_named_as_the_process_was_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(argv: Sequence[str] | None) -> None:
+        cli.say(cli.quoted("python", "tools/export.py", "--run", Path("my run")))
+        raise ConfigError("x", expected="a", found="b", fix="run tools/eval.py")
+
+    monkeypatch.setattr(sys, "argv", ["tools/train.py"])
+    assert cli.exit_code(main) == 2
+    screen = capsys.readouterr()
+    assert screen.out == "python tools/export.py --run 'my run'\n"
+    assert screen.err == "train: x: expected a, found b; run tools/eval.py\n"
+
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/lungdx", "train"])
+    assert cli.exit_code(main) == 2
+    screen = capsys.readouterr()
+    assert screen.out == "lungdx export --run 'my run'\n"
+    assert screen.err == "lungdx train: x: expected a, found b; run lungdx eval\n"
+    made = cli.parser("Trains.", "python tools/train.py -o a=b")
+    assert "usage: lungdx train" in made.format_help()
+    assert "example:\n  lungdx train -o a=b" in made.format_help()
+
+
+def test_the_logger_is_as_it_was_after_a_command() -> None:
+    log = logging.getLogger("lungdx_paddle")
+    before = (log.level, log.propagate, list(log.handlers))
+    assert cli.exit_code(lambda argv: None) == 0
+    assert (log.level, log.propagate, list(log.handlers)) == before
