@@ -1,15 +1,13 @@
-"""YAML, one ``_base_`` and ``-o a.b=c`` become a :class:`lungdx_paddle.settings.Config`.
-
-An unknown key is an error that names the nearest known one; a value that is not legal
-is an error that says which are.
-"""
+"""Read a :class:`lungdx_paddle.settings.Config` from YAML, its ``_base_`` and ``-o a.b=c``."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
-import functools
 import math
+import operator
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -19,6 +17,25 @@ import yaml
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import write_text
 from lungdx_paddle.settings import Config
+
+KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+"""Kinds of settings but lists, and what an error calls them."""
+
+LIMITS = {"above": operator.gt, "from": operator.ge, "below": operator.lt, "up_to": operator.le}
+"""Limits of a number, as a setting's metadata name them."""
+
+
+class _AsWritten(yaml.SafeLoader):
+    """YAML whose values stay the texts that were written, since each setting has its own type.
+
+    PyYAML makes a date of ``2026-11-26``, but no number of ``1e-4``.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
 
 SHIPPED_CONFIGS = Path(__file__).with_name("configs")
 if not SHIPPED_CONFIGS.is_dir():  # in a checkout they lie beside the package
@@ -46,20 +63,36 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: the file cannot be read, a key is unknown or a value not legal.
     """
     path = find_config(path)
-    values = _read_with_base(path)
+    values = _read_with_base(path, ())
     values.setdefault("name", path.stem)
-    return with_overrides(_build(Config, values, str(path), ""), overrides)
+    return with_overrides(_build(Config, values, f"{path}, "), overrides)
 
 
 def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
-    """The config with ``a.b=c`` settings changed.
+    """The config with ``a.b=c`` settings changed; a text is taken as it is written.
 
     Raises:
         ConfigError: a key is unknown or a value not legal.
     """
+    values = dataclasses.asdict(config)
+    texts = {key for key, value in _flat(values).items() if isinstance(value, str)}
     for override in overrides:
-        config = _override(config, override)
-    return config
+        nested: Any
+        key, equals, nested = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(
+                f"-o {override}",
+                expected="KEY=VALUE",
+                found=repr(override),
+                fix="write for example -o train.steps=200",
+            )
+        if key not in texts:
+            with contextlib.suppress(yaml.YAMLError):  # then it stays a text
+                nested = yaml.load(nested, _AsWritten)
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        values = _merge(values, nested)
+    return _build(Config, values, "-o ")
 
 
 def save_config(config: Config, path: str | Path) -> None:
@@ -68,69 +101,46 @@ def save_config(config: Config, path: str | Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    write_text(Path(path), yaml.safe_dump(_plain(config), sort_keys=False))
-
-
-def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
-    """Build a config from nested plain values, checked like a file.
-
-    Raises:
-        ConfigError: a key is unknown or a value not legal.
-    """
-    return _build(Config, values, where, "")
+    write_text(Path(path), yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
 
 
 def differences(before: Config, now: Config) -> list[str]:
     """What differs between two configs, key by key: ``seed is 1 instead of 0``."""
-    return [
-        f"{key} is {_look_up(now, key)} instead of {_look_up(before, key)}"
-        for key in _all_keys(Config)
-        if _look_up(now, key) != _look_up(before, key)
-    ]
+    old, new = (_flat(dataclasses.asdict(config)) for config in (before, now))
+    return [f"{key} is {new[key]} instead of {old[key]}" for key in old if new[key] != old[key]]
 
 
-def config_to_dict(config: Config) -> dict[str, Any]:
-    """The config as nested plain values, as they stand in YAML."""
-    return _plain(config)
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{dotted key: value} of nested ones."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = isinstance(value, Mapping)
+        flat.update(_flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value})
+    return flat
 
 
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return list(value) if isinstance(value, tuple) else value
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
 
 
-def _read_with_base(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    values = _read_yaml(path)
-    base = values.pop("_base_", None)
-    if base is None:
-        return values
-    if path.resolve() in seen:
-        raise ConfigError(
-            str(path),
-            expected="a chain of _base_ files that ends",
-            found="this file again",
-            fix="remove one _base_ line",
-        )
-    below = _read_with_base(path.parent / str(base), (*seen, path.resolve()))
-    below.pop("name", None)
-    return _merge(below, values)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_with_base(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     found = ""
-    values: Any = None
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _AsWritten)
     except OSError as error:
         found = str(error.strerror)
     except UnicodeDecodeError:
         found = "bytes that are not UTF-8"
     except yaml.YAMLError as error:
         found = " ".join(str(error).split())
-    values = {} if values is None else values
-    if not found and not isinstance(values, dict):
-        found = f"a {type(values).__name__}"
+    else:
+        values = {} if values is None else values
+        if not isinstance(values, dict):
+            found = f"a {type(values).__name__}"
     if found:
         raise ConfigError(
             str(path),
@@ -139,145 +149,99 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             fix="give a file, or one of "
             + ", ".join(sorted(file.stem for file in SHIPPED_CONFIGS.glob("*.yaml"))),
         )
-    return dict(values)
-
-
-def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
-
-
-def _override(config: Config, override: str) -> Config:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
+    base = values.pop("_base_", None)
+    if base is None:
+        return values
+    if path.resolve() in above:
         raise ConfigError(
-            f"-o {override}",
-            expected="KEY=VALUE",
-            found=repr(override),
-            fix="write for example -o train.steps=200",
+            str(path),
+            expected="a chain of _base_ files that ends",
+            found="this file again",
+            fix="remove one _base_ line",
         )
-    try:
-        value = yaml.safe_load(text) if text else ""
-    except yaml.YAMLError:
-        value = text
-    nested: Any = value
-    for part in reversed(key.split(".")):
-        nested = {part: nested}
-    return _build(Config, _merge(_plain(config), nested), f"-o {override}", "")
+    below = _read_with_base(path.parent / str(base), (*above, path.resolve()))
+    below.pop("name", None)
+    return _merge(below, values)
 
 
-def _build(kind: type[Any], values: Any, where: str, prefix: str) -> Any:
+def _build(kind: type[Any], values: Any, where: str, prefix: str = "") -> Any:
+    """Make a settings dataclass of nested values.
+
+    Args:
+        kind: the dataclass.
+        values: as YAML has them.
+        where: beginning of an error's place, such as ``configs/best.yaml, ``.
+        prefix: of the keys of ``kind``, such as ``train.``.
+    """
+    known = {f.name: f for f in dataclasses.fields(kind)}
     if not isinstance(values, Mapping):
         raise ConfigError(
-            f"{where}, {prefix.rstrip('.')}",
+            f"{where}{prefix.rstrip('.')}",
             expected="keys and values",
             found=repr(values),
-            fix=f"indent its keys below it: {', '.join(f.name for f in dataclasses.fields(kind))}",
+            fix=f"indent its keys below it: {', '.join(known)}",
         )
-    known = {f.name: f for f in dataclasses.fields(kind)}
-    for key in values:
-        if key not in known:
-            raise _unknown_key(f"{prefix}{key}", where)
     types = get_type_hints(kind)
     built: dict[str, Any] = {}
-    for key, value in values.items():
-        if dataclasses.is_dataclass(types[key]):
-            built[key] = _build(types[key], value, where, f"{prefix}{key}.")
-        else:
-            built[key] = _value(types[key], value, known[key], f"{where}, {prefix}{key}")
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if name not in known:
+            raise _unknown(key, where)
+        if dataclasses.is_dataclass(types[name]):
+            built[name] = _build(types[name], value, where, f"{key}.")
+            continue
+        rules = known[name].metadata
+        try:
+            built[name] = _convert(types[name], value, rules)
+        except ValueError:
+            raise ConfigError(
+                f"{where}{key}",
+                expected=_expectation(types[name], rules),
+                found=repr(value) if types[name] is str else str(value or "nothing"),
+                fix="give it such a value",
+            ) from None
     return kind(**built)
 
 
-def _unknown_key(key: str, where: str) -> ConfigError:
-    every = _all_keys(Config)
+def _unknown(key: str, where: str) -> ConfigError:
+    every = list(_flat(dataclasses.asdict(Config())))
+    same_leaf = [name for name in every if name.rpartition(".")[2] == key.rpartition(".")[2]]
     near = difflib.get_close_matches(key, every, n=1, cutoff=0.0)
-    leaf = key.rsplit(".", 1)[-1]
-    same_leaf = [name for name in every if name.rsplit(".", 1)[-1] == leaf]
     return ConfigError(
-        where,
+        where.rstrip(", "),
         expected="a known key",
         found=f"'{key}'",
         fix=f"the nearest is '{(same_leaf or near)[0]}'",
     )
 
 
-def _all_keys(kind: type[Any], prefix: str = "") -> Sequence[str]:
-    keys: list[str] = []
-    for name, annotation in get_type_hints(kind).items():
-        if dataclasses.is_dataclass(annotation):
-            keys += _all_keys(annotation, f"{prefix}{name}.")  # type: ignore[arg-type]
-        else:
-            keys.append(f"{prefix}{name}")
-    return keys
+def _convert(kind: Any, value: Any, rules: Mapping[str, Any]) -> Any:
+    """A setting from what was written.
 
-
-def _look_up(config: Config, key: str) -> Any:
-    return functools.reduce(getattr, key.split("."), config)
-
-
-def _value(kind: Any, value: Any, known: dataclasses.Field[Any], where: str) -> Any:
-    converted = _convert(kind, value)
-    if converted is None or not _is_legal(converted, known.metadata):
-        raise ConfigError(
-            where,
-            expected=_expectation(kind, known.metadata),
-            found=repr(value),
-            fix="give it such a value",
-        )
-    return converted
-
-
-def _convert(kind: Any, value: Any) -> Any | None:
+    Raises:
+        ValueError: it is of another kind, or not legal.
+    """
+    is_list = isinstance(value, (list, tuple))
+    if is_list == (kind in KINDS) or isinstance(value, Mapping):
+        raise ValueError
+    texts = list(map(str, value)) if is_list else ["" if value is None else str(value)]
+    if not set(texts) <= set(rules.get("choices", texts)):
+        raise ValueError
+    if is_list:
+        return tuple(dict.fromkeys(texts))
     if kind is str:
-        return "" if value is None else value if isinstance(value, str) else None
+        return os.path.expanduser(texts[0]) if "path" in rules else texts[0]
     if kind is bool:
-        return value if isinstance(value, bool) else None
-    if kind is int:
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
-    if kind is float:
-        return _convert_float(value)
-    if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
-        return tuple(dict.fromkeys(value))
-    return None
-
-
-def _convert_float(value: Any) -> float | None:
-    # PyYAML follows YAML 1.1, where 1e-4 without a dot is a text.
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _is_legal(value: Any, rules: Mapping[str, Any]) -> bool:
-    if "choices" in rules:
-        chosen = value if isinstance(value, tuple) else (value,)
-        return all(part in rules["choices"] for part in chosen)
-    return (
-        value > rules.get("above", -math.inf)
-        and value >= rules.get("from", -math.inf)
-        and value < rules.get("below", math.inf)
-        and value <= rules.get("up_to", math.inf)
-        if rules
-        else True
-    )
-
-
-def _shown(limit: float) -> str:
-    return str(limit) if isinstance(limit, int) else f"{limit:g}"
+        return bool(("false", "true").index(texts[0].lower()))
+    number = kind(texts[0])
+    if not abs(number) < math.inf or not all(LIMITS[r](number, rules[r]) for r in rules):
+        raise ValueError
+    return number
 
 
 def _expectation(kind: Any, rules: Mapping[str, Any]) -> str:
-    names = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
     if "choices" in rules:
-        few = "one of" if kind in names else "a list of some of"
+        few = "one of" if kind in KINDS else "a list of some of"
         return f"{few} {', '.join(rules['choices'])}"
-    words = {"above": "above", "from": "from", "below": "below", "up_to": "up to"}
-    limits = [f"{words[rule]} {_shown(limit)}" for rule, limit in rules.items()]
-    return " ".join([names.get(kind, "a list of texts"), *limits])
+    limits = [f"{rule.replace('_', ' ')} {rules[rule]:.10g}" for rule in rules if rule in LIMITS]
+    return " ".join([KINDS.get(kind, "a list of texts"), *limits])

@@ -22,7 +22,7 @@ TRUNK = "trunk"
 class DataConfig:
     """Which crops, which labels, which split."""
 
-    manifest: str = ""
+    manifest: str = field(default="", metadata={"path": True})
     """Path of manifest.csv; empty: make the phantom collection and use that."""
     phantom_patients: int = field(default=55, metadata={"from": 4})
     """Patients of the phantom collection that is made where there is no manifest."""
@@ -114,7 +114,7 @@ class Config:
 
     name: str = "partial_soft"
     """The config file's name; it is also the default output folder's."""
-    output: str = ""
+    output: str = field(default="", metadata={"path": True})
     """Output folder; empty: output/<name>."""
     seed: int = field(default=0, metadata={"from": 0, "up_to": 2**32 - 1})
     """Of the initial weights, the images' order, their augmentation, and dropout."""
@@ -147,12 +147,12 @@ class Config:
         return self.data.folds > 0 and self.data.fold < 0
 
     def of_fold(self, fold: int) -> Config:
-        """The network of an ensemble that is judged on ``fold``, in a folder inside its own."""
+        """The network of an ensemble that is tested on ``fold``, in a folder inside its own."""
         folder = str(self.output_folder / f"{FOLD}{fold}")
         return replace(self, output=folder, data=replace(self.data, fold=fold))
 
     def by_patient(self) -> Config:
-        """The same training on patients apart, in a folder beside its own."""
+        """The same training, split by patient, in a folder beside its own."""
         folder = f"{self.output_folder}_by_patient"
         return replace(self, output=folder, data=replace(self.data, split="patient"))
 

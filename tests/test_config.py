@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lungdx_paddle.config import (
-    config_from_dict,
-    config_to_dict,
-    find_config,
-    load_config,
-    save_config,
-)
+from lungdx_paddle.config import differences, find_config, load_config, save_config
 from lungdx_paddle.errors import ConfigError, OutputError
-from lungdx_paddle.settings import Config
+from lungdx_paddle.settings import Config, DataConfig
 
 SITES = {
     "partial_soft": ("pool1", "pool2", "fc"),
@@ -70,7 +65,6 @@ def test_a_saved_config_reads_back_equal(configs: Path, tmp_path: Path) -> None:
     config = load_config(configs / "soft.yaml", ["seed=7", "output=elsewhere"])
     save_config(config, tmp_path / "config.yaml")
     assert load_config(tmp_path / "config.yaml") == config
-    assert config_from_dict(config_to_dict(config), "here") == config
 
 
 @pytest.mark.parametrize(
@@ -83,6 +77,15 @@ def test_a_saved_config_reads_back_equal(configs: Path, tmp_path: Path) -> None:
         ("sharing.sites=[]", ()),
         ("train.steps=3", 3),
         ("data.test_fraction=0.5", 0.5),
+        ("data.split_seed=7", 7),
+        ("train.to_static=True", True),
+        ("sharing.sites=[fc, pool1, fc]", ("fc", "pool1")),
+        ("output=2026-11-26", "2026-11-26"),  # PyYAML reads this as a date
+        ("output=123", "123"),
+        ("output=a: [b", "a: [b"),
+        ("name=null", "null"),
+        ("data.manifest=2026", "2026"),
+        ("data.manifest=/a/~b", "/a/~b"),
     ],
 )
 def test_an_override_changes_one_setting(configs: Path, override: str, read: object) -> None:
@@ -93,13 +96,56 @@ def test_an_override_changes_one_setting(configs: Path, override: str, read: obj
 
 
 @pytest.mark.parametrize(
+    ("written", "read"),
+    [("2026-11-26", "2026-11-26"), ("0123", "0123"), ("1e3", "1e3"), ("", ""), ("null", "")],
+)
+def test_a_text_in_a_file_is_taken_as_it_is_written(
+    tmp_path: Path, written: str, read: str
+) -> None:
+    (tmp_path / "own.yaml").write_text(f"output: {written}\nseed: 3\n", encoding="utf-8")
+    config = load_config(tmp_path / "own.yaml")
+    assert (config.output, config.seed) == (read, 3)
+    save_config(config, tmp_path / "saved.yaml")
+    assert load_config(tmp_path / "saved.yaml").output == read
+
+
+def test_a_tilde_is_the_home_folder(
+    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "own.yaml").write_text("output: ~/runs/one\n", encoding="utf-8")
+    assert load_config(tmp_path / "own.yaml").output_folder == tmp_path / "runs" / "one"
+    config = load_config(configs / "partial_soft.yaml", ["data.manifest=~/crops", "output=~"])
+    assert Path(config.data.manifest) == tmp_path / "crops"
+    assert config.output_folder == tmp_path
+
+
+def test_overrides_that_need_each_other_may_come_in_any_order(configs: Path) -> None:
+    for words in (["data.folds=5", "data.fold=2"], ["data.fold=2", "data.folds=5"]):
+        assert load_config(configs / "partial_soft.yaml", words).data.fold == 2
+
+
+def test_what_differs_between_two_configs_is_named_key_by_key() -> None:
+    changed = replace(Config(seed=1), data=DataConfig(split="patient"))
+    assert differences(Config(), Config()) == []
+    assert differences(Config(), changed) == [
+        "seed is 1 instead of 0",
+        "data.split is patient instead of image",
+    ]
+
+
+@pytest.mark.parametrize(
     ("override", "message"),
     [
         ("train.step=4", "found 'train.step'; the nearest is 'train.steps'"),
         ("steps=4", "found 'steps'; the nearest is 'train.steps'"),
         ("data.split=imge", "one of image, nodule, patient, found 'imge'"),
         ("train.steps=1.5", "train.steps: expected a whole number from 1, found 1.5"),
-        ("train.steps=true", "a whole number"),
+        ("train.steps=true", "a whole number from 1, found true"),
+        ("train.steps=", "a whole number from 1, found nothing"),
+        ("train.steps={a: 1}", "a whole number from 1"),
+        ("train.to_static=1", "true or false, found 1"),
         ("train.steps=0", "from 1, found 0"),
         ("seed=4294967296", "from 0 up to 4294967295"),
         ("train.learning_rate=fast", "a number above 0"),
