@@ -1,17 +1,23 @@
-"""Files are written whole or not at all; what cannot be written is the user's to mend."""
+"""Write files whole or not at all, from any number of processes at once."""
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+import tempfile
+import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lungdx_paddle.errors import OutputError
 
-_NEW = ".new"
-"""Ending of a file that is written and not yet in its place."""
+NEW = ".new"
+"""Ending of a file that is being written; before it stands a name of the writer's own."""
+
+ABANDONED_S = 3600.0
+"""A file that is being written grows; one that has not for an hour is of a killed process."""
 
 
 def writable_folder(path: Path) -> Path:
@@ -20,11 +26,9 @@ def writable_folder(path: Path) -> Path:
     Raises:
         OutputError: it is a file, or a folder that cannot be made or written to.
     """
-    probe = path / f".writable-{os.getpid()}"
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=path).close()
     return path
 
 
@@ -38,52 +42,45 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write several files as one: the new ones beside the old, then all renamed.
+    """Write files that belong together: the new ones beside the old, then all renamed.
 
-    A process killed between two renames leaves the rest to :func:`finish_writing`.
+    Each file is the old or the new one at any time, and of two processes that write the
+    same the last one's stays.  A process killed between two renames, or another that writes
+    at the same time, may leave files of different times: who needs them to fit stores a
+    digest of the others in one of them.
 
     Raises:
         OutputError: one cannot be written; the earlier ones are whole.
     """
+    own = f".{uuid.uuid4().hex}{NEW}"
+    new = {path: path.with_name(path.name + own) for path in contents}
     with writing(next(iter(contents))):
-        for path, content in contents.items():
-            _new(path).write_bytes(content)
-        for path in contents:
-            os.replace(_new(path), path)
-
-
-def write_beside_others(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write one file that several processes may write at once: the last one whole stays.
-
-    Raises:
-        OutputError: it cannot be written; an earlier one is whole.
-    """
-    own = path.with_name(f"{path.name}.{uuid.uuid4().hex}{_NEW}")
-    with writing(path):
         try:
-            with own.open("xb") as file:
-                file.writelines(parts)
-            os.replace(own, path)
+            for path, content in contents.items():
+                _remove_abandoned(path)
+                new[path].write_bytes(content)
+            for path in contents:
+                os.replace(new[path], path)
         finally:
-            own.unlink(missing_ok=True)
+            for left in new.values():
+                left.unlink(missing_ok=True)
 
 
-def finish_writing(paths: Sequence[Path]) -> None:
-    """Complete what a killed :func:`write_together` of ``paths`` left half renamed.
-
-    The first is renamed first: if it still waits, the others may not be whole, and all
-    the earlier ones are.
-    """
-    if _new(paths[0]).exists():
-        return
-    for path in paths:
-        if _new(path).exists():
-            os.replace(_new(path), path)
+def _remove_abandoned(path: Path) -> None:
+    """Delete what killed processes have left of their writing ``path``."""
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*{NEW}"):
+        with contextlib.suppress(OSError):  # another process removes it too, or puts it in place
+            if time.time() - left.stat().st_mtime > ABANDONED_S:
+                left.unlink()
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into an :class:`OutputError` that names ``path``."""
+    """Turn the system's refusal to write into an :class:`OutputError` that names ``path``.
+
+    Raises:
+        OutputError: in place of an OSError.
+    """
     try:
         yield
     except OSError as error:
@@ -93,7 +90,3 @@ def writing(path: Path) -> Iterator[None]:
             found=error.strerror or str(error),
             fix="free some space or choose another folder; what was there before is whole",
         ) from error
-
-
-def _new(path: Path) -> Path:
-    return path.with_name(path.name + _NEW)

@@ -1,13 +1,21 @@
-"""Files are whole or not there, whenever the process is killed."""
+"""Files are whole or not there, whoever writes them and whenever a writer is killed."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lungdx_paddle.errors import OutputError
-from lungdx_paddle.files import finish_writing, writable_folder, write_text, write_together
+from lungdx_paddle.files import ABANDONED_S, writable_folder, write_text, write_together
 
 
 def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:
@@ -29,18 +37,77 @@ def test_text_is_written_as_it_is(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-@pytest.mark.parametrize("killed_after", range(5))
-def test_two_files_are_never_of_different_times(tmp_path: Path, killed_after: int) -> None:
-    """Steps of a writing: new a, new b, rename a, rename b; killed after each of them."""
-    a, b = tmp_path / "a", tmp_path / "b"
-    write_together({a: b"old", b: b"old"})
-    steps = (
-        lambda: (tmp_path / "a.new").write_bytes(b"new"),
-        lambda: (tmp_path / "b.new").write_bytes(b"new"),
-        lambda: (tmp_path / "a.new").rename(a),
-        lambda: (tmp_path / "b.new").rename(b),
-    )
-    for step in steps[:killed_after]:
-        step()
-    finish_writing([a, b])
-    assert a.read_bytes() == b.read_bytes() == (b"new" if killed_after >= 3 else b"old")
+def test_files_that_belong_together_are_all_written(tmp_path: Path) -> None:
+    contents = {tmp_path / "a": b"1", tmp_path / "b": b"22"}
+    write_together(contents)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == contents
+
+
+def test_on_a_full_disk_the_earlier_files_stay_and_nothing_is_left_over(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    before = {tmp_path / "a": b"old", tmp_path / "b": b"old"}
+    write_together(before)
+    with full_disk(100), pytest.raises(OutputError, match="a: expected a place that can be"):
+        write_together({tmp_path / "a": b"new", tmp_path / "b": b"new" * 1000})
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+WRITE_AGAIN_AND_AGAIN = """
+import sys
+from pathlib import Path
+from lungdx_paddle.files import write_together
+a, b = Path(sys.argv[1], "a"), Path(sys.argv[1], "b")
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(500):
+    write_together({a: sys.argv[2].encode() * 9999, b: sys.argv[2].encode()})
+"""
+
+
+def test_two_processes_that_write_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITE_AGAIN_AND_AGAIN, str(tmp_path)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    seen = set()
+    with contextlib.ExitStack() as both:
+        writers = [both.enter_context(subprocess.Popen([*command, x], **pipes)) for x in "xy"]
+        assert [writer.stdout.readline() for writer in writers] == [b"ready\n"] * 2
+        for writer in writers:
+            writer.stdin.close()  # go
+        while any(writer.poll() is None for writer in writers):
+            with contextlib.suppress(FileNotFoundError):  # until the first is there
+                seen.add((tmp_path / "a").read_bytes())
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert seen <= {b"x" * 9999, b"y" * 9999}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+KILLED_WHILE_IT_WRITES = """
+import os, sys
+from pathlib import Path
+from lungdx_paddle.files import write_text
+os.replace = lambda *_: os.kill(os.getpid(), 9)
+write_text(Path(sys.argv[1], "a"), "new")
+"""
+
+
+def test_what_a_killed_process_left_is_not_taken_for_whole_and_removed_in_time(
+    tmp_path: Path,
+) -> None:
+    write_text(tmp_path / "a", "old")
+    command = [sys.executable, "-c", KILLED_WHILE_IT_WRITES, str(tmp_path)]
+    assert subprocess.run(command, check=False).returncode != 0
+    assert (tmp_path / "a").read_text() == "old"
+    [left] = set(tmp_path.iterdir()) - {tmp_path / "a"}
+
+    write_text(tmp_path / "a", "newer")
+    assert left.exists()  # its writer may still be at work
+    an_hour_ago = time.time() - ABANDONED_S - 1
+    os.utime(left, (an_hour_ago, an_hour_ago))
+    write_text(tmp_path / "b", "another file")
+    assert left.exists()
+    write_text(tmp_path / "a", "newest")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "a": "newest",
+        "b": "another file",
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,12 +154,11 @@ def test_a_manifest_without_rows_or_without_text_is_an_error(tmp_path: Path) -> 
 
 
 def test_what_cannot_be_written_leaves_the_earlier_manifest_whole(
-    write_crops: Callable[..., Path],
+    write_crops: Callable[..., Path], full_disk: Callable[[int], AbstractContextManager[None]]
 ) -> None:
     path = write_crops(patients=1)
     rows = read_manifest(path).rows
-    (path.parent / "manifest.csv.new").mkdir()
-    with pytest.raises(OutputError, match="expected a place that can be written to"):
+    with full_disk(100), pytest.raises(OutputError, match="a place that can be written to"):
         write_manifest(path, rows[:1])
     assert read_manifest(path).rows == rows
 

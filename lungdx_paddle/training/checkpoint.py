@@ -19,7 +19,7 @@ import numpy as np
 import paddle
 
 from lungdx_paddle.errors import CheckpointError
-from lungdx_paddle.files import finish_writing, write_together
+from lungdx_paddle.files import write_together
 from lungdx_paddle.models.network import TwoTaskNetwork
 from lungdx_paddle.training.optimizer import Optimizer
 
@@ -91,7 +91,6 @@ def load_latest(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer) -> 
         CheckpointError: there is none, or it is of another network.
     """
     paths = [folder / f"{LATEST}.{end}" for end in _ENDINGS]
-    finish_writing(paths)
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise CheckpointError(
