@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from lungdx_paddle.config import differences, load_config
+from lungdx_paddle.evaluation.scores import SCORE_LEVELS, Scores
 from lungdx_paddle.settings import Config
 
 
@@ -25,18 +26,34 @@ def result_lines(test: Mapping[str, Any]) -> list[str]:
     """Accuracies at image, nodule and patient level, each with what it rests on.
 
     Args:
-        test: what :func:`lungdx_paddle.evaluation.evaluate.levels` gives.
+        test: of :meth:`lungdx_paddle.evaluation.scores.Scores.to_dict`.
     """
-    count = test["count"]
-    tasks = [task for task in test["image"] if task != "total"]
-    lines = [f"  {'':8}" + "".join(f"{name:>12}" for name in ("both", *tasks))]
-    for level in ("image", "nodule", "patient"):
-        shown = "".join(f"{_number(test[level][name]):>12}" for name in ("total", *tasks))
-        lines.append(f"  {level:8}{shown}   of {count[level + 's']} {level}s")
-    labelled = count["labelled_patients"]
-    known = ", ".join(f"{labelled[task]} with {task}" for task in tasks)
+    scores = Scores.from_dict(test)
+    lines = [f"  {'':8}" + "".join(f"{name:>12}" for name in ("both", *scores.image))]
+    for level, count in zip(SCORE_LEVELS, (scores.images, scores.nodules, scores.patients)):
+        own = [scores.total(level), *(s.accuracy.value for s in scores.level(level).values())]
+        shown = "".join(f"{_number(value):>12}" for value in own)
+        lines.append(f"  {level:8}{shown}   of {count} {level}s")
+    known = ", ".join(f"{s.labelled} with {task}" for task, s in scores.patient.items())
     lines.append(f"  patients with a label: {known}")
     return lines
+
+
+def leakage_line(leakage: Mapping[str, Any]) -> str:
+    """What a test part shares with the training part."""
+    if "in_words" in leakage:  # of all crops of a manifest, whoever they are
+        return f"Note: {leakage['in_words']}."
+    words = "no patient is on both sides of the split"
+    if leakage["leaks"]:
+        words = (
+            f"this split leaks: {leakage['patients_on_both_sides']} patients and "
+            f"{leakage['nodules_on_both_sides']} nodules are on both sides, "
+            f"{leakage['test_images_of_known_patients']} of {leakage['test_images']} test images "
+            "show a patient from the training part; data.split=patient gives the honest number"
+        )
+    copies = leakage["near_duplicate_test_images"]
+    alike = f"; {copies} test images are near-duplicates of training images" if copies else ""
+    return f"Note: {words}{alike}."
 
 
 def on_unseen_patients(config: Config) -> str:
@@ -52,8 +69,8 @@ def on_unseen_patients(config: Config) -> str:
     changed = differences(replace(other, name=apart.name, output=apart.output), apart)
     if changed:
         return f"{path.parent}: split by patient, but of other settings ({changed[0]})"
-    test = json.loads(path.read_text(encoding="utf-8"))["test"]
-    each = (f"{_number(test[level]['total'])} by {level}" for level in ("image", "patient"))
+    scores = Scores.from_dict(json.loads(path.read_text(encoding="utf-8"))["test"])
+    each = (f"{_number(scores.total(level))} by {level}" for level in ("image", "patient"))
     return f"Split by patient, the same config: test accuracy {', '.join(each)}"
 
 
@@ -61,9 +78,8 @@ def _remarks(config: Config, metrics: Mapping[str, Any]) -> list[str]:
     lines = []
     if metrics["data"] == "phantom":
         lines.append("This is PHANTOM data, made by a program: the numbers mean nothing medical.")
-    leakage: dict[str, Any] = metrics["leakage"]
-    if leakage["leaks"]:
-        lines += [f"Note: {leakage['in_words']}.", on_unseen_patients(config)]
+    if metrics["leakage"]["leaks"]:
+        lines += [leakage_line(metrics["leakage"]), on_unseen_patients(config)]
     lines.append(f"For {metrics['note']}.")
     return lines
 

@@ -1,1 +1,1 @@
-"""Logits become numbers and pictures."""
+"""Predictions become numbers: scores, intervals, comparisons, leakage, saliency."""

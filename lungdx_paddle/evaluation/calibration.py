@@ -1,10 +1,12 @@
-"""Whether a probability means what it says: reliability curve and calibration error."""
+"""Reliability curve and expected calibration error of the predicted class's probability."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from lungdx_paddle.evaluation.counts import number, ratio
+from lungdx_paddle.evaluation.counts import ratio
 
 BINS = 15
 """Equal parts of the confidence from 0 to 1 (Guo et al. 2017, ICML, use 15)."""
@@ -18,13 +20,13 @@ def bin_sums(
     Args:
         labels: (n,) classes, -1 for no label.
         probabilities: (n, classes).
-        group: (n,) whole numbers from 0 to ``groups`` - 1.
+        group: (n,) whole numbers from 0 to ``groups`` - 1, such as the patient's.
         groups: how many groups.
     """
     known = labels >= 0
     confidence = probabilities[known].max(axis=1)
     right = probabilities[known].argmax(axis=1) == labels[known]
-    # From within: rounding must not push a confidence of 1 into a bin of its own.
+    # Inner edges only: rounding must not push a confidence of 1 into a bin of its own.
     edges = np.linspace(0.0, 1.0, BINS + 1)[1:-1]
     position = np.searchsorted(edges, confidence, side="left")
     sums = np.zeros((groups, 3, BINS))
@@ -33,7 +35,7 @@ def bin_sums(
     return sums
 
 
-def ece_of(sums: np.ndarray) -> np.ndarray:
+def ece(sums: np.ndarray) -> np.ndarray:
     """Expected calibration error of (..., 3, BINS) sums, NaN where they are empty.
 
     The mean over images of |confidence - accuracy| of their bin (Guo et al. 2017).
@@ -42,21 +44,14 @@ def ece_of(sums: np.ndarray) -> np.ndarray:
     return ratio(np.abs(confidence - right).sum(axis=-1), count.sum(axis=-1))
 
 
-def ece(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
-    """Expected calibration error of the most probable class; None without a label."""
-    return number(ece_of(_all(labels, probabilities)))
+def reliability_curve(sums: np.ndarray) -> tuple[Mapping[str, int | float], ...]:
+    """The bins of (3, BINS) sums that hold an image, by rising confidence.
 
-
-def reliability_curve(
-    labels: np.ndarray, probabilities: np.ndarray
-) -> list[dict[str, int | float]]:
-    """The filled bins: {"images", "confidence": mean, "accuracy": part that is right}."""
-    return [
+    Returns:
+        Mappings of ``images``, ``confidence`` (mean) and ``accuracy`` (share that is right).
+    """
+    return tuple(
         {"images": int(n), "confidence": float(c / n), "accuracy": float(r / n)}
-        for n, c, r in _all(labels, probabilities).T
+        for n, c, r in sums.T
         if n
-    ]
-
-
-def _all(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    return bin_sums(labels, probabilities, np.zeros(len(labels), dtype=int), 1)[0]
+    )

@@ -1,19 +1,21 @@
-"""Counts of true class against predicted class, and the numbers that follow from them.
+"""Confusion matrices and the scores that follow from them.
 
-Every function of counts works on (..., classes, classes) arrays, so that thousands of
-resamples go through it at once; where the counts do not define a number it gives NaN,
-which :func:`number` turns to None before anything leaves the package.
+Every score takes (..., classes, classes) counts, rows the true and columns the predicted
+class, so that thousands of bootstrap resamples go through it at once.  Where the counts do
+not define it, it is NaN, which :func:`number` turns to None before it leaves the package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
+from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
+
 
 def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """(classes, classes) int64 counts, rows the true and columns the predicted class.
+    """Confusion matrix: (classes, classes) int64 counts.
 
     Args:
         labels: (n,) classes, -1 for no label.
@@ -26,11 +28,26 @@ def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.n
 def group_confusion(
     labels: np.ndarray, predictions: np.ndarray, classes: int, group: np.ndarray, groups: int
 ) -> np.ndarray:
-    """(groups, classes, classes) counts; ``group`` is (n,) whole numbers from 0."""
+    """Confusion matrix of each group: (groups, classes, classes) int64.
+
+    Args:
+        labels: (n,) classes, -1 for no label.
+        predictions: (n,) classes.
+        classes: how many there are.
+        group: (n,) whole numbers from 0 to ``groups`` - 1, such as the patient's.
+        groups: how many groups.
+    """
     counts = np.zeros((groups, classes, classes), dtype=np.int64)
     known = labels >= 0
     np.add.at(counts, (group[known], labels[known], predictions[known]), 1)
     return counts
+
+
+def numbered(names: Sequence[Hashable]) -> tuple[np.ndarray, int]:
+    """(n,) whole numbers from 0 in the order of first appearance, and how many differ."""
+    order: dict[Hashable, int] = {}
+    numbers = [order.setdefault(name, len(order)) for name in names]
+    return np.array(numbers, dtype=np.int64), len(order)
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -44,22 +61,22 @@ def number(value: float | np.ndarray) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def accuracy_of(counts: np.ndarray) -> np.ndarray:
-    """Part of the counts on the diagonal."""
+def accuracy(counts: np.ndarray) -> np.ndarray:
+    """Share of the counts on the diagonal."""
     return ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
 
 
-def within_one_of(counts: np.ndarray) -> np.ndarray:
-    """Part of the counts at most one level off the diagonal."""
-    near = np.sqrt(_squared_distance(counts.shape[-1])) <= 1
+def within_one(counts: np.ndarray) -> np.ndarray:
+    """Share of the counts at most one level off the diagonal."""
+    near = _squared_distance(counts.shape[-1]) <= 1
     return ratio((counts * near).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
 
 
-def quadratic_kappa_of(counts: np.ndarray) -> np.ndarray:
+def quadratic_kappa(counts: np.ndarray) -> np.ndarray:
     """Cohen's kappa with quadratic weights (Cohen 1968, Psychol. Bull. 70:213).
 
-    1 - (observed / expected squared distance); undefined where both sides are one and the
-    same class throughout.
+    1 - (observed / expected squared distance); undefined where all labels and predictions
+    are of one class.
     """
     weights = _squared_distance(counts.shape[-1])
     rows, columns = counts.sum(axis=-1), counts.sum(axis=-2)
@@ -68,31 +85,30 @@ def quadratic_kappa_of(counts: np.ndarray) -> np.ndarray:
     return 1.0 - ratio(observed, expected.sum(axis=(-2, -1)))
 
 
-def balanced_accuracy_of(counts: np.ndarray) -> np.ndarray:
+def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
     """Mean recall of the classes that have a label (Brodersen et al. 2010, ICPR)."""
-    recall = ratio(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1))
-    return _mean_of_known(recall)
+    return _mean_of_known(ratio(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1)))
 
 
-def macro_f1_of(counts: np.ndarray) -> np.ndarray:
+def macro_f1(counts: np.ndarray) -> np.ndarray:
     """Mean F1 = 2 TP / (2 TP + FP + FN) of the classes that are labelled or predicted."""
     right = np.diagonal(counts, axis1=-2, axis2=-1)
     return _mean_of_known(ratio(2 * right, counts.sum(axis=-1) + counts.sum(axis=-2)))
 
 
-MALIGNANCY_SCORES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "accuracy": accuracy_of,
-    "within_one": within_one_of,
-    "quadratic_kappa": quadratic_kappa_of,
+SCORES: Mapping[str, Mapping[str, Callable[[np.ndarray], np.ndarray]]] = {
+    MALIGNANCY: {
+        "accuracy": accuracy,
+        "within_one": within_one,
+        "quadratic_kappa": quadratic_kappa,
+    },
+    PATHOLOGY: {
+        "accuracy": accuracy,
+        "balanced_accuracy": balanced_accuracy,
+        "macro_f1": macro_f1,
+    },
 }
-"""Of levels that have an order."""
-
-PATHOLOGY_SCORES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "accuracy": accuracy_of,
-    "balanced_accuracy": balanced_accuracy_of,
-    "macro_f1": macro_f1_of,
-}
-"""Of classes that have none."""
+"""{task: {score: function of counts}}: levels of malignancy have an order, classes have none."""
 
 
 def _squared_distance(classes: int) -> np.ndarray:

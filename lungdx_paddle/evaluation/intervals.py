@@ -1,139 +1,149 @@
-"""How sure a number is: intervals over patients, a paired test, several comparisons.
+"""How sure a number is: bootstrap intervals over patients.
 
-Patients are the units, since the slices and nodules of one patient are alike.
+Patients are the units, since the slices and nodules of one patient are alike.  A statistic
+is a function of weights: how often each patient counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from lungdx_paddle.evaluation.counts import ratio
+from lungdx_paddle.evaluation.counts import number, numbered
+from lungdx_paddle.evaluation.ranking import weighted_auc
 
 RESAMPLES = 2000
 """Of a bootstrap: a percentile's own error is then about a tenth of the interval."""
 
-PERMUTATIONS = 20_000
-"""Random sign flips of a test, so that p = 0.01 is known to within 0.0015."""
-
-EXACT_PATIENTS = 14
-"""Up to so many differing patients all 2^n sign flips are taken (16 384)."""
+BLOCK = 250
+"""Resamples computed at a time: of 8000 patients 16 MB."""
 
 COVERAGE = 0.95
 """Of an interval."""
 
 LEAST_DEFINED = 0.5
-"""Part of the resamples that must define a number (have both classes, say) for an interval."""
-
-TIE = 1e-12
-"""Relative: sums that differ by rounding only count as equal, as they do on paper."""
+"""Share of the resamples that must define a number (have both classes, say) for an interval."""
 
 Interval = tuple[float, float] | None
 
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""(resamples, patients) weights -> (resamples,) numbers, NaN where undefined."""
 
-def resample(groups: int, seed: int = 0) -> np.ndarray:
-    """(RESAMPLES, groups): how often each group is drawn, with replacement (Efron 1979)."""
-    random = np.random.default_rng(seed)
-    share = np.full(groups, 1.0 / groups)
-    return random.multinomial(groups, share, size=RESAMPLES).astype(float)
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % bootstrap interval over patients."""
+
+    value: float | None
+    """None where the data do not define it; never NaN."""
+    interval: Interval
+    """(low, high); None with fewer than two patients or too few defined resamples."""
+    patients: int
+    why: str = ""
+    """Why there is no value, or no interval."""
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"- ({self.why})"
+        between = f" ({self.interval[0]:.3f} to {self.interval[1]:.3f})" if self.interval else ""
+        return f"{self.value:.3f}{between}, {self.patients} patient{'s'[: self.patients != 1]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: the fields, ``why`` only where it says something."""
+        fields = {**vars(self), "interval": list(self.interval) if self.interval else None}
+        return {name: value for name, value in fields.items() if name != "why" or value}
+
+
+@dataclass(frozen=True)
+class AucEstimate(Estimate):
+    """An area under the ROC curve, and how many are on either side."""
+
+    benign: int = 0
+    malignant: int = 0
+
+
+def estimate_from_dict(entry: Mapping[str, Any]) -> Estimate:
+    """The estimate that :meth:`Estimate.to_dict` turned into ``entry``."""
+    kind = AucEstimate if "benign" in entry else Estimate
+    return kind(**{**entry, "interval": tuple(entry["interval"]) if entry["interval"] else None})
+
+
+def estimates(
+    statistics: Mapping[str, Statistic], patients: int, why: str, seed: int = 0
+) -> dict[str, Estimate]:
+    """Several statistics of the same patients with their percentile intervals (Efron 1979).
+
+    Args:
+        statistics: {name: function of weights}.
+        patients: how many there are.
+        why: stands where a value is undefined.
+        seed: of the resamples; the same seed and number of patients give the same ones.
+    """
+    once = np.ones((1, patients))
+    values = {name: number(statistic(once)[0]) for name, statistic in statistics.items()}
+    drawn: dict[str, list[np.ndarray]] = {
+        name: [] for name, value in values.items() if value is not None and patients > 1
+    }
+    for weights in resamples(patients, seed) if drawn else ():
+        for name, blocks in drawn.items():
+            blocks.append(statistics[name](weights))
+    made = {}
+    for name, value in values.items():
+        span = interval(np.concatenate(drawn[name])) if name in drawn else None
+        reason = why if value is None else "" if span else "too few patients for an interval"
+        made[name] = Estimate(value, span, patients, reason)
+    return made
+
+
+def auc_estimate(
+    positive: np.ndarray, scores: np.ndarray, patients: Sequence[Hashable], seed: int = 0
+) -> AucEstimate:
+    """AUC of malignant against benign.
+
+    Args:
+        positive: (n,) bool, malignant.
+        scores: (n,) numbers, higher for malignant.
+        patients: (n,) the patient of each.
+        seed: of the bootstrap.
+    """
+    group, groups = numbered(patients)
+    malignant = int(positive.sum())
+    benign = len(positive) - malignant
+    why = f"an AUC needs both: {benign} benign, {malignant} malignant"
+    statistic = {"auc": lambda weights: weighted_auc(positive, scores, weights[:, group])}
+    found = estimates(statistic, groups, why, seed)["auc"]
+    return AucEstimate(**vars(found), benign=benign, malignant=malignant)
+
+
+def of_sums(sums: np.ndarray, score: Callable[[np.ndarray], np.ndarray]) -> Statistic:
+    """The statistic that is a score of summed contributions.
+
+    Args:
+        sums: (patients, ...) what each patient adds, such as a confusion matrix.
+        score: (resamples, ...) sums -> (resamples,) numbers.
+    """
+    flat = sums.reshape(len(sums), int(np.prod(sums.shape[1:])))
+    return lambda weights: score((weights @ flat).reshape(len(weights), *sums.shape[1:]))
+
+
+def resamples(patients: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Draw patients with replacement, RESAMPLES times: (BLOCK, patients) weights at a time."""
+    random, share = np.random.default_rng(seed), np.full(patients, 1.0 / patients)
+    for _ in range(0, RESAMPLES, BLOCK):
+        yield random.multinomial(patients, share, size=BLOCK).astype(float)
 
 
 def interval(values: np.ndarray) -> Interval:
-    """The percentile interval of a number's resamples, NaN being the undefined ones.
+    """Percentile interval of a number's resamples, NaN being the undefined ones.
 
     None where fewer than LEAST_DEFINED of them are defined.
     """
     known = values[np.isfinite(values)]
-    if len(known) < LEAST_DEFINED * len(values) or not len(known):
+    if not len(known) or len(known) < LEAST_DEFINED * len(values):
         return None
     tail = 50 * (1 - COVERAGE)
     low, high = np.percentile(known, [tail, 100 - tail])
     return float(low), float(high)
-
-
-def bootstrap(
-    sums: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], seed: int = 0
-) -> Interval:
-    """95 % interval of a number that is a function of sums over patients.
-
-    Args:
-        sums: (patients, ...) what each patient adds, such as a confusion matrix.
-        statistic: (resamples, ...) summed -> (resamples,), NaN where undefined.
-        seed: of the resamples.
-
-    Returns:
-        (low, high); None with fewer than two patients or too few defined resamples.
-    """
-    if len(sums) < 2:
-        return None
-    drawn = resample(len(sums), seed) @ sums.reshape(len(sums), -1)
-    return interval(statistic(drawn.reshape(-1, *sums.shape[1:])))
-
-
-def bootstrap_auc(wins: np.ndarray, pairs: np.ndarray, seed: int = 0) -> Interval:
-    """95 % interval of an AUC from :func:`lungdx_paddle.evaluation.ranking.pair_counts`.
-
-    Args:
-        wins: (patients, patients) won pairs.
-        pairs: (patients, patients) all pairs.
-        seed: of the resamples.
-    """
-    if len(wins) < 2:
-        return None
-    drawn = resample(len(wins), seed)
-    won, total = (((drawn @ part) * drawn).sum(axis=1) for part in (wins, pairs))
-    return interval(ratio(won, total))
-
-
-def paired_test(first: np.ndarray, second: np.ndarray, seed: int = 0) -> float | None:
-    """Two-sided p of a paired sign-flip permutation test over patients (Fisher 1935).
-
-    If the two methods were exchangeable, each patient's difference could as well have the
-    other sign.  Exact up to EXACT_PATIENTS patients that differ; beyond that PERMUTATIONS
-    random flips, the observed one counted among them, so p is never 0.
-
-    Args:
-        first: (patients,) one method's score of each patient, such as the part that is right.
-        second: (patients,) the other's, of the same patients.
-        seed: of the random flips.
-
-    Returns:
-        p; 1 for identical methods; None without a patient.
-
-    Raises:
-        ValueError: the scores are not of the same patients, or are not all numbers.
-    """
-    if first.shape != second.shape or first.ndim != 1:
-        raise ValueError(f"paired scores have shapes {first.shape} and {second.shape}")
-    difference = np.asarray(first, float) - np.asarray(second, float)
-    if not np.isfinite(difference).all():
-        raise ValueError("a paired score is not a number")
-    if not len(difference):
-        return None
-    difference = difference[difference != 0]
-    if not len(difference):
-        return 1.0
-    least = abs(difference.sum()) - TIE * np.abs(difference).sum()
-    if len(difference) <= EXACT_PATIENTS:
-        signs = np.array(list(product((-1.0, 1.0), repeat=len(difference))))
-        return float((np.abs(signs @ difference) >= least).mean())
-    random = np.random.default_rng(seed)
-    flips = random.integers(0, 2, size=(PERMUTATIONS, len(difference)), dtype=np.int8)
-    reached = np.abs((2.0 * flips - 1.0) @ difference) >= least
-    return float((1 + reached.sum()) / (1 + PERMUTATIONS))
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """p-values corrected for their number (Holm 1979, Scand. J. Stat. 6:65), in their order.
-
-    None, for a comparison that could not be made, stays None and does not count.
-    """
-    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
-    highest = 0.0
-    for rank, (p, index) in enumerate(known):
-        highest = max(highest, min(1.0, (len(known) - rank) * p))
-        corrected[index] = highest
-    return corrected

@@ -1,16 +1,13 @@
-"""Images that stand on both sides of a split, whatever their names say.
-
-Which patients and nodules do is counted by :func:`lungdx_paddle.data.splits.leakage_between`.
-"""
+"""What a test part shares with the training part: patients, nodules, near-duplicate crops."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset
-from lungdx_paddle.data.splits import leakage_between
 
 ALIKE = 0.985
 """Cosine of two crops' gray values above which they are near-duplicates.
@@ -22,7 +19,8 @@ NODULE_PIXELS = 100
 """Least nodule pixels of a crop that is compared by ALIKE.
 
 Spots of a few pixels look alike by chance: of 6064 LIDC-IDRI crops of any size 5 in 100
-have a stranger above 0.98.  Smaller crops count as duplicates only if all pixels agree."""
+have a crop of another patient above 0.98.  Smaller crops are duplicates only if all pixels
+agree."""
 
 DARK = 20
 """Gray value up to which a pixel is the black around a nodule, with its JPG noise."""
@@ -31,8 +29,60 @@ BLOCK = 512
 """Images compared at a time; a block against 5000 takes 10 MB."""
 
 
+@dataclass(frozen=True)
+class Leakage:
+    """What stands on both sides of a split; a sum of two is that of two networks."""
+
+    test_images: int
+    test_images_of_known_patients: int
+    """Test images of a patient who is in the training part, too."""
+    patients_on_both_sides: int
+    nodules_on_both_sides: int
+    near_duplicate_test_images: int
+    """Test images with a near-duplicate in the training part."""
+    near_duplicates_of_other_patients: int
+    """Those whose near-duplicate is named as another patient: copies under two names."""
+
+    @property
+    def leaks(self) -> bool:
+        """Whether any patient is on both sides."""
+        return self.patients_on_both_sides > 0
+
+    def __add__(self, other: Leakage) -> Leakage:
+        names = [field.name for field in fields(self)]
+        return Leakage(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: every count, after ``leaks``."""
+        return {"leaks": self.leaks, **asdict(self)}
+
+
+def leakage(train: NoduleDataset, test: NoduleDataset) -> Leakage:
+    """Count what a training and a test part share.
+
+    Args:
+        train: the crops that a network is trained on.
+        test: those that it is evaluated on, of the same manifest or of another.
+    """
+    sides = [tuple(part.manifest.rows) for part in (train, test)]
+    patients, nodules = (
+        [{getattr(row, key) for row in rows} for rows in sides]
+        for key in ("patient_id", "nodule_key")
+    )
+    nearest = near_duplicates(test.images, train.images)
+    pairs = [(sides[1][i], sides[0][nearest[i]]) for i in np.flatnonzero(nearest >= 0).tolist()]
+    return Leakage(
+        test_images=len(test),
+        test_images_of_known_patients=sum(row.patient_id in patients[0] for row in sides[1]),
+        patients_on_both_sides=len(patients[0] & patients[1]),
+        nodules_on_both_sides=len(nodules[0] & nodules[1]),
+        near_duplicate_test_images=len(pairs),
+        near_duplicates_of_other_patients=sum(a.patient_id != b.patient_id for a, b in pairs),
+    )
+
+
 def near_duplicates(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n,) the most alike of ``others`` for each image, -1 where none is a near-duplicate.
+    """(n,) index of the most similar of ``others``, -1 where none is a near-duplicate.
 
     Normalised correlation without centring: the crops' black surroundings are their zero.
 
@@ -40,12 +90,10 @@ def near_duplicates(images: np.ndarray, others: np.ndarray) -> np.ndarray:
         images: (n, rows, columns) uint8.
         others: (m, rows, columns) uint8.
     """
-    found = np.full(len(images), -1, dtype=np.int64)
     first = {image.tobytes(): i for i, image in reversed(list(enumerate(others)))}
-    for i, image in enumerate(images):
-        found[i] = first.get(image.tobytes(), -1)
-    mine = np.flatnonzero(_large(images) & (found < 0))
-    theirs = np.flatnonzero(_large(others))
+    found = np.array([first.get(image.tobytes(), -1) for image in images], dtype=np.int64)
+    mine = np.flatnonzero(_is_large(images) & (found < 0))
+    theirs = np.flatnonzero(_is_large(others))
     if not len(theirs):
         return found
     units = _unit_vectors(others[theirs]).T
@@ -58,37 +106,7 @@ def near_duplicates(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     return found
 
 
-def audit(train: NoduleDataset, test: NoduleDataset) -> dict[str, Any]:
-    """What a test part leaks, ready for JSON: patients, nodules and near-duplicate images.
-
-    Args:
-        train: the crops that were learned from.
-        test: those that are judged, of the same manifest or of another.
-
-    Returns:
-        Besides the counts of both sides, ``near_duplicate_test_images`` (test images with a
-        near-duplicate in the training part) and ``near_duplicates_of_other_patients`` (those
-        that are alike though named as different patients: copies under two names).
-    """
-    leakage = leakage_between(train.manifest, test.manifest)
-    nearest = near_duplicates(test.images, train.images)
-    alike = [
-        (test.manifest.rows[i], train.manifest.rows[nearest[i]])
-        for i in np.flatnonzero(nearest >= 0).tolist()
-    ]
-    copies = f"; {len(alike)} test images are near-duplicates of training images" if alike else ""
-    return {
-        "leaks": leakage.leaks,
-        "in_words": str(leakage) + copies,
-        "patients_on_both_sides": leakage.patients,
-        "nodules_on_both_sides": leakage.nodules,
-        "test_images_of_known_patients": leakage.test_images,
-        "near_duplicate_test_images": len(alike),
-        "near_duplicates_of_other_patients": sum(a.patient_id != b.patient_id for a, b in alike),
-    }
-
-
-def _large(images: np.ndarray) -> np.ndarray:
+def _is_large(images: np.ndarray) -> np.ndarray:
     return np.asarray((images > DARK).sum(axis=(1, 2)) >= NODULE_PIXELS)
 
 

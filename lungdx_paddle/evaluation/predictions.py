@@ -1,98 +1,200 @@
-"""What a network said of each image, kept as a table, so that any number can be made later."""
+"""What a network predicts of each crop: run it, keep it as a table, pool it by nodule."""
 
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import paddle
 
-from lungdx_paddle.errors import CheckpointError
-from lungdx_paddle.files import write_text
-from lungdx_paddle.manifest import ManifestRow
+from lungdx_paddle.data.dataset import NoduleDataset
+from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY, TASKS, LabelSet
+from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.manifest import ManifestRow, _read_rows, _reading, write_manifest
+from lungdx_paddle.models.network import TwoTaskNetwork
+
+
+def read_rows(path: Path) -> tuple[ManifestRow, ...]:
+    """Every row of a manifest whose images need not be there."""
+    with _reading(path), path.open(encoding="utf-8-sig", newline="") as file:
+        return tuple(_read_rows(path, csv.reader(file)))
+
 
 PREDICTIONS = "predictions.csv"
-"""In a run's folder: of its test part, after the last step."""
+"""Name of the table in a run's folder."""
 
-_DIGITS = 7
-"""float32 has no more."""
+BATCH = 256
+"""Images at a time: enough to fill the cores, little memory."""
+
+DIGITS = 9
+"""Of a probability in the table: a float32 is read back as it was."""
+
+_OWN_COLUMN = re.compile(rf"label_set|({'|'.join(TASKS)})_(label|p\d+)")
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """A table of predictions."""
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Rows of a manifest with a network's probabilities and the labels beside them."""
 
-    images: Sequence[str]
-    """(n,) as in the manifest."""
-    patients: Sequence[str]
+    rows: tuple[ManifestRow, ...]
     labels: Mapping[str, np.ndarray]
-    """{task: (n,) classes, -1 for no label}."""
+    """{task: (n,) int64 classes, -1 for no label}."""
     probabilities: Mapping[str, np.ndarray]
     """{task: (n, classes)}."""
+    label_set: LabelSet
+    images: np.ndarray | None = None
+    """(n, 32, 32) uint8 crops; None if only the table is at hand."""
 
-    def right(self, task: str) -> np.ndarray:
-        """(n,) 1.0 where the most probable class is the label, else 0.0; unlabelled: 0.0."""
-        return (self.probabilities[task].argmax(axis=1) == self.labels[task]).astype(float)
+    def __repr__(self) -> str:
+        patients = len(set(self.patients))
+        return f"Predictions({len(self)} crops of {patients} patients, {self.label_set.name})"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def patients(self) -> list[str]:
+        """(n,) the patient of each row."""
+        return [row.patient_id for row in self.rows]
+
+    @property
+    def classes(self) -> dict[str, np.ndarray]:
+        """{task: (n,) the most probable class}."""
+        return {task: p.argmax(axis=1) for task, p in self.probabilities.items()}
+
+    @property
+    def expected_levels(self) -> np.ndarray:
+        """(n,) expected malignancy level, from 1 to 5."""
+        levels = self.probabilities[MALIGNANCY]
+        return np.asarray(levels @ np.arange(1.0, levels.shape[1] + 1))
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> Predictions:
+        """The predictions at ``indices``, in that order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        return replace(
+            self,
+            rows=tuple(self.rows[i] for i in chosen.tolist()),
+            labels={task: labels[chosen] for task, labels in self.labels.items()},
+            probabilities={task: p[chosen] for task, p in self.probabilities.items()},
+            images=None if self.images is None else self.images[chosen],
+        )
+
+    def pooled(self, level: str) -> Predictions:
+        """One row a nodule or a patient, in order of first appearance, without images.
+
+        Its probabilities are the mean over its crops, its label is the highest of them, its
+        row the last one.
+
+        Args:
+            level: image (everything stays as it is), nodule or patient.
+        """
+        if level == "image":
+            return self
+        members: dict[object, list[int]] = {}
+        for i, row in enumerate(self.rows):
+            members.setdefault(row.nodule_key if level == "nodule" else row.patient_id, []).append(
+                i
+            )
+        groups = list(members.values())
+        return Predictions(
+            rows=tuple(self.rows[indices[-1]] for indices in groups),
+            labels={t: np.array([k[i].max() for i in groups]) for t, k in self.labels.items()},
+            probabilities={
+                t: np.array([p[i].mean(axis=0) for i in groups])
+                for t, p in self.probabilities.items()
+            },
+            label_set=self.label_set,
+        )
 
 
-def write_predictions(
-    path: Path,
-    rows: Sequence[ManifestRow],
-    labels: Mapping[str, np.ndarray],
-    probabilities: Mapping[str, np.ndarray],
-) -> None:
-    """Write one line an image: image, patient, nodule, then each task's label and probabilities.
+def predict(network: TwoTaskNetwork, dataset: NoduleDataset) -> Predictions:
+    """Run a network, in inference mode, over all images in order; it is left as it was."""
+    probabilities = _run(network, network.probabilities, dataset)
+    rows = tuple(dataset.manifest.rows)
+    return Predictions(rows, dataset.labels, probabilities, dataset.label_set, dataset.images)
 
-    An image without a label for a task has an empty cell there.
+
+def features(network: TwoTaskNetwork, dataset: NoduleDataset) -> dict[str, np.ndarray]:
+    """{task: (images, fc) float32}: the features that each head reads, in inference mode."""
+    return _run(network, network.features, dataset)
+
+
+@contextmanager
+def inference_mode(network: paddle.nn.Layer) -> Iterator[None]:
+    """Run a network in inference mode; afterwards it is in its mode again."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            network.train()
+
+
+def _run(
+    network: TwoTaskNetwork,
+    outputs: Callable[[paddle.Tensor], dict[str, paddle.Tensor]],
+    dataset: NoduleDataset,
+) -> dict[str, np.ndarray]:
+    found: dict[str, list[np.ndarray]] = {}
+    with inference_mode(network), paddle.no_grad():
+        for batch in dataset.batches(BATCH):
+            for task, output in outputs(paddle.to_tensor(batch.images)).items():
+                found.setdefault(task, []).append(output.numpy())
+    return {task: np.concatenate(blocks) for task, blocks in found.items()}
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write predictions as a manifest with more columns.
+
+    They are ``label_set`` and, for each task, ``{task}_label`` (empty: no label) and the
+    classes' probabilities ``{task}_p0``, ``{task}_p1``, ...
 
     Raises:
         OutputError: it cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = [name for task in labels for name in _columns(task, probabilities[task].shape[1])]
-    writer.writerow(["image", "patient_id", "nodule", *names])
-    for i, row in enumerate(rows):
-        cells: list[str] = []
-        for task, values in labels.items():
-            cells.append(str(values[i]) if values[i] >= 0 else "")
-            cells += [f"{p:.{_DIGITS}g}" for p in probabilities[task][i]]
-        writer.writerow([row.image, row.patient_id, row.nodule, *cells])
-    write_text(path, text.getvalue())
+    rows = []
+    for i, row in enumerate(predictions.rows):
+        extra = {name: text for name, text in row.extra.items() if not _OWN_COLUMN.fullmatch(name)}
+        extra["label_set"] = predictions.label_set.name
+        for task, labels in predictions.labels.items():
+            extra[f"{task}_label"] = str(labels[i]) if labels[i] >= 0 else ""
+            for k, p in enumerate(predictions.probabilities[task][i]):
+                extra[f"{task}_p{k}"] = f"{p:.{DIGITS}g}"
+        rows.append(replace(row, extra=extra))
+    write_manifest(path, rows)
 
 
-def read_predictions(path: Path) -> Predicted:
-    """Read what :func:`write_predictions` wrote.
+def read_predictions(path: Path) -> Predictions:
+    """Read what :func:`write_predictions` wrote; the crops need not be there.
 
     Raises:
         CheckpointError: there is no such file, or it is another table.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        tasks = [name[: -len("_label")] for name in rows[0] if name.endswith("_label")]
-        return Predicted(
-            images=[row["image"] for row in rows],
-            patients=[row["patient_id"] for row in rows],
-            labels={t: np.array([int(row[f"{t}_label"] or -1) for row in rows]) for t in tasks},
-            probabilities={t: _probabilities(rows, t) for t in tasks},
-        )
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        rows = read_rows(path)
+        label_set = LABEL_SETS[rows[0].extra["label_set"]]
+        labels, probabilities = {}, {}
+        for task, names in label_set.task_classes.items():
+            labels[task] = np.array([int(row.extra[f"{task}_label"] or -1) for row in rows])
+            columns = [f"{task}_p{k}" for k in range(len(names))]
+            probabilities[task] = np.array(
+                [[float(row.extra[name]) for name in columns] for row in rows]
+            )
+    except (ManifestError, ValueError, KeyError, IndexError) as error:
         raise CheckpointError(
             str(path),
-            expected="a table of predictions that a training wrote",
-            found=f"{type(error).__name__}: {error}",
-            fix="train again into this folder",
+            expected=f"a table of predictions ({PREDICTIONS})",
+            found=f"no column {error}" if isinstance(error, KeyError) else str(error),
+            fix="make it again with tools/eval.py --run",
         ) from error
-
-
-def _columns(task: str, classes: int) -> list[str]:
-    return [f"{task}_label", *(f"{task}_p{k}" for k in range(classes))]
-
-
-def _probabilities(rows: Sequence[dict[str, str]], task: str) -> np.ndarray:
-    names = [name for name in rows[0] if name.startswith(f"{task}_p") and name[-1].isdigit()]
-    return np.array([[float(row[name]) for name in names] for row in rows])
+    plain = [
+        replace(row, extra={n: t for n, t in row.extra.items() if not _OWN_COLUMN.fullmatch(n)})
+        for row in rows
+    ]
+    return Predictions(tuple(plain), labels, probabilities, label_set)

@@ -1,4 +1,4 @@
-"""How well a score ranks malignant above benign: AUC, ROC and precision-recall points."""
+"""How well a score ranks positives above negatives: AUC, ROC and precision-recall curves."""
 
 from __future__ import annotations
 
@@ -19,89 +19,65 @@ def auc(positive: np.ndarray, scores: np.ndarray) -> float | None:
         positive: (n,) bool.
         scores: (n,) numbers, higher for positive.
     """
-    wins, pairs = pair_counts(positive, scores, np.zeros(len(scores), dtype=int), 1)
-    return number(ratio(wins, pairs)[0, 0])
+    return number(weighted_auc(positive, scores, np.ones((1, len(scores))))[0])
 
 
-def pair_counts(
-    positive: np.ndarray, scores: np.ndarray, group: np.ndarray, groups: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Won and all pairs of a positive of one group with a negative of another or the same.
-
-    Their sums over resampled groups give the resample's AUC without ranking it again.
+def weighted_auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """AUC under many weightings of the same items, exact, from one sorting.
 
     Args:
         positive: (n,) bool.
-        scores: (n,) numbers.
-        group: (n,) whole numbers from 0 to ``groups`` - 1.
-        groups: how many groups.
+        scores: (n,) numbers, higher for positive.
+        weights: (m, n) how often each item counts, such as in each of m resamples.
 
     Returns:
-        Two (groups of the positive, groups of the negative) arrays, ties counted half.
+        (m,), NaN where one of the two sides weighs nothing.
     """
-    above, below = scores[positive][:, None], scores[~positive]
-    won = (above > below) + 0.5 * (above == below)
-    to_row = (np.arange(groups)[:, None] == group[positive]).astype(float)
-    to_column = (np.arange(groups)[:, None] == group[~positive]).astype(float)
-    pairs = np.outer(to_row.sum(axis=1), to_column.sum(axis=1))
-    return to_row @ won @ to_column.T, pairs
-
-
-def roc_curve(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """(false positive rate, true positive rate) from (0, 0) to (1, 1), a point a score.
-
-    None where one of the two sides is empty.
-    """
-    calls = calls_by_threshold(positive, scores)
-    if calls.right[-1] == 0 or calls.wrong[-1] == 0:
-        return None
-    return calls.false_positive_rate, calls.recall
-
-
-def pr_curve(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """(recall, precision), recall rising from 0, where precision is 1 by convention.
-
-    None without a positive.
-    """
-    calls = calls_by_threshold(positive, scores)
-    if calls.right[-1] == 0:
-        return None
-    return calls.recall, calls.precision
+    order = np.argsort(scores[~positive], kind="stable")
+    ranked = scores[~positive][order]
+    of_positive, of_negative = weights[:, positive], weights[:, ~positive][:, order]
+    below = np.zeros((len(weights), len(ranked) + 1))
+    np.cumsum(of_negative, axis=1, out=below[:, 1:])
+    # Negatives below a positive win for it once, equal ones half: the mean of both counts.
+    lower, upper = (np.searchsorted(ranked, scores[positive], side) for side in ("left", "right"))
+    wins = (of_positive * (below[:, lower] + below[:, upper])).sum(axis=1) / 2
+    return ratio(wins, of_positive.sum(axis=1) * of_negative.sum(axis=1))
 
 
 @dataclass(frozen=True)
-class Calls:
-    """Who is called positive as a threshold falls: at first nobody, at last everybody."""
+class ThresholdCounts:
+    """True and false positives as a threshold falls from above every score to the lowest."""
 
-    right: np.ndarray
-    """(points,) int64, true positives, rising from 0 to all positives."""
-    wrong: np.ndarray
-    """(points,) int64, false positives, rising from 0 to all negatives."""
+    true_positives: np.ndarray
+    """(points,) int64, rising from 0 to all positives."""
+    false_positives: np.ndarray
+    """(points,) int64, rising from 0 to all negatives."""
 
     @property
     def recall(self) -> np.ndarray:
-        """(points,) part of the positives that is called, also the true positive rate."""
-        return ratio(self.right, self.right[-1])
+        """(points,) true positive rate; NaN without a positive."""
+        return ratio(self.true_positives, self.true_positives[-1])
 
     @property
     def false_positive_rate(self) -> np.ndarray:
-        """(points,) part of the negatives that is called."""
-        return ratio(self.wrong, self.wrong[-1])
+        """(points,) false positive rate; NaN without a negative."""
+        return ratio(self.false_positives, self.false_positives[-1])
 
     @property
     def precision(self) -> np.ndarray:
-        """(points,) part of the called that is positive; 1, by convention, of nobody."""
-        return np.concatenate([[1.0], ratio(self.right, self.right + self.wrong)[1:]])
+        """(points,) share of the predicted positives that are; 1, by convention, of none."""
+        predicted = self.true_positives + self.false_positives
+        return np.concatenate([[1.0], ratio(self.true_positives, predicted)[1:]])
 
-    def thinned(self, most: int) -> Calls:
-        """At most ``most`` of the points, the ends among them, evenly by how many are called."""
-        called = self.right + self.wrong
-        kept = np.unique(np.searchsorted(called, np.linspace(0, called[-1], most)))
-        return Calls(self.right[kept], self.wrong[kept])
+    def thinned(self, most: int) -> ThresholdCounts:
+        """At most ``most`` of the points with both ends, even in the number of positives."""
+        predicted = self.true_positives + self.false_positives
+        kept = np.unique(np.searchsorted(predicted, np.linspace(0, predicted[-1], most)))
+        return ThresholdCounts(self.true_positives[kept], self.false_positives[kept])
 
 
-def calls_by_threshold(positive: np.ndarray, scores: np.ndarray) -> Calls:
-    """The calls at every distinct score, after those of nobody.
+def threshold_counts(positive: np.ndarray, scores: np.ndarray) -> ThresholdCounts:
+    """The counts at every distinct score, after those of a threshold above all scores.
 
     Args:
         positive: (n,) bool.
@@ -110,6 +86,5 @@ def calls_by_threshold(positive: np.ndarray, scores: np.ndarray) -> Calls:
     order = np.argsort(-scores, kind="stable")
     ranked, hit = scores[order], positive[order].astype(bool)
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
-    right = np.concatenate([[0], np.cumsum(hit)[last]])
-    wrong = np.concatenate([[0], np.cumsum(~hit)[last]])
-    return Calls(right, wrong)
+    true_positives = np.concatenate([[0], np.cumsum(hit)[last]])
+    return ThresholdCounts(true_positives, np.concatenate([[0], np.cumsum(~hit)[last]]))

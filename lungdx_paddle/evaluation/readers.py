@@ -1,73 +1,82 @@
-"""How well the readers agree: the ceiling that a network's numbers stand under."""
+"""Inter-reader agreement, the reference for the network's scores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from lungdx_paddle.data.labels import LABEL_SETS, LEVELS, malignancy_class, pathology_class
-from lungdx_paddle.evaluation.counts import MALIGNANCY_SCORES, group_confusion
-from lungdx_paddle.evaluation.estimate import auc_estimate, estimates, numbered
+from lungdx_paddle.data.labels import (
+    LABEL_SETS,
+    LEVELS,
+    MALIGNANCY,
+    malignancy_class,
+    pathology_class,
+)
+from lungdx_paddle.evaluation.counts import SCORES, group_confusion, numbered
+from lungdx_paddle.evaluation.intervals import Estimate, auc_estimate, estimates, of_sums
 from lungdx_paddle.manifest import ManifestRow
 
 
-def reader_agreement(rows: Sequence[ManifestRow], seed: int = 0) -> dict[str, Any]:
-    """Each reader against the others, and all of them against the diagnosis.
+@dataclass(frozen=True)
+class ReaderAgreement:
+    """Each reader against the others, and the readers together against the diagnosis.
 
-    A nodule counts once, however many crops it has.  ``one_against_others``: each rating
-    of a nodule with two or more against the median of the others, halves rounded up, as
-    the labels are.  ``diagnosis``: AUC of the highest mean rating among a patient's
-    nodules, benign (code 1) against malignant (2 and 3).
+    The first three compare each rating of a nodule that has two or more with the median of
+    the others, halves rounded up, as the labels are.
+    """
+
+    accuracy: Estimate
+    within_one: Estimate
+    quadratic_kappa: Estimate
+    diagnosis_auc: Estimate
+    """Benign (code 1) against malignant (2 and 3) patients, ranked by the highest mean rating
+    among a patient's nodules."""
+
+
+def reader_agreement(rows: Sequence[ManifestRow], seed: int = 0) -> ReaderAgreement:
+    """How well the readers agree; a nodule counts once, however many crops it has.
 
     Args:
         rows: of a manifest.
         seed: of the bootstrap over patients.
-
-    Returns:
-        {"one_against_others": {"accuracy", "within_one", "quadratic_kappa"},
-        "diagnosis": {"auc"}}, each an estimate (:mod:`lungdx_paddle.evaluation.estimate`).
     """
-    nodules = list({row.nodule_key: row for row in rows}.values())
-    others, own, patients = _one_against_others(nodules)
-    patient, count = numbered(patients)
-    counts = group_confusion(others, own, len(LEVELS), patient, count)
-    return {
-        "one_against_others": estimates(
-            counts, MALIGNANCY_SCORES, "no nodule has two ratings", seed
-        ),
-        "diagnosis": {"auc": _diagnosis(nodules, seed)},
-    }
-
-
-def diagnosed_malignant(row: ManifestRow) -> int:
-    """0 benign, 1 malignant (primary or metastatic), -1 unknown or not diagnosed."""
-    return pathology_class(row.diagnosis, row.primary_site, LABEL_SETS["binary"])
-
-
-def _one_against_others(
-    nodules: Sequence[ManifestRow],
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    nodules = {row.nodule_key: row for row in rows}.values()
     others, own, patients = [], [], []
     for row in nodules:
         ratings = row.malignancy_ratings
-        if len(ratings) < 2:
-            continue
-        for reader, rating in enumerate(ratings):
+        for reader, rating in enumerate(ratings if len(ratings) > 1 else ()):
             others.append(malignancy_class(ratings[:reader] + ratings[reader + 1 :]))
             own.append(rating - 1)
             patients.append(row.patient_id)
-    return np.array(others, dtype=np.int64), np.array(own, dtype=np.int64), patients
+    patient, count = numbered(patients)
+    compared = np.array(others, dtype=np.int64), np.array(own, dtype=np.int64)
+    counts = group_confusion(*compared, len(LEVELS), patient, count)
+    statistics = {name: of_sums(counts, score) for name, score in SCORES[MALIGNANCY].items()}
+    why = "all ratings are the same" if count else "no nodule has two ratings"
+    rated = [row for row in nodules if row.malignancy_ratings]
+    means = np.array([np.mean(row.malignancy_ratings) for row in rated])
+    return ReaderAgreement(
+        **estimates(statistics, count, why, seed),
+        diagnosis_auc=diagnosis_auc(rated, means, seed),
+    )
 
 
-def _diagnosis(nodules: Sequence[ManifestRow], seed: int) -> dict[str, Any]:
+def diagnosis_auc(nodules: Sequence[ManifestRow], suspicion: np.ndarray, seed: int = 0) -> Estimate:
+    """AUC of the diagnosis, benign against malignant, by a patient's most suspicious nodule.
+
+    Args:
+        nodules: (n,) a row each; patients without either diagnosis are left out.
+        suspicion: (n,) numbers, higher for malignant.
+        seed: of the bootstrap over patients.
+    """
     highest: dict[str, float] = {}
     malignant: dict[str, bool] = {}
-    for row in nodules:
-        if row.malignancy_ratings and diagnosed_malignant(row) >= 0:
-            mean = float(np.mean(row.malignancy_ratings))
-            highest[row.patient_id] = max(highest.get(row.patient_id, 0.0), mean)
-            malignant[row.patient_id] = diagnosed_malignant(row) == 1
-    scores = np.array(list(highest.values()), dtype=float)
-    return auc_estimate(np.array(list(malignant.values()), dtype=bool), scores, list(highest), seed)
+    for row, value in zip(nodules, suspicion.tolist()):
+        label = pathology_class(row.diagnosis, row.primary_site, LABEL_SETS["binary"])
+        if label >= 0:
+            highest[row.patient_id] = max(value, highest.get(row.patient_id, value))
+            malignant[row.patient_id] = label == 1
+    truth = np.array(list(malignant.values()), dtype=bool)
+    return auc_estimate(truth, np.array(list(highest.values()), dtype=float), list(highest), seed)

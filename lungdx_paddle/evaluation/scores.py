@@ -1,92 +1,223 @@
-"""Predictions become one nested dict of numbers: image, nodule and patient level."""
+"""Every score of a set of predictions: :func:`evaluate` is the one way in, :class:`Scores` out.
+
+Conventions.  A label of -1 is no label, and what has none does not count.  A number that the
+data do not define is None with a reason, never NaN.  A number is an
+:class:`~lungdx_paddle.evaluation.intervals.Estimate`: its value, a 95 % percentile interval of
+a bootstrap over patients (the slices and nodules of one patient are alike), and the patients
+that it rests on.
+
+Levels.  ``image``: each labelled crop.  ``nodule``: the mean probabilities of a nodule's crops.
+``patient``: for pathology the mean probabilities of all the patient's crops; for malignancy the
+patient's most suspicious nodule, the highest class predicted against the highest label.
+
+=====================  =====================================================================
+``labelled``           images, nodules or patients with a label: what the rest is about
+``accuracy``           share whose most probable class is the label
+``baseline_accuracy``  accuracy of always answering the commonest of these labels
+``within_one``         malignancy: share at most one level off
+``quadratic_kappa``    malignancy: Cohen's kappa with quadratic weights; undefined where all
+                       labels and predictions are of one class
+``auc``                malignancy, nodules: mean rating above 3.5 against below 2.5, ranked by
+                       the expected level; undefined without both
+``balanced_accuracy``  pathology: mean recall of the labelled classes
+``macro_f1``           pathology: mean F1 of the classes that are labelled or predicted
+``ece``                expected calibration error of the predicted class's probability
+``reliability``        its bins: images, mean confidence, accuracy
+``confusion``          counts, rows the label and columns the prediction
+=====================  =====================================================================
+
+``diagnosis_auc``: benign against malignant patients by the highest expected level among their
+nodules, the rule by which ``readers.diagnosis_auc`` ranks the readers' mean ratings.  Formulas
+and sources: counts.py, calibration.py, ranking.py; the readers: readers.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
-from lungdx_paddle.errors import ManifestError
-from lungdx_paddle.evaluation.calibration import bin_sums, ece_of, reliability_curve
-from lungdx_paddle.evaluation.counts import (
-    MALIGNANCY_SCORES,
-    PATHOLOGY_SCORES,
-    confusion,
-    group_confusion,
+from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY, TASKS
+from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.evaluation.calibration import bin_sums, ece, reliability_curve
+from lungdx_paddle.evaluation.counts import SCORES, group_confusion, numbered
+from lungdx_paddle.evaluation.intervals import (
+    Estimate,
+    auc_estimate,
+    estimate_from_dict,
+    estimates,
+    of_sums,
 )
-from lungdx_paddle.evaluation.estimate import auc_estimate, estimate, estimates, numbered
-from lungdx_paddle.evaluation.metrics import group_mean
-from lungdx_paddle.evaluation.readers import diagnosed_malignant, reader_agreement
-from lungdx_paddle.manifest import ManifestRow
+from lungdx_paddle.evaluation.predictions import Predictions
+from lungdx_paddle.evaluation.readers import ReaderAgreement, diagnosis_auc, reader_agreement
 
 BENIGN_BELOW, MALIGNANT_ABOVE = 2.5, 3.5
 """Mean rating of a nodule that counts as benign or malignant; between, it is left out."""
 
-_SCORES = {MALIGNANCY: MALIGNANCY_SCORES, PATHOLOGY: PATHOLOGY_SCORES}
+SCORE_LEVELS = ("image", "nodule", "patient")
 
 
-def expected_level(probabilities: np.ndarray) -> np.ndarray:
-    """(n, 5) probabilities of malignancy levels -> (n,) expected level from 1 to 5."""
-    return probabilities @ np.arange(1.0, probabilities.shape[1] + 1)
+@dataclass(frozen=True)
+class TaskScores:
+    """One task's scores at one level; None for what that task or level does not have."""
+
+    labelled: int
+    accuracy: Estimate
+    baseline_accuracy: float | None = None
+    within_one: Estimate | None = None
+    quadratic_kappa: Estimate | None = None
+    auc: Estimate | None = None
+    balanced_accuracy: Estimate | None = None
+    macro_f1: Estimate | None = None
+    ece: Estimate | None = None
+    reliability: tuple[Mapping[str, int | float], ...] | None = None
+    confusion: tuple[tuple[int, ...], ...] = ()
 
 
-def all_scores(
-    rows: Sequence[ManifestRow],
-    labels: Mapping[str, np.ndarray],
-    probabilities: Mapping[str, np.ndarray],
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Every number of a set of predictions, ready for JSON.
+@dataclass(frozen=True, repr=False)
+class Scores:
+    """Every score of a set of predictions (the module's docstring says what each one is)."""
 
-    Image level: each labelled crop.  Nodule level: the mean of a nodule's crops'
-    probabilities; its AUC ranks mean ratings below 2.5 against above 3.5 by the expected
-    level.  Patient level: pathology by the mean of all the patient's crops; diagnosis
-    (benign against malignant) by the highest expected level among the patient's nodules,
-    the rule by which the readers' ratings are judged beside it.
+    images: int
+    nodules: int
+    patients: int
+    image: Mapping[str, TaskScores]
+    nodule: Mapping[str, TaskScores]
+    patient: Mapping[str, TaskScores]
+    diagnosis_auc: Estimate
+    readers: ReaderAgreement
+
+    def __repr__(self) -> str:
+        shown = "; ".join(f"{task} {self.accuracy('nodule', task)}" for task in self.nodule)
+        return f"Scores({self.images} images, accuracy by nodule: {shown})"
+
+    def accuracy(self, level: str, task: str) -> Estimate:
+        """Accuracy of a task at the level image, nodule or patient."""
+        return self.level(level)[task].accuracy
+
+    def total(self, level: str) -> float | None:
+        """Mean of the tasks' accuracies (paper, "accuracy" of Table 2) at a level."""
+        return with_total({t: s.accuracy.value for t, s in self.level(level).items()})["total"]
+
+    def level(self, level: str) -> Mapping[str, TaskScores]:
+        """{task: scores} at the level image, nodule or patient."""
+        return {"image": self.image, "nodule": self.nodule, "patient": self.patient}[level]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, in the order of the fields."""
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
+    @staticmethod
+    def from_dict(entry: Mapping[str, Any]) -> Scores:
+        """The scores that :meth:`to_dict` turned into ``entry``.
+
+        Raises:
+            CheckpointError: it is something else, such as the scores of an older version.
+        """
+        try:
+            fields = {**entry, "diagnosis_auc": estimate_from_dict(entry["diagnosis_auc"])}
+            for level in SCORE_LEVELS:
+                fields[level] = {t: TaskScores(**_read(s)) for t, s in entry[level].items()}
+            fields["readers"] = ReaderAgreement(**_read(entry["readers"]))
+            return Scores(**fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                "metrics.json",
+                expected="scores as this version writes them",
+                found=f"{type(error).__name__} {error}",
+                fix="make them again with tools/eval.py --run",
+            ) from error
+
+
+def evaluate(predictions: Predictions, seed: int = 0) -> Scores:
+    """Score predictions at image, nodule and patient level, with the readers beside them.
 
     Args:
-        rows: (n,) of a manifest.
-        labels: {task: (n,) classes, -1 for no label}.
-        probabilities: {task: (n, classes)}.
+        predictions: of one crop or more.
         seed: of the bootstrap over patients.
-
-    Returns:
-        {"image": {task: scores}, "nodule": {task: scores}, "patient": {"pathology": scores,
-        "diagnosis": {"auc"}}, "readers"}: a number is an estimate
-        (:mod:`lungdx_paddle.evaluation.estimate`), ``None`` with a ``why`` if undefined.
 
     Raises:
         ManifestError: there are not as many probabilities as rows, or some are not numbers.
     """
-    _check(len(rows), labels, probabilities)
-    patients = [row.patient_id for row in rows]
-    nodules = [row.nodule_key for row in rows]
-    at_nodule = {t: pooled(labels[t], probabilities[t], nodules) for t in labels}
-    nodule_rows = list({row.nodule_key: row for row in rows}.values())
-    owners = [row.patient_id for row in nodule_rows]
-    levels = expected_level(at_nodule[MALIGNANCY][1])
-    scores: dict[str, Any] = {
-        "image": {t: _task(t, labels[t], probabilities[t], patients, seed) for t in labels},
-        "nodule": {t: _task(t, *at_nodule[t], owners, seed) for t in labels},
-    }
-    scores["nodule"][MALIGNANCY]["auc"] = _nodule_auc(nodule_rows, levels, seed)
-    by_patient = pooled(labels[PATHOLOGY], probabilities[PATHOLOGY], patients)
-    scores["patient"] = {
-        PATHOLOGY: _task(PATHOLOGY, *by_patient, list(dict.fromkeys(patients)), seed),
-        "diagnosis": {"auc": _diagnosis_auc(nodule_rows, levels, seed)},
-    }
-    scores["readers"] = reader_agreement(rows, seed)
-    return scores
+    _check(predictions)
+    nodules, patients = predictions.pooled("nodule"), predictions.pooled("patient")
+    by_nodule = {task: _task_scores(task, nodules, seed) for task in TASKS}
+    clear, malignant = clear_nodules(nodules)
+    auc = auc_estimate(malignant, clear.expected_levels, clear.patients, seed)
+    by_nodule[MALIGNANCY] = replace(by_nodule[MALIGNANCY], auc=auc)
+    return Scores(
+        images=len(predictions),
+        nodules=len(nodules),
+        patients=len(patients),
+        image={task: _task_scores(task, predictions, seed) for task in TASKS},
+        nodule=by_nodule,
+        patient={
+            MALIGNANCY: _of_most_suspicious(nodules, seed),
+            PATHOLOGY: _task_scores(PATHOLOGY, patients, seed),
+        },
+        diagnosis_auc=diagnosis_auc(nodules.rows, nodules.expected_levels, seed),
+        readers=reader_agreement(predictions.rows, seed),
+    )
 
 
-def _check(
-    rows: int, labels: Mapping[str, np.ndarray], probabilities: Mapping[str, np.ndarray]
-) -> None:
-    for task in labels:
-        given = probabilities[task]
-        if len(given) == len(labels[task]) == rows and rows and np.isfinite(given).all():
+def image_accuracy(predictions: Predictions) -> dict[str, float | None]:
+    """Accuracy over images without intervals: {"total": mean of the tasks, task: its own}."""
+    found: dict[str, float | None] = {}
+    for task, labels in predictions.labels.items():
+        known = labels >= 0
+        right = predictions.classes[task][known] == labels[known]
+        found[task] = float(right.mean()) if known.any() else None
+    return with_total(found)
+
+
+def with_total(by_task: Mapping[str, float | None]) -> dict[str, float | None]:
+    """``{"total": mean, **by_task}``, the mean over the tasks that have a number."""
+    known = [value for value in by_task.values() if value is not None]
+    return {"total": sum(known) / len(known) if known else None, **by_task}
+
+
+def binary_rankings(predictions: Predictions) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The nodules' yes-or-no questions that a ROC or precision-recall curve can answer.
+
+    Malignancy: mean rating above 3.5 against below 2.5, by the expected level.  Pathology:
+    each class against the rest among the labelled nodules, by its mean probability.
+
+    Returns:
+        {question: ((nodules,) bool yes, (nodules,) score, higher for yes)} of those that have
+        both a yes and a no.
+    """
+    nodules = predictions.pooled("nodule")
+    clear, malignant = clear_nodules(nodules)
+    question = f"malignancy: above {MALIGNANT_ABOVE} against below {BENIGN_BELOW}"
+    found = {question: (malignant, clear.expected_levels)}
+    known = nodules.select(np.flatnonzero(nodules.labels[PATHOLOGY] >= 0))
+    for k, name in enumerate(predictions.label_set.classes):
+        yes = known.labels[PATHOLOGY] == k
+        found[f"{PATHOLOGY}: {name}"] = (yes, known.probabilities[PATHOLOGY][:, k])
+    return {name: (yes, score) for name, (yes, score) in found.items() if 0 < yes.sum() < len(yes)}
+
+
+def clear_nodules(nodules: Predictions) -> tuple[Predictions, np.ndarray]:
+    """The nodules that the readers call benign or malignant, and (n,) bool: malignant.
+
+    Args:
+        nodules: pooled by nodule.
+    """
+    # No rating at all is as unclear as one in the middle.
+    middle = (BENIGN_BELOW + MALIGNANT_ABOVE) / 2
+    means = np.array([np.mean(row.malignancy_ratings or (middle,)) for row in nodules.rows])
+    clear = np.flatnonzero((means < BENIGN_BELOW) | (means > MALIGNANT_ABOVE))
+    return nodules.select(clear), means[clear] > MALIGNANT_ABOVE
+
+
+def _check(predictions: Predictions) -> None:
+    rows = len(predictions)
+    for task, labels in predictions.labels.items():
+        given = predictions.probabilities[task]
+        if len(given) == len(labels) == rows and rows and np.isfinite(given).all():
             continue
         bad = int((~np.isfinite(given)).any(axis=1).sum())
         raise ManifestError(
@@ -97,90 +228,68 @@ def _check(
         )
 
 
-def pooled(
-    labels: np.ndarray, probabilities: np.ndarray, groups: Sequence[Hashable]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each group's label and mean probabilities, in order of first appearance.
-
-    A group's label is its highest, as in a patient of whom one nodule only is labelled.
-
-    Args:
-        labels: (n,) classes, -1 for no label.
-        probabilities: (n, classes).
-        groups: (n,) what each image belongs to.
-
-    Returns:
-        (groups,) classes and (groups, classes) probabilities.
-    """
-    highest: dict[Hashable, int] = {}
-    for group, label in zip(groups, labels.tolist()):
-        highest[group] = max(label, highest.get(group, -1))
-    means = group_mean(probabilities, groups)
-    return np.array(list(highest.values())), np.array(list(means.values()))
-
-
-def _task(
-    task: str, labels: np.ndarray, probabilities: np.ndarray, owners: list[str], seed: int
-) -> dict[str, Any]:
+def _task_scores(task: str, part: Predictions, seed: int) -> TaskScores:
+    known = part.select(np.flatnonzero(part.labels[task] >= 0))
+    labels, probabilities = known.labels[task], known.probabilities[task]
+    patient, patients = numbered(known.patients)
     classes = probabilities.shape[1]
-    known = labels >= 0
-    labels, probabilities = labels[known], probabilities[known]
-    patient, patients = numbered([o for o, is_known in zip(owners, known) if is_known])
-    predicted = probabilities.argmax(axis=1)
-    why = f"none has a label for {task}"
-    counts = group_confusion(labels, predicted, classes, patient, patients)
-    bins = bin_sums(labels, probabilities, patient, patients)
-    return {
-        "labelled": len(labels),
-        **estimates(counts, _SCORES[task], why, seed),
-        "ece": estimate(bins, ece_of, why, seed),
-        "reliability": reliability_curve(labels, probabilities),
-        "confusion": confusion(labels, predicted, classes).tolist(),
-    }
+    counts = group_confusion(labels, known.classes[task], classes, patient, patients)
+    return _from_counts(task, counts, bin_sums(labels, probabilities, patient, patients), seed)
 
 
-def clear_nodules(
-    rows: Sequence[ManifestRow], probabilities: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The nodules that the readers call benign or malignant, for a ROC curve.
-
-    Args:
-        rows: (n,) of a manifest.
-        probabilities: (n, 5) of malignancy levels.
-
-    Returns:
-        (nodules,) bool, malignant; (nodules,) the expected level of the mean probabilities.
-    """
-    nodules = [row.nodule_key for row in rows]
-    levels = expected_level(np.array(list(group_mean(probabilities, nodules).values())))
-    means = _mean_ratings(list({row.nodule_key: row for row in rows}.values()))
-    clear = _is_clear(means)
-    return means[clear] > MALIGNANT_ABOVE, levels[clear]
+def _of_most_suspicious(nodules: Predictions, seed: int) -> TaskScores:
+    """Malignancy by patient: the highest class predicted against the highest label."""
+    known = nodules.select(np.flatnonzero(nodules.labels[MALIGNANCY] >= 0))
+    patient, patients = numbered(known.patients)
+    truth, predicted = np.zeros((2, patients), dtype=np.int64)
+    np.maximum.at(truth, patient, known.labels[MALIGNANCY])
+    np.maximum.at(predicted, patient, known.classes[MALIGNANCY])
+    classes = known.probabilities[MALIGNANCY].shape[1]
+    counts = group_confusion(truth, predicted, classes, np.arange(patients), patients)
+    return _from_counts(MALIGNANCY, counts, None, seed)
 
 
-def _mean_ratings(nodules: Sequence[ManifestRow]) -> np.ndarray:
-    # No rating at all is as unclear as one in the middle.
-    middle = (BENIGN_BELOW + MALIGNANT_ABOVE) / 2
-    return np.array([np.mean(row.malignancy_ratings or (middle,)) for row in nodules])
+def _from_counts(task: str, counts: np.ndarray, bins: np.ndarray | None, seed: int) -> TaskScores:
+    """Scores of (patients, classes, classes) counts and, with probabilities, their bins."""
+    statistics = {name: of_sums(counts, score) for name, score in SCORES[task].items()}
+    if bins is not None:
+        statistics["ece"] = of_sums(bins, ece)
+    total = counts.sum(axis=0)
+    labelled = int(total.sum())
+    one_class = "all labels and predictions are of one class"
+    why = one_class if labelled else f"none has a label for {task}"
+    found = estimates(statistics, len(counts), why, seed)
+    return TaskScores(
+        labelled=labelled,
+        baseline_accuracy=float(total.sum(axis=1).max() / labelled) if labelled else None,
+        confusion=tuple(tuple(row) for row in total.tolist()),
+        reliability=None if bins is None else reliability_curve(bins.sum(axis=0)),
+        **found,
+    )
 
 
-def _is_clear(means: np.ndarray) -> np.ndarray:
-    return np.asarray((means < BENIGN_BELOW) | (means > MALIGNANT_ABOVE))
+def _plain(value: Any) -> Any:
+    """Dataclasses, mappings and tuples as JSON has them, without the fields that are None."""
+    match value:
+        case Estimate():
+            return value.to_dict()
+        case Scores() | TaskScores() | ReaderAgreement():
+            return {k: _plain(v) for k, v in vars(value).items() if v is not None}
+        case Mapping():
+            return {k: _plain(v) for k, v in value.items()}
+        case tuple():
+            return [_plain(v) for v in value]
+    return value
 
 
-def _nodule_auc(rows: Sequence[ManifestRow], levels: np.ndarray, seed: int) -> dict[str, Any]:
-    means = _mean_ratings(rows)
-    clear = np.flatnonzero(_is_clear(means))
-    owners = [rows[i].patient_id for i in clear.tolist()]
-    return auc_estimate(means[clear] > MALIGNANT_ABOVE, levels[clear], owners, seed)
+def _read(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a dataclass of estimates, counts and rows of counts."""
 
+    def value(found: Any) -> Any:
+        if isinstance(found, Mapping):
+            return estimate_from_dict(found)
+        if isinstance(found, list):
+            return tuple(tuple(row) if isinstance(row, list) else row for row in found)
+        return found
 
-def _diagnosis_auc(rows: Sequence[ManifestRow], levels: np.ndarray, seed: int) -> dict[str, Any]:
-    highest: dict[str, float] = {}
-    malignant: dict[str, bool] = {}
-    for row, level in zip(rows, levels.tolist()):
-        if diagnosed_malignant(row) >= 0:
-            highest[row.patient_id] = max(level, highest.get(row.patient_id, level))
-            malignant[row.patient_id] = diagnosed_malignant(row) == 1
-    truth = np.array(list(malignant.values()), dtype=bool)
-    return auc_estimate(truth, np.array(list(highest.values()), dtype=float), list(highest), seed)
+    return {name: value(found) for name, found in entry.items()}

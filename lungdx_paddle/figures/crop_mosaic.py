@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from lungdx_paddle import RESEARCH_USE
-from lungdx_paddle.evaluation.evaluate import Predictions
+from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.manifest import CROP_SIZE
 
 CROPS = 12
@@ -45,7 +45,7 @@ def draw_crops(predictions: Predictions) -> np.ndarray:
 
 def chosen(predictions: Predictions) -> np.ndarray:
     """(n,) indices of the crops that :func:`draw_crops` shows, CROPS or all if fewer."""
-    labels = np.stack(list(predictions.dataset.labels.values()))
+    labels = np.stack(list(predictions.labels.values()))
     labelled = np.flatnonzero((labels >= 0).all(axis=0))
     candidates = labelled if len(labelled) >= CROPS else np.arange(labels.shape[1])
     places = np.linspace(0, len(candidates) - 1, min(CROPS, len(candidates)))
@@ -53,7 +53,9 @@ def chosen(predictions: Predictions) -> np.ndarray:
 
 
 def _tile(predictions: Predictions, index: int) -> np.ndarray:
-    crop = predictions.dataset.subset([index]).images[0]
+    if predictions.images is None:
+        raise ValueError("predictions without crops cannot be shown as crops")
+    crop = predictions.images[index]
     side = CROP_SIZE * _ZOOM
     lines = list(_lines(predictions, index))
     tile = np.full((_MARGIN + side + len(lines) * _LINE + _MARGIN, _WIDTH, 3), 255, np.uint8)
@@ -65,8 +67,8 @@ def _tile(predictions: Predictions, index: int) -> np.ndarray:
 
 
 def _lines(predictions: Predictions, index: int) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    for task, names in predictions.dataset.label_set.task_classes.items():
-        label = int(predictions.dataset.labels[task][index])
+    for task, names in predictions.label_set.task_classes.items():
+        label = int(predictions.labels[task][index])
         probabilities = predictions.probabilities[task][index]
         said = int(probabilities.argmax())
         color = _GRAY if label < 0 else _GREEN if said == label else _RED

@@ -8,10 +8,10 @@ import numpy as np
 
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
-from lungdx_paddle.evaluation.calibration import reliability_curve
+from lungdx_paddle.evaluation.calibration import bin_sums, reliability_curve
 from lungdx_paddle.evaluation.counts import confusion
-from lungdx_paddle.evaluation.evaluate import Predictions
-from lungdx_paddle.evaluation.ranking import auc, roc_curve
+from lungdx_paddle.evaluation.predictions import Predictions
+from lungdx_paddle.evaluation.ranking import auc, threshold_counts
 from lungdx_paddle.evaluation.scores import clear_nodules
 
 if TYPE_CHECKING:  # matplotlib takes long to import, and most tools draw nothing
@@ -64,9 +64,9 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def _draw_confusion(axes: Axes, predictions: Predictions, task: str) -> None:
-    classes = predictions.dataset.label_set.task_classes[task]
+    classes = predictions.label_set.task_classes[task]
     names = [f"level {c}" for c in classes] if task == MALIGNANCY else classes
-    labels = predictions.dataset.labels[task]
+    labels = predictions.labels[task]
     counts = confusion(labels, predictions.classes[task], len(names))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -82,28 +82,29 @@ def _draw_confusion(axes: Axes, predictions: Predictions, task: str) -> None:
 
 
 def _draw_roc(axes: Axes, predictions: Predictions) -> None:
-    malignant, levels = clear_nodules(
-        predictions.dataset.manifest.rows, predictions.probabilities[MALIGNANCY]
+    clear, malignant = clear_nodules(predictions.pooled("nodule"))
+    points, area = (
+        threshold_counts(malignant, clear.expected_levels),
+        auc(malignant, clear.expected_levels),
     )
-    curve, area = roc_curve(malignant, levels), auc(malignant, levels)
     axes.set_title("mean rating < 2.5 against > 3.5, nodules")
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
     axes.set_aspect("equal")
     axes.plot([0, 1], [0, 1], "--", color="gray", linewidth=0.8)
     counts = f"{int((~malignant).sum())} benign, {int(malignant.sum())} malignant"
-    if curve is None or area is None:
+    if area is None:
         axes.text(0.5, 0.5, f"undefined:\n{counts}", ha="center", va="center")
         return
-    axes.plot(*curve, label=f"AUC {area:.3f}\n{counts}")
+    axes.plot(points.false_positive_rate, points.recall, label=f"AUC {area:.3f}\n{counts}")
     axes.legend(loc="lower right", fontsize=8)
 
 
 def _draw_reliability(axes: Axes, predictions: Predictions) -> None:
     axes.plot([0, 1], [0, 1], "--", color="gray", linewidth=0.8)
-    for task, labels in predictions.dataset.labels.items():
-        known = labels >= 0
-        bins = reliability_curve(labels[known], predictions.probabilities[task][known])
+    for task, labels in predictions.labels.items():
+        whole = np.zeros(len(labels), dtype=int)
+        bins = reliability_curve(bin_sums(labels, predictions.probabilities[task], whole, 1)[0])
         axes.plot([b["confidence"] for b in bins], [b["accuracy"] for b in bins], "o-", label=task)
     axes.set_title("calibration, images")
     axes.set_xlabel("mean probability of the predicted class")

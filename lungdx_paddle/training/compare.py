@@ -12,8 +12,9 @@ from pathlib import Path
 
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import ConfigError
-from lungdx_paddle.evaluation.figure7 import write_figure7
-from lungdx_paddle.evaluation.predictions import PREDICTIONS, Predicted, read_predictions
+from lungdx_paddle.evaluation.comparison import compare_methods
+from lungdx_paddle.evaluation.predictions import PREDICTIONS, Predictions, read_predictions
+from lungdx_paddle.figures.method_bars import write_comparison
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.parallel.jobs import How, train_each
 from lungdx_paddle.workers import Workers
@@ -82,19 +83,19 @@ def compare(plan: Plan, jobs: int | None, say: Callable[[str], None]) -> list[st
         LungdxError: as :func:`lungdx_paddle.training.parallel.jobs.train_each`.
     """
     train_each([config for _, _, _, config in plan.runs()], How(Workers(jobs)), say)
-    results = results_of(plan)
-    paths = write_figure7(plan.out, results, f"{_data_of(plan)}, seeds: {plan.seeds}")
+    comparison = compare_methods(results_of(plan))
+    paths = write_comparison(plan.out, comparison, f"{_data_of(plan)}, seeds: {plan.seeds}")
     table = paths[2].read_text(encoding="utf-8")
     return [table, *(f"written to {path}" for path in paths)]
 
 
-def results_of(plan: Plan) -> dict[str, dict[str, list[Predicted]]]:
+def results_of(plan: Plan) -> dict[str, dict[str, list[Predictions]]]:
     """{split: {method: predictions of each seed's test part}} of finished runs.
 
     Raises:
         CheckpointError: a run's predictions are missing.
     """
-    found: dict[str, dict[str, list[Predicted]]] = {
+    found: dict[str, dict[str, list[Predictions]]] = {
         split: {method: [] for method in plan.methods} for split in plan.splits
     }
     for split, method, _, config in plan.runs():

@@ -13,8 +13,8 @@ from typing import Any
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.commands.wording import closing
 from lungdx_paddle.config import save_config
-from lungdx_paddle.evaluation.evaluate import levels
 from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
+from lungdx_paddle.evaluation.scores import evaluate
 from lungdx_paddle.files import writable_folder, write_text
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import trainer
@@ -65,15 +65,14 @@ def train(config: Config, how: How, say: Callable[[str], None]) -> dict[str, Any
     said, leakage = judge_unseen(network, config)
     metrics = {
         "config": config.name,
-        "data": data_name(said.dataset, config),
+        "data": data_name(said, config),
         "step": config.train.steps,
         "split": f"{config.data.split}, {config.data.folds} folds",
-        "test": levels(said),
+        "test": evaluate(said).to_dict(),
         "leakage": leakage,
         "note": RESEARCH_USE,
     }
     folder = config.output_folder
-    rows = said.dataset.manifest.rows
-    write_predictions(folder / PREDICTIONS, rows, said.dataset.labels, said.probabilities)
+    write_predictions(folder / PREDICTIONS, said)
     write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return metrics

@@ -17,7 +17,7 @@ from visualdl import LogWriter
 from visualdl.component.base_component import pr_curve_raw, roc_curve_raw
 from visualdl.proto.record_pb2 import Record
 
-from lungdx_paddle.evaluation.ranking import Calls
+from lungdx_paddle.evaluation.ranking import ThresholdCounts
 
 LOG_NAME = "vdlrecords.run.log"
 """One fixed name: the VisualDL server reads only the newest log file of a folder, so a
@@ -75,7 +75,7 @@ class Dashboard:
         if len(finite):
             self._writer.add_histogram(tag, finite, step, buckets=_edges(finite))
 
-    def curves(self, step: int, name: str, calls: Calls) -> None:
+    def curves(self, step: int, name: str, calls: ThresholdCounts) -> None:
         """Write a binary question's PR curve under ``pr/`` and its ROC under ``roc/``.
 
         VisualDL 2.5.3 cannot make their points with NumPy from 1.24 on (``np.float``), so
@@ -89,10 +89,10 @@ class Dashboard:
         """
         calls = calls.thinned(CURVE_POINTS)
         counts = {
-            "tp": calls.right,
-            "fp": calls.wrong,
-            "tn": calls.wrong[-1] - calls.wrong,
-            "fn": calls.right[-1] - calls.right,
+            "tp": calls.true_positives,
+            "fp": calls.false_positives,
+            "tn": calls.false_positives[-1] - calls.false_positives,
+            "fn": calls.true_positives[-1] - calls.true_positives,
         }
         pr = {"precision": calls.precision, "recall": calls.recall}
         roc = {"tpr": calls.recall, "fpr": calls.false_positive_rate}

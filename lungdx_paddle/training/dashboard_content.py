@@ -12,9 +12,9 @@ from dataclasses import asdict
 import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset
-from lungdx_paddle.evaluation.evaluate import Predictions, features, image_accuracy
-from lungdx_paddle.evaluation.questions import questions
-from lungdx_paddle.evaluation.ranking import auc, calls_by_threshold
+from lungdx_paddle.evaluation.predictions import Predictions, features
+from lungdx_paddle.evaluation.ranking import auc, threshold_counts
+from lungdx_paddle.evaluation.scores import binary_rankings, image_accuracy
 from lungdx_paddle.figures.crop_mosaic import draw_crops
 from lungdx_paddle.figures.score_plots import draw_confusion, pixels
 from lungdx_paddle.models.network import TwoTaskNetwork
@@ -48,12 +48,12 @@ def show(
     known = [task for task, value in image_accuracy(said).items() if value is not None]
     dashboard.hyper_parameters(_settings(config), [f"accuracy_test/{task}" for task in known])
     dashboard.picture(step, "crops/test", draw_crops(said))
-    for task in said.dataset.labels:
+    for task in said.labels:
         if task in known:
             figure = draw_confusion(said, task, f"test part, step {step}")
             dashboard.picture(step, f"confusion/{task}", pixels(figure))
-    for question, (yes, score) in questions(said).items():
-        dashboard.curves(step, question, calls_by_threshold(yes, score))
+    for question, (yes, score) in binary_rankings(said).items():
+        dashboard.curves(step, question, threshold_counts(yes, score))
         dashboard.scalars(step, {f"auc_test/{question}": auc(yes, score)})
     for tag, values in _sharing(network):
         dashboard.histogram(step, tag, values)

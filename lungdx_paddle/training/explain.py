@@ -10,9 +10,10 @@ import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset, load_split
 from lungdx_paddle.data.labels import MALIGNANCY, UNLABELLED
-from lungdx_paddle.evaluation.evaluate import Predictions, predict
-from lungdx_paddle.evaluation.saliency import draw_saliency, saliency
+from lungdx_paddle.evaluation.predictions import Predictions, predict
+from lungdx_paddle.evaluation.saliency import saliency
 from lungdx_paddle.figures.level_examples import examples_by_level
+from lungdx_paddle.figures.saliency_maps import draw_saliency
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.training.run import load_run
 
@@ -66,11 +67,11 @@ def crops_to_explain(test: NoduleDataset, per_level: int) -> NoduleDataset:
 
 def _answers(said: Predictions, task: str, sums: np.ndarray) -> list[str]:
     """What the network answers, how sure it is, what the label is, and the map's sum."""
-    names: dict[int, str] = dict(enumerate(said.dataset.label_set.task_classes[task]))
+    names: dict[int, str] = dict(enumerate(said.label_set.task_classes[task]))
     if task == MALIGNANCY:
         names = {label: f"level {name}" for label, name in names.items()}
     lines = []
-    for i, (answer, label) in enumerate(zip(said.classes[task], said.dataset.labels[task])):
+    for i, (answer, label) in enumerate(zip(said.classes[task], said.labels[task])):
         sure = f"says {names[int(answer)]} ({said.probabilities[task][i, answer]:.2f})"
         known = f"label: {names[int(label)]}" if label != UNLABELLED else "no label"
         parts = (sure, known, f"over black: {sums[i]:+.1f}")

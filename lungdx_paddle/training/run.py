@@ -11,14 +11,19 @@ from typing import Any
 import numpy as np
 
 from lungdx_paddle import RESEARCH_USE
-from lungdx_paddle.commands.wording import on_unseen_patients, result_lines
+from lungdx_paddle.commands.wording import leakage_line, on_unseen_patients, result_lines
 from lungdx_paddle.config import load_config, with_overrides
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, split_of
 from lungdx_paddle.data.splits import not_learned
 from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
-from lungdx_paddle.evaluation.evaluate import Predictions, levels, predict
-from lungdx_paddle.evaluation.leakage import audit
-from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
+from lungdx_paddle.evaluation.leakage import Leakage, leakage
+from lungdx_paddle.evaluation.predictions import (
+    PREDICTIONS,
+    Predictions,
+    predict,
+    write_predictions,
+)
+from lungdx_paddle.evaluation.scores import Scores, evaluate
 from lungdx_paddle.figures.score_plots import draw_scores
 from lungdx_paddle.files import writable_folder, write_text, writing
 from lungdx_paddle.manifest import manifest_file
@@ -89,20 +94,22 @@ def judge_unseen(
     dataset = learned if data in (None, trained.data) else load_dataset(data)
     found: dict[str, np.ndarray] = {}
     judges = np.zeros(len(dataset), dtype=np.int64)
-    leaks: list[dict[str, Any]] = []
+    leaks = Leakage(0, 0, 0, 0, 0, 0)
     for k, member in enumerate(network.members):
         own = trained.of_fold(k) if trained.is_ensemble else trained
-        train = learned.subset(split_of(learned, own.data).train)
+        train = learned.subset(split_of(learned, own.data, own.seed).train)
         rows = np.flatnonzero(not_learned(dataset.manifest, train.manifest, own.data.split))
         test = dataset.subset(rows)
         judges[rows] += 1
         for task, p in (predict(member, test).probabilities if len(rows) else {}).items():
             found.setdefault(task, np.zeros((len(dataset), p.shape[1]), p.dtype))[rows] += p
-        leaks.append(audit(train, test))
+        leaks += leakage(train, test)
     _check_any(judges, trained)
     rows = np.flatnonzero(judges)
     means = {task: p[rows] / judges[rows, np.newaxis].astype(p.dtype) for task, p in found.items()}
-    return Predictions(dataset.subset(rows), means), _summed(leaks)
+    part = dataset.subset(rows)
+    said = Predictions(tuple(part.manifest.rows), part.labels, means, part.label_set, part.images)
+    return said, leaks.to_dict()
 
 
 def _check_any(judges: np.ndarray, trained: Config) -> None:
@@ -115,17 +122,9 @@ def _check_any(judges: np.ndarray, trained: Config) -> None:
         )
 
 
-def _summed(leaks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    words = list(dict.fromkeys(fold["in_words"] for fold in leaks))
-    summed: dict[str, Any] = {
-        key: sum(fold[key] for fold in leaks) for key in leaks[0] if isinstance(leaks[0][key], int)
-    }
-    return {**summed, "leaks": any(fold["leaks"] for fold in leaks), "in_words": "; ".join(words)}
-
-
-def data_name(dataset: NoduleDataset, config: Config) -> str:
+def data_name(said: Predictions, config: Config) -> str:
     """``phantom`` if any crop is of one, else the manifest's path."""
-    sources = {row.source for row in dataset.manifest.rows}
+    sources = {row.extra.get("source", "") for row in said.rows}
     return "phantom" if "phantom" in sources else config.data.manifest
 
 
@@ -161,25 +160,24 @@ def evaluate_run(
     _check_only_the_crops_change(config, trained, overrides)
     out = writable_folder(out)
     place = set_up(device, config.seed)
-    said, leakage = (
+    said, leaks = (
         _all(config, trained, network) if whole else judge_unseen(network, trained, config.data)
     )
     metrics = {
         "run": str(run),
         "weights": weights,
-        "data": data_name(said.dataset, config),
+        "data": data_name(said, config),
         "part": "all crops" if whole else _part(config, trained),
-        "test": levels(said),
-        "leakage": leakage,
+        "test": evaluate(said).to_dict(),
+        "leakage": leaks,
         "note": RESEARCH_USE,
         "device": place,
     }
     write_text(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    rows, labels = said.dataset.manifest.rows, said.dataset.labels
-    write_predictions(out / PREDICTIONS, rows, labels, said.probabilities)
+    write_predictions(out / PREDICTIONS, said)
     with writing(out / PICTURE):
         draw_scores(said, f"{metrics['data']}, {metrics['part']}").savefig(out / PICTURE, dpi=110)
-    honest = [on_unseen_patients(trained)] if leakage["leaks"] and not whole else []
+    honest = [on_unseen_patients(trained)] if leaks["leaks"] and not whole else []
     return [*_lines(metrics), *honest, f"written to {out}"]
 
 
@@ -236,25 +234,17 @@ def _learned_from(trained: Config) -> NoduleDataset:
 def _lines(metrics: Mapping[str, Any]) -> list[str]:
     lines = [f"{metrics['run']} ({metrics['weights']}) on {metrics['data']}, {metrics['part']}:"]
     lines += result_lines(metrics["test"])
-    scores = metrics["test"]["scores"]
+    scores = Scores.from_dict(metrics["test"])
     shown = (
-        ("malignancy within one level, by nodule", scores["nodule"]["malignancy"]["within_one"]),
-        ("quadratic kappa, by nodule", scores["nodule"]["malignancy"]["quadratic_kappa"]),
-        ("AUC benign / malignant nodules", scores["nodule"]["malignancy"]["auc"]),
-        ("AUC benign / malignant diagnosis, by patient", scores["patient"]["diagnosis"]["auc"]),
-        ("the readers: within one level", scores["readers"]["one_against_others"]["within_one"]),
-        ("the readers: AUC of the diagnosis", scores["readers"]["diagnosis"]["auc"]),
+        ("malignancy within one level, by nodule", scores.nodule["malignancy"].within_one),
+        ("quadratic kappa, by nodule", scores.nodule["malignancy"].quadratic_kappa),
+        ("AUC benign / malignant nodules", scores.nodule["malignancy"].auc),
+        ("AUC benign / malignant diagnosis, by patient", scores.diagnosis_auc),
+        ("the readers: within one level", scores.readers.within_one),
+        ("the readers: AUC of the diagnosis", scores.readers.diagnosis_auc),
     )
-    lines += [f"  {name:46}{_estimate(value)}" for name, value in shown]
-    lines.append(f"Note: {metrics['leakage']['in_words']}.")
+    lines += [f"  {name:46}{value}" for name, value in shown]
+    lines.append(leakage_line(metrics["leakage"]))
     if metrics["data"] == "phantom":
         lines.append("This is PHANTOM data, made by a program: the numbers mean nothing medical.")
     return [*lines, f"For {RESEARCH_USE}."]
-
-
-def _estimate(entry: Mapping[str, Any]) -> str:
-    if entry["value"] is None:
-        return f"- ({entry['why']})"
-    span = entry["interval"]
-    interval = f" ({span[0]:.3f} to {span[1]:.3f})" if span else ""
-    return f"{entry['value']:.3f}{interval}, {entry['patients']} patients"

@@ -6,18 +6,15 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.config import differences, load_config, save_config
-from lungdx_paddle.data.dataset import load_split
 from lungdx_paddle.errors import ConfigError
-from lungdx_paddle.evaluation.evaluate import image_accuracy, levels, predict
-from lungdx_paddle.evaluation.leakage import audit
-from lungdx_paddle.evaluation.metrics import with_combined
-from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
+from lungdx_paddle.evaluation.leakage import leakage
+from lungdx_paddle.evaluation.predictions import PREDICTIONS, predict, write_predictions
+from lungdx_paddle.evaluation.scores import evaluate, image_accuracy
 from lungdx_paddle.files import write_text
 from lungdx_paddle.progress import bar
 from lungdx_paddle.runtime import MKL_CPU_TYPE, set_up
@@ -26,21 +23,7 @@ from lungdx_paddle.training import table2
 from lungdx_paddle.training.checkpoint import BEST, load_latest, save_latest, save_weights
 from lungdx_paddle.training.dashboard import Dashboard
 from lungdx_paddle.training.dashboard_content import show, show_features
-from lungdx_paddle.training.parallel.processes import join
-from lungdx_paddle.training.step import TrainingState, prepare, training_step
-
-
-@dataclass
-class Run(TrainingState):
-    """A training with its best step so far."""
-
-    best: float = -1.0
-    best_step: int = 0
-
-    @property
-    def folder(self) -> Path:
-        """Where it writes."""
-        return self.config.output_folder
+from lungdx_paddle.training.step import Run, prepare, training_step
 
 
 def train(
@@ -65,10 +48,7 @@ def train(
             the loss is no longer a number.
     """
     place = set_up(device, config.seed)
-    processes = join()
-    dataset, split = processes.rank_zero_first(lambda: load_split(config.data, config.seed))
-    training, test = dataset.subset(split.train), dataset.subset(split.test)
-    run = Run(**vars(prepare(config, training, test, processes)))
+    run = prepare(config)
     if resume:
         _check_same_config(config)
         state = load_latest(run.folder, run.network, run.optimizer)
@@ -119,21 +99,13 @@ def _loop(run: Run, say: Callable[[str], None]) -> None:
         say(table2.screen_header())
         while run.step < settings.steps:
             start = time.perf_counter()
-            result = training_step(run)
-            values = {
-                "loss/total": result.loss,
-                **{f"loss/{task}": loss for task, loss in result.losses.items()},
-                **{
-                    f"accuracy_batch/{t}": v
-                    for t, v in with_combined(dict(result.accuracies)).items()
-                },
-                "steps_per_second": 1.0 / (time.perf_counter() - start),
-                "learning_rate": result.learning_rate,
-            }
+            loss, values = training_step(run)
+            values["steps_per_second"] = 1.0 / (time.perf_counter() - start)
+            values["learning_rate"] = run.optimizer.learning_rate
             dashboard.scalars(run.step, values)
             progress.update()
             if run.step % settings.log_every == 0 or run.step == settings.steps:
-                row = _log_row(run, table, dashboard, result.loss)
+                row = _log_row(run, table, dashboard, loss)
                 say(table2.screen_line(row, tasks))
         show_features(dashboard, run.network, run.test)
 
@@ -180,7 +152,7 @@ def _opening(run: Run, place: str) -> str:
     means = ", ".join([place, *_means(run)])
     return (
         f"{run.config.name}: {len(run.train)} training images ({counts}), {len(run.test)} test "
-        f"images, split by {run.config.data.split}; towers share at: {sites}; on {means}"
+        f"images, split by {run.split.by}; towers share at: {sites}; on {means}"
     )
 
 
@@ -195,23 +167,20 @@ def _means(run: Run) -> list[str]:
 
 
 def _write_predictions(run: Run) -> None:
-    said = predict(run.network, run.test)
-    write_predictions(
-        run.folder / PREDICTIONS, run.test.manifest.rows, run.test.labels, said.probabilities
-    )
+    write_predictions(run.folder / PREDICTIONS, predict(run.network, run.test))
 
 
 def _final_metrics(run: Run) -> dict[str, Any]:
     """The last step's numbers: at image, nodule and patient level, with what leaks."""
-    sources = {row.source for row in run.test.manifest.rows}
+    sources = {row.extra.get("source", "") for row in run.test.manifest.rows}
     return {
         "config": run.config.name,
         "data": "phantom" if "phantom" in sources else run.config.data.manifest,
         "step": run.step,
         "best_step": run.best_step,
-        "split": run.config.data.split,
-        "test": levels(predict(run.network, run.test)),
+        "split": run.split.by,
+        "test": evaluate(predict(run.network, run.test)).to_dict(),
         "train": image_accuracy(predict(run.network, run.train)),
-        "leakage": audit(run.train, run.test),
+        "leakage": leakage(run.train, run.test).to_dict(),
         "note": RESEARCH_USE,
     }

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from lungdx_paddle.commands.wording import on_unseen_patients
 from lungdx_paddle.config import load_config, save_config
+from lungdx_paddle.evaluation.intervals import Estimate
+from lungdx_paddle.evaluation.readers import ReaderAgreement
+from lungdx_paddle.evaluation.scores import Scores, TaskScores
 from lungdx_paddle.settings import Config
 
 
@@ -34,5 +37,10 @@ def finish(config: Config) -> None:
     """Write what a finished run leaves of its score."""
     config.output_folder.mkdir()
     save_config(config, config.output_folder / "config.yaml")
-    test = {"image": {"total": 0.42821}, "patient": {"total": 0.3}}
-    (config.output_folder / "metrics.json").write_text(json.dumps({"test": test}))
+    unknown = Estimate(None, None, 0, "made up")
+    at = {
+        level: {"malignancy": TaskScores(1, Estimate(value, None, 1))}
+        for level, value in (("image", 0.42821), ("nodule", 0.5), ("patient", 0.3))
+    }
+    test = Scores(1, 1, 1, **at, diagnosis_auc=unknown, readers=ReaderAgreement(*[unknown] * 4))
+    (config.output_folder / "metrics.json").write_text(json.dumps({"test": test.to_dict()}))

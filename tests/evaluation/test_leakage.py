@@ -11,7 +11,7 @@ import pytest
 from lungdx_paddle.data.dataset import NoduleDataset
 from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.data.splits import make_split
-from lungdx_paddle.evaluation.leakage import audit, near_duplicates
+from lungdx_paddle.evaluation.leakage import Leakage, leakage, near_duplicates
 from lungdx_paddle.manifest import read_manifest
 
 
@@ -24,7 +24,7 @@ def crops() -> np.ndarray:
     return images
 
 
-def test_strangers_are_no_duplicates(crops: np.ndarray) -> None:
+def test_unlike_crops_are_no_duplicates(crops: np.ndarray) -> None:
     assert (near_duplicates(crops[:10], crops[10:]) == -1).all()
 
 
@@ -49,13 +49,26 @@ def test_black_crops_and_empty_sides_are_defined(crops: np.ndarray) -> None:
     assert (near_duplicates(crops, crops[:0]) == -1).all()
 
 
-def test_the_audit_tells_a_copy_under_another_name(write_crops: Callable[..., Path]) -> None:
+def test_a_copy_under_another_name_is_counted(write_crops: Callable[..., Path]) -> None:
     dataset = NoduleDataset(read_manifest(write_crops(patients=10)), LABEL_SETS["paper6"])
     dataset.images[:] = np.random.default_rng(0).integers(0, 255, dataset.images.shape)
     split = make_split(dataset.manifest, "patient", 0.2, 0, dataset.labels["pathology"])
     train, test = dataset.subset(split.train), dataset.subset(split.test)
-    assert audit(train, test)["near_duplicate_test_images"] == 0
+    assert leakage(train, test) == Leakage(len(test), 0, 0, 0, 0, 0)
     dataset.images[split.test[0]] = dataset.images[split.train[0]]
-    result = audit(train, dataset.subset(split.test))
-    assert (result["leaks"], result["patients_on_both_sides"]) == (False, 0)
-    assert result["near_duplicate_test_images"] == result["near_duplicates_of_other_patients"] == 1
+    found = leakage(train, dataset.subset(split.test))
+    assert not found.leaks
+    assert found.near_duplicate_test_images == found.near_duplicates_of_other_patients == 1
+
+
+def test_patients_nodules_and_images_on_both_sides_are_counted(
+    write_crops: Callable[..., Path],
+) -> None:
+    dataset = NoduleDataset(read_manifest(write_crops()), LABEL_SETS["paper6"])
+    # 10 crops a patient, 5 a nodule: P00 with both nodules, P01 with one of two.
+    train, test = dataset.subset(range(0, 15)), dataset.subset([0, 5, 15, 20])
+    found = leakage(train, test)
+    assert found.leaks and found.to_dict()["leaks"] is True
+    assert (found.patients_on_both_sides, found.nodules_on_both_sides) == (2, 2)
+    assert (found.test_images, found.test_images_of_known_patients) == (4, 3)
+    assert (found + found).patients_on_both_sides == 4

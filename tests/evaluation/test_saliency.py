@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import paddle
 import pytest
 from paddle import nn
 from paddle.nn import functional
 
-from lungdx_paddle.evaluation.saliency import draw_saliency, predicted_classes, saliency
+from lungdx_paddle.evaluation.saliency import predicted_classes, saliency
 from lungdx_paddle.models.network import TwoTaskNetwork
 from lungdx_paddle.settings import ModelConfig, SharingConfig
 
@@ -115,17 +113,3 @@ def test_the_network_is_left_as_it_was(network: TwoTaskNetwork) -> None:
     network.eval()
     saliency(network, crops(2), steps=2)
     assert not network.training
-
-
-@pytest.mark.parametrize("count", [1, 5])
-def test_the_picture_has_a_column_a_crop(
-    network: TwoTaskNetwork, count: int, shown: Callable[..., np.ndarray]
-) -> None:
-    images = crops(count)
-    images[-1] = 0  # nothing to outline
-    captions = {name: [f"{name} {i}" for i in range(count)] for name in ("image", *CLASSES)}
-    figure = draw_saliency(images, saliency(network, images, steps=2), captions, "made up")
-    titles = [axes.get_title() for axes in figure.axes]
-    assert sum(title.startswith("image") for title in titles) == count
-    assert "pathology 0" in titles and "not a medical device" in figure.get_suptitle()
-    assert len(np.unique(shown(figure).reshape(-1, 4), axis=0)) > 50

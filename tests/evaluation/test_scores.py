@@ -1,116 +1,251 @@
-"""One dict holds every number, with intervals, the readers beside it, and never a NaN."""
+"""One call gives every score, with intervals, the readers beside it, and never a NaN."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lungdx_paddle.data.labels import LABEL_SETS, labels_of
-from lungdx_paddle.errors import ManifestError
-from lungdx_paddle.evaluation.readers import reader_agreement
-from lungdx_paddle.evaluation.scores import all_scores, expected_level
-from lungdx_paddle.manifest import Manifest, ManifestRow, read_manifest
+from lungdx_paddle.data.labels import LABEL_SETS
+from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.evaluation.predictions import Predictions
+from lungdx_paddle.evaluation.ranking import auc
+from lungdx_paddle.evaluation.scores import (
+    Scores,
+    binary_rankings,
+    evaluate,
+    image_accuracy,
+    with_total,
+)
+from lungdx_paddle.manifest import ManifestRow
 
-SIZES = {"malignancy": 5, "pathology": 6}
+MALIGNANT = "malignancy: above 3.5 against below 2.5"
+LEVELS = ("image", "nodule", "patient")
 
 
 @pytest.fixture
-def rows(write_crops: Callable[..., Path]) -> list[ManifestRow]:
-    return list(read_manifest(write_crops(patients=16)).rows)
+def sure(perfect: Callable[..., Predictions], crop_rows: list[ManifestRow]) -> Predictions:
+    """Perfect predictions of 8 patients with 2 nodules of 5 crops each."""
+    return perfect(crop_rows)
 
 
-def perfect(rows: list[ManifestRow]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    labels = labels_of(Manifest(Path(), tuple(rows)), LABEL_SETS["paper6"])
-    return labels, {t: np.eye(n)[np.maximum(labels[t], 0)] for t, n in SIZES.items()}
+def parts(predictions: Predictions) -> dict[str, Predictions]:
+    """The parts whose scores are kept."""
+    few = [i for i, row in enumerate(predictions.rows) if row.patient_id < "P10"]
+    return {
+        "all": predictions,
+        "ten patients": predictions.select(few),
+        "undiagnosed": predictions.select(np.flatnonzero(predictions.labels["pathology"] < 0)),
+        "one crop": predictions.select([0]),
+    }
 
 
-def scored(rows: list[ManifestRow]) -> dict[str, Any]:
-    scores = all_scores(rows, *perfect(rows))
-    json.dumps(scores, allow_nan=False)  # raises on a NaN
-    return scores
+def same(found: Any, kept: Any, path: str) -> None:
+    """Values agree to 1e-12, ends of intervals to 1e-9, all that was kept is there."""
+    if isinstance(kept, dict):
+        for name in kept:
+            if name != "why":
+                same(found[name], kept[name], f"{path}.{name}")
+    elif isinstance(kept, list):
+        assert len(found) == len(kept), path
+        for i, value in enumerate(kept):
+            same(found[i], value, f"{path}[{i}]")
+    elif isinstance(kept, float):
+        assert found == pytest.approx(kept, rel=0, abs=1e-9 if "interval" in path else 1e-12), path
+    else:
+        assert found == kept, path
 
 
-def test_a_perfect_prediction_is_perfect_at_every_level(rows: list[ManifestRow]) -> None:
-    scores = scored(rows)
-    for level in ("image", "nodule"):
-        for name in ("accuracy", "within_one", "quadratic_kappa"):
-            assert scores[level]["malignancy"][name]["value"] == 1.0
-    for level in ("image", "nodule", "patient"):
-        for name in ("accuracy", "balanced_accuracy", "macro_f1"):
-            entry = scores[level]["pathology"][name]
-            assert (entry["value"], entry["interval"]) == (1.0, [1.0, 1.0])
-        assert scores[level]["pathology"]["ece"]["value"] == 0.0
-    auc = scores["nodule"]["malignancy"]["auc"]
+@pytest.mark.parametrize("part", ["all", "ten patients", "undiagnosed", "one crop"])
+def test_the_scores_are_those_that_were_kept(
+    golden: tuple[Predictions, dict[str, Any]], part: str
+) -> None:
+    scores, kept = evaluate(parts(golden[0])[part]), golden[1]["scores"][part]
+    found = scores.to_dict()
+    for level in LEVELS:
+        same(scores.total(level), kept[level]["total"], level)
+        for task in ("malignancy", "pathology"):
+            same(scores.accuracy(level, task).value, kept[level][task], f"{level} {task}")
+    count, old = kept["count"], kept["scores"]
+    assert [found[f"{level}s"] for level in LEVELS] == [count[f"{level}s"] for level in LEVELS]
+    for task in ("malignancy", "pathology"):
+        assert scores.image[task].labelled == count["labelled_images"][task]
+        assert scores.patient[task].labelled == count["labelled_patients"][task]
+        same(found["image"][task], old["image"][task], "image")
+        same(found["nodule"][task], old["nodule"][task], "nodule")
+    same(found["patient"]["pathology"], old["patient"]["pathology"], "patient")
+    same(found["diagnosis_auc"], old["patient"]["diagnosis"]["auc"], "diagnosis")
+    same(found["readers"], old["readers"]["one_against_others"], "readers")
+    same(found["readers"]["diagnosis_auc"], old["readers"]["diagnosis"]["auc"], "readers")
+
+
+def test_the_rankings_are_those_that_were_kept(
+    golden: tuple[Predictions, dict[str, Any]],
+) -> None:
+    rankings = binary_rankings(golden[0])
+    assert list(rankings) == list(golden[1]["aucs"])
+    for question, (yes, score) in rankings.items():
+        assert auc(yes, score) == pytest.approx(golden[1]["aucs"][question], abs=1e-12)
+
+
+def test_perfect_predictions_are_perfect_at_every_level(sure: Predictions) -> None:
+    scores = evaluate(sure)
+    for level in LEVELS:
+        assert scores.total(level) == 1.0
+        for task in ("malignancy", "pathology"):
+            assert scores.accuracy(level, task).value == 1.0
+            assert scores.accuracy(level, task).interval == (1.0, 1.0)
+        assert scores.level(level)["malignancy"].quadratic_kappa.value == 1.0
+        assert scores.level(level)["pathology"].macro_f1.value == 1.0
+        assert scores.level(level)["pathology"].ece.value == 0.0
     # Ratings 1 and 2 are benign, 4 and 5 malignant, 3 is neither.
-    levels = [1 + (p + n) % 5 for p in range(16) for n in range(2)]
-    assert auc["benign"] == sum(level < 3 for level in levels)
-    assert auc["malignant"] == sum(level > 3 for level in levels)
-    assert auc["value"] == 1.0
+    ratings = [1 + (p + n) % 5 for p in range(8) for n in range(2)]
+    found = scores.nodule["malignancy"].auc
+    assert (found.value, found.benign) == (1.0, sum(rating < 3 for rating in ratings))
 
 
-def test_a_nodule_and_a_patient_count_once(rows: list[ManifestRow]) -> None:
-    scores = scored(rows)
-    labelled = [scores[level]["pathology"]["labelled"] for level in ("image", "nodule", "patient")]
-    assert labelled[0] == 5 * labelled[1] == 10 * labelled[2]
+def test_a_nodule_and_a_patient_count_once(sure: Predictions) -> None:
+    scores = evaluate(sure)
+    assert (scores.images, scores.nodules, scores.patients) == (80, 16, 8)
+    labelled = [scores.level(level)["pathology"].labelled for level in LEVELS]
+    assert labelled[0] == 5 * labelled[1] == 10 * labelled[2] == 30
 
 
-def test_the_diagnosis_is_ranked_by_the_most_suspicious_nodule(rows: list[ManifestRow]) -> None:
-    # A true level is what a perfect prediction expects: the readers' AUC must be the same.
-    scores = scored(rows)
-    assert scores["patient"]["diagnosis"]["auc"] == scores["readers"]["diagnosis"]["auc"]
+def test_a_group_votes_with_its_mean_probability(sure: Predictions) -> None:
+    # One crop of five is right, and so sure that the mean over the nodule is right, too.
+    p = np.full((80, 5), 0.1)
+    labels = sure.labels["malignancy"]
+    p[np.arange(80), (labels + 1) % 5] = 0.2
+    first = np.arange(0, 80, 5)
+    p[first] = 0.0
+    p[first, labels[first]] = 5.0
+    scores = evaluate(replace(sure, probabilities={**sure.probabilities, "malignancy": p}))
+    assert scores.accuracy("image", "malignancy").value == 0.2
+    assert scores.accuracy("nodule", "malignancy").value == 1.0
 
 
-def test_the_expected_level_weighs_the_levels() -> None:
-    assert expected_level(np.array([[0.5, 0, 0, 0, 0.5]])) == pytest.approx([3.0])
+def test_a_patient_is_as_suspicious_as_the_worst_nodule(sure: Predictions) -> None:
+    # Patient P00 has nodules of level 1 and 2: a wrong class below the highest does not matter.
+    p = np.eye(5)[np.where(np.arange(80) < 5, 1, sure.labels["malignancy"])]
+    scores = evaluate(replace(sure, probabilities={**sure.probabilities, "malignancy": p}))
+    assert scores.accuracy("nodule", "malignancy").value == 15 / 16
+    assert scores.accuracy("patient", "malignancy").value == 1.0
+    assert scores.patient["malignancy"].ece is None
 
 
-def test_no_labels_at_all_are_said_and_not_nan(rows: list[ManifestRow]) -> None:
-    bare = [replace(row, diagnosis=None, malignancy_ratings=()) for row in rows]
-    scores = scored(bare)
-    accuracy = scores["image"]["pathology"]["accuracy"]
-    assert accuracy["value"] is None and accuracy["why"] == "none has a label for pathology"
-    auc = scores["patient"]["diagnosis"]["auc"]
-    assert auc["value"] is None and auc["why"] == "an AUC needs both: 0 benign, 0 malignant"
-    assert scores["readers"]["one_against_others"]["accuracy"]["value"] is None
+def test_the_commonest_class_is_the_baseline(sure: Predictions) -> None:
+    scores = evaluate(sure)
+    for task, found in scores.image.items():
+        known = sure.labels[task][sure.labels[task] >= 0]
+        assert found.baseline_accuracy == np.bincount(known).max() / len(known)
 
 
-def test_one_class_and_one_patient_are_defined(rows: list[ManifestRow]) -> None:
-    one = [row for row in rows if row.nodule_key == ("P00", 0)]
-    scores = scored(one)
-    assert scores["image"]["malignancy"]["accuracy"]["value"] == 1.0
-    assert scores["image"]["malignancy"]["accuracy"]["interval"] is None
-    kappa = scores["image"]["malignancy"]["quadratic_kappa"]
-    assert kappa["value"] is None and "one class" in kappa["why"]
-    assert scores["nodule"]["malignancy"]["auc"]["value"] is None
+def test_network_and_readers_rank_the_diagnosis_by_one_rule(sure: Predictions) -> None:
+    # A perfect network expects each nodule's true level: its AUC must be the readers'.
+    scores = evaluate(sure)
+    assert scores.diagnosis_auc == scores.readers.diagnosis_auc
 
 
-def test_probabilities_that_are_no_numbers_are_an_error(rows: list[ManifestRow]) -> None:
-    labels, probabilities = perfect(rows)
-    probabilities["pathology"][3, 2] = np.nan
+def test_no_labels_at_all_have_reasons_and_no_nan(
+    perfect: Callable[..., Predictions], crop_rows: list[ManifestRow]
+) -> None:
+    bare = [replace(row, diagnosis=None, malignancy_ratings=()) for row in crop_rows]
+    scores = evaluate(perfect(bare))
+    json.dumps(scores.to_dict(), allow_nan=False)
+    found = scores.accuracy("image", "pathology")
+    assert (found.value, found.why) == (None, "none has a label for pathology")
+    assert scores.total("image") is scores.image["malignancy"].baseline_accuracy is None
+    assert str(scores.diagnosis_auc) == "- (an AUC needs both: 0 benign, 0 malignant)"
+
+
+def test_one_nodule_has_values_without_intervals(sure: Predictions) -> None:
+    scores = evaluate(sure.select(range(5)))
+    assert scores.accuracy("image", "malignancy").value == 1.0
+    assert scores.accuracy("image", "malignancy").interval is None
+    kappa = scores.image["malignancy"].quadratic_kappa
+    assert kappa.value is None and "one class" in kappa.why
+
+
+def test_scores_come_back_from_json(golden: tuple[Predictions, dict[str, Any]]) -> None:
+    for part in parts(golden[0]).values():
+        scores = evaluate(part)
+        text = json.dumps(scores.to_dict(), allow_nan=False)
+        assert Scores.from_dict(json.loads(text)) == scores
+        assert json.dumps(Scores.from_dict(json.loads(text)).to_dict()) == text
+
+
+def test_other_json_is_one_clear_error() -> None:
+    with pytest.raises(CheckpointError, match="expected scores as this version writes them"):
+        Scores.from_dict({"image": {"total": 0.5}})
+
+
+def test_scores_show_the_result_in_one_line(sure: Predictions) -> None:
+    shown = repr(evaluate(sure))
+    assert "\n" not in shown and "80 images" in shown
+    assert "malignancy 1.000 (1.000 to 1.000), 8 patients" in shown
+
+
+def test_probabilities_that_are_no_numbers_are_an_error(sure: Predictions) -> None:
+    sure.probabilities["pathology"][3, 2] = np.nan
     with pytest.raises(ManifestError, match="predictions of pathology: .* 1 of them not numbers"):
-        all_scores(rows, labels, probabilities)
-    with pytest.raises(ManifestError, match="found 159 for 160 crops"):
-        all_scores(rows, labels, {t: p[1:] for t, p in perfect(rows)[1].items()})
+        evaluate(sure)
+    short = {task: p[1:] for task, p in sure.probabilities.items()}
+    with pytest.raises(ManifestError, match="found 79 for 80 crops"):
+        evaluate(replace(sure, probabilities=short))
 
 
-def test_readers_are_compared_once_a_nodule(rows: list[ManifestRow]) -> None:
-    # Of 1, 1, 1, 3 the last is two off the others' median 1; each 1 meets the median 1.
-    rated = [replace(row, malignancy_ratings=(1, 1, 1, 3)) for row in rows]
-    result = reader_agreement(rated)["one_against_others"]
-    assert result["accuracy"]["value"] == result["within_one"]["value"] == 0.75
-    assert reader_agreement(rated[:1])["one_against_others"]["accuracy"]["value"] == 0.75
+def test_the_accuracy_of_a_row_is_that_of_the_scores(
+    golden: tuple[Predictions, dict[str, Any]],
+) -> None:
+    for part in parts(golden[0]).values():
+        found, scores = image_accuracy(part), evaluate(part)
+        assert found.pop("total") == scores.total("image")
+        assert found == {task: scores.accuracy("image", task).value for task in found}
 
 
-@pytest.mark.lidc
-def test_real_readers_agree_as_measured(lidc32: Path) -> None:
-    result = reader_agreement(read_manifest(lidc32).rows)
-    agreement = {k: v["value"] for k, v in result["one_against_others"].items()}
-    measured = {"accuracy": 0.420, "within_one": 0.840, "quadratic_kappa": 0.531}
-    assert agreement == pytest.approx(measured, abs=1e-3)
-    assert result["diagnosis"]["auc"]["value"] == pytest.approx(0.681, abs=1e-3)
+def test_the_total_is_the_mean_of_the_tasks_that_have_a_number() -> None:
+    assert with_total({"malignancy": 0.5, "pathology": 0.7})["total"] == pytest.approx(0.6)
+    assert with_total({"malignancy": 0.5, "pathology": None})["total"] == 0.5
+    assert with_total({"malignancy": None}) == {"total": None, "malignancy": None}
+
+
+@pytest.fixture
+def drawn(sure: Predictions) -> Predictions:
+    """Random probabilities."""
+    random = np.random.default_rng(0)
+    sizes = {task: p.shape[1] for task, p in sure.probabilities.items()}
+    made = {t: random.dirichlet(np.ones(n), len(sure)) for t, n in sizes.items()}
+    return replace(sure, probabilities=made)
+
+
+def test_a_ranking_counts_a_nodule_once_and_leaves_the_unclear_out(drawn: Predictions) -> None:
+    yes, score = binary_rankings(drawn)[MALIGNANT]
+    means = [1 + (patient + nodule) % 5 for patient in range(8) for nodule in range(2)]
+    clear = [mean for mean in means if mean != 3]
+    assert yes.tolist() == [mean > 3 for mean in clear]
+    levels = drawn.probabilities["malignancy"].reshape(16, 5, 5).mean(axis=1) @ np.arange(1, 6)
+    np.testing.assert_allclose(score, levels[[mean != 3 for mean in means]])
+
+
+def test_each_class_that_some_nodules_have_is_ranked_against_the_rest(drawn: Predictions) -> None:
+    rankings = binary_rankings(drawn)
+    labels, classes = drawn.labels["pathology"], LABEL_SETS["paper6"].classes
+    present = {classes[k] for k in np.unique(labels[labels >= 0])}
+    assert set(rankings) == {MALIGNANT, *(f"pathology: {name}" for name in present)}
+    diagnosed = np.unique(np.flatnonzero(labels >= 0) // 5)  # every nodule has 5 crops
+    means = drawn.probabilities["pathology"].reshape(16, 5, 6).mean(axis=1)
+    for name in present:
+        yes, score = rankings[f"pathology: {name}"]
+        number = classes.index(name)
+        assert yes.tolist() == (labels[diagnosed * 5] == number).tolist()
+        np.testing.assert_allclose(score, means[diagnosed, number])
+
+
+def test_without_a_label_there_is_nothing_to_rank(drawn: Predictions) -> None:
+    unclear = drawn.select(np.flatnonzero(drawn.labels["malignancy"] == 2))
+    unclear.labels["pathology"][:] = -1
+    assert binary_rankings(unclear) == {}

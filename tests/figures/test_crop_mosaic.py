@@ -10,7 +10,7 @@ import pytest
 
 from lungdx_paddle.data.dataset import NoduleDataset
 from lungdx_paddle.data.labels import LABEL_SETS
-from lungdx_paddle.evaluation.evaluate import Predictions
+from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.figures.crop_mosaic import CROPS, chosen, draw_crops
 from lungdx_paddle.manifest import read_manifest
 
@@ -22,7 +22,9 @@ def dataset(write_crops: Callable[..., Path]) -> NoduleDataset:
 
 def said(dataset: NoduleDataset, classes: dict[str, np.ndarray]) -> Predictions:
     counts = {task: len(names) for task, names in dataset.label_set.task_classes.items()}
-    return Predictions(dataset, {task: np.eye(counts[task])[classes[task]] for task in classes})
+    sure = {task: np.eye(counts[task])[classes[task]] for task in classes}
+    rows = tuple(dataset.manifest.rows)
+    return Predictions(rows, dataset.labels, sure, dataset.label_set, dataset.images)
 
 
 def reddish(picture: np.ndarray) -> bool:

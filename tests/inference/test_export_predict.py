@@ -19,7 +19,7 @@ from lungdx_paddle.commands.predict_request import answer
 from lungdx_paddle.config import load_config
 from lungdx_paddle.data.dataset import load_dataset
 from lungdx_paddle.errors import CheckpointError, InstallError, ManifestError
-from lungdx_paddle.evaluation.evaluate import predict
+from lungdx_paddle.evaluation.predictions import predict
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.inference import sessions
 from lungdx_paddle.inference.crops import of_manifest

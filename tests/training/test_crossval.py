@@ -15,8 +15,7 @@ import pytest
 from lungdx_paddle.config import load_config
 from lungdx_paddle.data.dataset import load_dataset, split_of
 from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
-from lungdx_paddle.evaluation.evaluate import predict
-from lungdx_paddle.evaluation.predictions import read_predictions
+from lungdx_paddle.evaluation.predictions import predict, read_predictions
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.models.ensemble import Ensemble
 from lungdx_paddle.settings import Config
@@ -59,14 +58,14 @@ def test_each_image_is_judged_by_the_network_that_has_not_seen_it(
 ) -> None:
     config, metrics = trained
     pooled = read_predictions(config.output_folder / "predictions.csv")
-    place = {image: i for i, image in enumerate(pooled.images)}
+    place = {row.image: i for i, row in enumerate(pooled.rows)}
     for k in range(2):
         own = read_predictions(config.output_folder / f"fold{k}" / "predictions.csv")
-        for i, image in enumerate(own.images):
+        for i, row in enumerate(own.rows):
             for task, probabilities in own.probabilities.items():
-                there = pooled.probabilities[task][place[image]]
+                there = pooled.probabilities[task][place[row.image]]
                 np.testing.assert_allclose(there, probabilities[i], rtol=1e-5)
-    assert metrics["test"]["count"]["images"] == len(pooled.images)
+    assert metrics["test"]["images"] == len(pooled)
     assert metrics["leakage"]["leaks"] is False
     assert metrics == json.loads((config.output_folder / "metrics.json").read_text())
 
@@ -106,12 +105,12 @@ def test_a_patient_of_no_fold_is_judged_by_all_networks_and_others_by_their_own(
     own = read_predictions(config.output_folder / "predictions.csv")
     _, network = load_run(config.output_folder, "latest")
     mean = predict(network, load_dataset(config.data))
-    place = {image: i for i, image in enumerate(own.images)}
-    assert sorted(place) == sorted(found.images)
-    for i, (image, patient) in enumerate(zip(found.images, found.patients)):
-        expected = mean if patient == "NEW" else own
+    place = {row.image: i for i, row in enumerate(own.rows)}
+    assert sorted(place) == sorted(row.image for row in found.rows)
+    for i, row in enumerate(found.rows):
+        expected = mean if row.patient_id == "NEW" else own
         for task, probabilities in expected.probabilities.items():
-            there = probabilities[place[image]]
+            there = probabilities[place[row.image]]
             np.testing.assert_allclose(found.probabilities[task][i], there, rtol=1e-4, atol=1e-6)
 
 

@@ -17,9 +17,9 @@ from visualdl import LogReader
 
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
 from lungdx_paddle.data.labels import LABEL_SETS
-from lungdx_paddle.evaluation.evaluate import Predictions, features, predict
-from lungdx_paddle.evaluation.questions import questions
-from lungdx_paddle.evaluation.ranking import calls_by_threshold
+from lungdx_paddle.evaluation.predictions import Predictions, features, predict
+from lungdx_paddle.evaluation.ranking import threshold_counts
+from lungdx_paddle.evaluation.scores import binary_rankings
 from lungdx_paddle.manifest import Manifest
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import Config
@@ -73,10 +73,10 @@ def setting(make_config: Make, tmp_path: Path) -> tuple[Config, TwoTaskNetwork, 
 
 
 def written(setting: tuple[Config, TwoTaskNetwork, NoduleDataset], said: Predictions) -> Log:
-    config, network, _ = setting
+    config, network, dataset = setting
     with Dashboard(config.output_folder / "vdl") as dashboard:
         show(dashboard, config, 5, network, said)
-        show_features(dashboard, network, said.dataset)
+        show_features(dashboard, network, dataset)
     return Log(config.output_folder)
 
 
@@ -112,7 +112,7 @@ def test_the_curves_are_those_of_the_network(shown: tuple[Config, Log]) -> None:
     config, log = shown
     _, network = load_run(config.output_folder, "latest")
     run = trainer.prepare(config)
-    for question, (yes, score) in questions(predict(network, run.test)).items():
+    for question, (yes, score) in binary_rankings(predict(network, run.test)).items():
         points = curve(log.records("roc_curve", f"roc/{question}")[-1])
         area = np.trapezoid if hasattr(np, "trapezoid") else np.trapz
         expected = roc_auc_score(yes, score)
@@ -134,7 +134,7 @@ def test_a_curve_of_many_has_few_points_and_the_same_ends(tmp_path: Path) -> Non
     random = np.random.default_rng(0)
     yes, score = random.random(5000) < 0.3, random.random(5000)
     with Dashboard(tmp_path / "vdl") as dashboard:
-        dashboard.curves(1, "q", calls_by_threshold(yes, score))
+        dashboard.curves(1, "q", threshold_counts(yes, score))
     points = curve(Log(tmp_path).records("roc_curve", "roc/q")[0])
     assert len(points["tpr"]) == CURVE_POINTS
     assert (points["fpr"][0], points["tpr"][0]) == (1.0, 1.0)

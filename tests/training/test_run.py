@@ -53,7 +53,7 @@ def test_all_crops_are_judged_and_known_patients_counted(run: Path, tmp_path: Pa
     lines = evaluate_run(run, tmp_path / "eval", whole=True)
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
     assert metrics["part"] == "all crops"
-    assert metrics["test"]["count"]["patients"] == metrics["leakage"]["patients_on_both_sides"]
+    assert metrics["test"]["patients"] == metrics["leakage"]["patients_on_both_sides"]
     assert any("of these patients are among the" in line for line in lines)
 
 
@@ -68,7 +68,7 @@ def test_other_crops_are_judged_only_where_the_run_has_not_learned_from_them(
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
     assert metrics["leakage"]["leaks"] is False
     every = load_dataset(replace(config.data, min_readers=1)).manifest.rows
-    assert len(judged.images) == sum(row.patient_id in unseen for row in every)
+    assert len(judged) == sum(row.patient_id in unseen for row in every)
 
 
 def test_crops_that_the_run_has_learned_from_are_refused(

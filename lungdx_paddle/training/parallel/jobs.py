@@ -12,6 +12,7 @@ from typing import Any
 
 from lungdx_paddle.config import differences, load_config
 from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.evaluation.scores import Scores
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.progress import bar
 from lungdx_paddle.runtime import THREADS, process_of, quiet_paddle
@@ -70,7 +71,7 @@ def train_quietly(config: Config, device: str | None, resume: bool) -> dict[str,
 
 
 def _shown(metrics: dict[str, Any]) -> str:
-    value = metrics["test"]["image"]["total"]
+    value = Scores.from_dict(metrics["test"]).total("image")
     return "-" if value is None else f"{value:.4f}"
 
 
