@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from lungdx_paddle.commands.preprocess_scans import report_lines
 from lungdx_paddle.phantom import write_phantom
 from lungdx_paddle.phantom.collection import DIAGNOSIS_TABLE
 from lungdx_paddle.preprocess.pipeline import preprocess
@@ -31,6 +32,6 @@ def with_data(config: Config, say: Callable[[str], None]) -> Config:
     say(f"No data.manifest: training on PHANTOM data, made by a program, in {folder}")
     if not (collection / DIAGNOSIS_TABLE).is_file():
         write_phantom(collection, config.data.phantom_patients)
-    for line in preprocess(collection, crops).summary():
+    for line in report_lines(preprocess(collection, crops)):
         say(line)
     return replace(config, data=replace(config.data, manifest=str(crops / "manifest.csv")))

@@ -2,26 +2,136 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from lungdx_paddle.commands import cli
+from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM
+from lungdx_paddle.lidc.sources import Skipped
+from lungdx_paddle.manifest import CROP_RULES
+from lungdx_paddle.preprocess.crop import PAPER
+from lungdx_paddle.preprocess.crop_files import CropSettings
+from lungdx_paddle.preprocess.nodule_table import NoduleTable, write_nodule_table
+from lungdx_paddle.preprocess.patches.patch_pipeline import preprocess_slices
+from lungdx_paddle.preprocess.pipeline import preprocess
+from lungdx_paddle.preprocess.report import DONE, FAILED, UNMARKED, Report, by_reason
+from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, parse_window
+from lungdx_paddle.workers import Workers
+
+EXAMPLES = 3
+"""How many of many patients a line names."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write the crops, or the table, that the arguments name."""
+    """Write what the arguments name, and print what was done and what was left out.
+
+    Raises:
+        ConfigError: nothing to preprocess is named, several things, or one without its XML.
+        LungdxError: the data are bad, or the folder cannot be written to.
+    """
     parser = cli.parser(__doc__, "python tools/preprocess.py --lidc LIDC-IDRI --out crops")
     add = parser.add_argument
     add("--lidc", type=Path, metavar="DIR", help="folder or zip archive of DICOM files")
     add("--slices", type=Path, metavar="DIR_OR_ZIP", help="the public set of slices, with --xml")
+    add("--annotations-only", action="store_true", help="just nodules.csv from --xml, no DICOM")
     add("--out", type=Path, metavar="DIR", required=True, help="where to write")
     add("--xml", type=Path, metavar="DIR_OR_ZIP", help="LIDC XML (default: beside the DICOM)")
     add("--diagnosis", type=Path, metavar="FILE", help="diagnosis table (default: in --lidc)")
+    add("--crop", choices=CROP_RULES, default=PAPER, help="rule of the crops (default: paper)")
     add("--window", default="20,2040", help="centre,width in HU (20,2040), lung or header")
     add("--jobs", type=int, metavar="N", help="processes (default: one a core)")
     add("--dask", metavar="ADDRESS", help="scheduler of a cluster, such as tcp://10.0.0.1:8786")
-    add("--annotations-only", action="store_true", help="just nodules.csv from --xml, no DICOM")
     args = parser.parse_args(argv)
-    from lungdx_paddle.commands.preprocess_request import carry_out
+    _check_task(args)
+    window, workers = parse_window(args.window), Workers(args.jobs, args.dask)
+    if args.annotations_only:
+        lines = table_lines(write_nodule_table(args.xml, args.out))
+    elif args.slices:
+        if window != DEFAULT_WINDOW:
+            raise ConfigError(
+                "--window",
+                expected="20,2040 with --slices, whose pictures are gray already",
+                found=args.window,
+                fix="leave it out, or preprocess the DICOM with --lidc",
+            )
+        more = {"xml": args.xml, "diagnosis": args.diagnosis, "workers": workers}
+        lines = report_lines(preprocess_slices(args.slices, args.out, rule=args.crop, **more))
+    else:
+        crops = CropSettings(args.crop, window)
+        more = {"xml": args.xml, "diagnosis": args.diagnosis, "workers": workers}
+        lines = report_lines(preprocess(args.lidc, args.out, crops=crops, **more))
+    cli.say("\n".join((*lines, f"written to {args.out}")))
 
-    cli.say("\n".join((*carry_out(args.out, vars(args)), f"written to {args.out}")))
+
+def _check_task(args: argparse.Namespace) -> None:
+    tasks = {"--lidc": args.lidc, "--slices": args.slices}
+    tasks["--annotations-only"] = args.annotations_only
+    named = [name for name, value in tasks.items() if value]
+    if len(named) != 1 or not (args.xml or args.lidc):
+        raise ConfigError(
+            "what to preprocess",
+            expected="--lidc, or one of --slices and --annotations-only with --xml",
+            found=" and ".join(named) + (" without --xml" if len(named) == 1 else "") or "neither",
+            fix="see tools/preprocess.py --help",
+        )
+
+
+def report_lines(report: Report) -> list[str]:
+    """Totals, then what wants attention; UIDs and single files stand in report.json."""
+    done = report.having(DONE)
+    nodules, patients = sum(s.nodules for s in done), len({s.patient_id for s in report.series})
+    lines = [
+        f"{len(done)} of {len(report.series)} series done: {nodules} nodules, "
+        f"{report.crops} crops of {patients} patients"
+    ]
+    lines += _some([f"{s.patient_id}: failed: {s.reason}" for s in report.having(FAILED)])
+    unmarked = [s.patient_id for s in report.having(UNMARKED)]
+    if unmarked:
+        lines.append(f"{len(unmarked)} series without LIDC XML: {_first_few(unmarked)}")
+    lacking = [s for s in report.series if s.missing_slices]
+    if lacking:
+        count = sum(len(s.missing_slices) for s in lacking)
+        where = _first_few([f"{s.patient_id} ({len(s.missing_slices)})" for s in lacking])
+        lines.append(f"{count} outlined slices are not there, see report.json: {where}")
+    lines += _some([f"{s.patient_id}: {text}" for s in report.series for text in s.warnings])
+    if not report.diagnosed_patients:
+        lines.append("no patient stands in a diagnosis table: the crops lack pathology labels")
+    if report.left_out:
+        lines.append(f"{len(report.left_out)} pictures and nodules left out, see report.json")
+    if report.stretched_pictures:
+        lines.append(
+            f"{report.stretched_pictures} pictures reach from black to white: each was stretched "
+            "on its own, so that 20,2040 is their window only about"
+        )
+    return lines + skipped_lines(report.skipped)
+
+
+def table_lines(table: NoduleTable) -> list[str]:
+    """What ``nodules.csv`` holds, and what was left out."""
+    lines = [f"{table.nodules} nodules of {table.readings} readings in {table.series} series"]
+    if table.unknown:
+        lines.append(
+            f"{table.unknown} series are not LIDC-IDRI's: pixels of "
+            f"{USUAL_PIXEL_SPACING_MM:g} mm assumed"
+        )
+    return lines + skipped_lines(table.skipped)
+
+
+def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
+    """A line with the number of files for each reason, the most frequent ones."""
+    groups = sorted(by_reason(skipped).items(), key=lambda item: -len(item[1]))
+    lines = [f"{len(files)} files left out: {reason}" for reason, files in groups[:EXAMPLES]]
+    others = sum(len(files) for _, files in groups[EXAMPLES:])
+    return lines + ([f"{others} files left out for other reasons"] if others else [])
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - EXAMPLES
+    return [*lines[:EXAMPLES], *([f"{more} more such lines in report.json"] if more > 0 else [])]
+
+
+def _first_few(items: Sequence[str]) -> str:
+    more = len(items) - EXAMPLES
+    return ", ".join(items[:EXAMPLES]) + (f" and {more} more" if more > 0 else "")

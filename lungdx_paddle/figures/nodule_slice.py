@@ -10,6 +10,7 @@ import numpy as np
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc.dicom import Series
 from lungdx_paddle.lidc.nodules import Nodule
+from lungdx_paddle.preprocess.window import NAMED_WINDOWS
 
 if TYPE_CHECKING:  # matplotlib takes long to import, and most users of this room never draw
     from matplotlib.axes import Axes
@@ -17,9 +18,6 @@ if TYPE_CHECKING:  # matplotlib takes long to import, and most users of this roo
 
 MARGIN_MM = 15.0
 """Shown around the outlines: enough to tell the lung's wall and vessels."""
-
-LUNG_WINDOW = (-600.0, 1500.0)
-"""(centre, width) in HU, the usual lung window."""
 
 COLOURS = ("tab:red", "tab:blue", "tab:green", "tab:orange")
 """One a reader, in the order of the sessions."""
@@ -52,7 +50,7 @@ def draw_nodule(series: Series, nodule: Nodule, sop_uid: str | None = None) -> F
         )
     figure = Figure(figsize=(5, 5.4), layout="constrained")
     axes = figure.add_subplot()
-    centre, width = LUNG_WINDOW
+    centre, width = NAMED_WINDOWS["lung"]
     low, high = centre - width / 2, centre + width / 2
     axes.imshow(series.slice_hu(index), cmap="gray", vmin=low, vmax=high)
     axes.set_title(f"{series.patient_id}, nodule {nodule.number}, z {series.z_mm[index]:g} mm")

@@ -1,8 +1,9 @@
-"""What LIDC says: CT series, readers' outlines and ratings, nodules, diagnoses.
+"""Read LIDC-IDRI: CT series, readers' outlines and ratings, nodules, diagnoses.
 
 In a notebook::
 
-    from lungdx_paddle.lidc import draw_nodule, find_scans
+    from lungdx_paddle.figures.nodule_slice import draw_nodule
+    from lungdx_paddle.lidc import find_scans
 
     scan = find_scans("LIDC-IDRI/LIDC-IDRI-0001")[0]
     nodule = scan.nodules[0]
@@ -12,7 +13,6 @@ In a notebook::
     draw_nodule(scan.series, nodule)
 """
 
-from lungdx_paddle.figures.nodule_slice import draw_nodule
 from lungdx_paddle.lidc.annotations import find_annotations, read_annotations
 from lungdx_paddle.lidc.diagnosis import Diagnosis, read_diagnoses
 from lungdx_paddle.lidc.dicom import Series, find_series
@@ -32,7 +32,6 @@ __all__ = [
     "Scan",
     "Series",
     "Skipped",
-    "draw_nodule",
     "find_annotations",
     "find_scans",
     "find_series",

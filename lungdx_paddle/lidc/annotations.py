@@ -1,8 +1,8 @@
-"""One LIDC XML file as it stands: what each reader marked, verbatim.
+"""Read LIDC XML files: what each reader marked in a CT series, verbatim.
 
 The format is that of the LIDC read message (``LidcReadMessage.xsd``, Armato et al. 2011,
-doi 10.1118/1.3528204).  Which readings show the same lesion is the business of
-:mod:`lungdx_paddle.lidc.nodules`.
+doi 10.1118/1.3528204).  :mod:`lungdx_paddle.lidc.nodules` finds which readings show the
+same lesion.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from defusedxml import ElementTree as safe_xml
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Mark, Reading
-from lungdx_paddle.lidc.sources import READ_ERRORS, Skipped, SourceFile, list_files
+from lungdx_paddle.lidc.sources import Skipped, SourceFile, list_files
+from lungdx_paddle.progress import bar
 
 __all__ = ["Annotations", "Contour", "Mark", "Reading", "find_annotations", "read_annotations"]
 
@@ -28,7 +29,10 @@ LARGEST_COORDINATE = 8191
 """No CT matrix is larger (LIDC: 511); a mask is as large as the coordinates say."""
 
 CT_ROOT, XRAY_ROOT = "LidcReadMessage", "IdriReadMessage"
-"""What the outermost element is called, behind its namespace."""
+"""Name of the outermost element, behind its namespace."""
+
+XRAY, COPY = "a chest X-ray reading, no CT", "another file of the series"
+"""Why files that are sound are left out: 283 and 17 of the 1318 that TCIA ships."""
 
 
 def read_annotations(source: str | Path | tuple[str, bytes]) -> Annotations:
@@ -44,9 +48,7 @@ def read_annotations(source: str | Path | tuple[str, bytes]) -> Annotations:
     name, data = source if isinstance(source, tuple) else _read_bytes(SourceFile(Path(source)))
     root = _parse(name, data)
     if not root.tag.endswith(CT_ROOT):
-        # 283 of the 1318 files that TCIA ships are readings of chest X-rays.
-        is_xray = root.tag.endswith(XRAY_ROOT)
-        found = "a chest X-ray reading" if is_xray else f"<{root.tag}>"
+        found = XRAY if root.tag.endswith(XRAY_ROOT) else f"<{root.tag}>"
         raise _error(name, found, expected=f"a CT reading ({CT_ROOT})", fix="leave the file out")
     return _Walk(name, root).annotations()
 
@@ -69,20 +71,20 @@ def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped
         LidcError: there is no such path.
     """
     files, skipped = list_files(source)
+    files = [file for file in files if file.suffix == ".xml"]
     found: dict[str, Annotations] = {}
-    for file in files:
-        if file.suffix != ".xml":
-            continue
+    for file in bar(files, desc="XML", unit="file", delay=1, leave=False):
         try:
             new = read_annotations(_read_bytes(file))
         except LidcError as error:
-            skipped.append(Skipped(str(file), _reason(str(file), error)))
+            reason = XRAY if XRAY in str(error) else str(error).removeprefix(f"{file}: ")
+            skipped.append(Skipped(str(file), reason))
             continue
         old = found.setdefault(new.series_uid, new)
         if old is not new:
             worse, better = sorted((new, old), key=_completeness)
             found[new.series_uid] = better
-            skipped.append(Skipped(worse.source, f"another file of the series of {better.source}"))
+            skipped.append(Skipped(worse.source, f"{COPY}: {better.source}"))
     return found, skipped
 
 
@@ -91,19 +93,12 @@ def _completeness(annotations: Annotations) -> tuple[int, int, int]:
     return annotations.readers, len(annotations.readings), points
 
 
-def _reason(name: str, error: LidcError) -> str:
-    text = str(error)
-    return text[len(name) + 2 :] if text.startswith(name) else text
-
-
 def _read_bytes(file: SourceFile) -> tuple[str, bytes]:
-    try:
-        if file.size > LARGEST_XML_BYTES:
-            raise _error(str(file), f"{file.size} bytes", expected="a LIDC XML file")
-        with file.open() as stream:
-            return str(file), stream.read()
-    except READ_ERRORS as error:
-        raise _error(str(file), f"{error}", expected="a readable file") from error
+    data = file.read_bytes(LARGEST_XML_BYTES + 1)
+    if len(data) > LARGEST_XML_BYTES:
+        found = f"more than {LARGEST_XML_BYTES} bytes"
+        raise _error(str(file), found, expected="a LIDC XML file")
+    return str(file), data
 
 
 def _parse(name: str, data: bytes) -> Element:

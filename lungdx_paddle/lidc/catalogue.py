@@ -18,6 +18,10 @@ USUAL_PIXEL_SPACING_MM = 0.7
 """Of a series that the table does not know: the collection's median is 0.70."""
 
 
+PHANTOM_PREFIX = "PHANTOM-"
+"""How the patient IDs of our phantom begin; none of LIDC-IDRI does."""
+
+
 @dataclass(frozen=True)
 class SeriesFacts:
     """One CT series of the collection."""
@@ -44,3 +48,8 @@ def known_series() -> Mapping[str, SeriesFacts]:
             )
             for row in csv.DictReader(file)
         }
+
+
+def collection_of(patient_id: str) -> str:
+    """``phantom`` or ``lidc``: the manifest's ``source``."""
+    return "phantom" if patient_id.startswith(PHANTOM_PREFIX) else "lidc"

@@ -6,18 +6,16 @@ of the image plane (DICOM PS3.3, C.7.6.2), never by file name, number or series 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lungdx_paddle.lidc.attributes import NotASlice
-from lungdx_paddle.lidc.headers import Slice, read_header
 from lungdx_paddle.lidc.pixels import read_hu
+from lungdx_paddle.lidc.slices import NotASlice, Slice, read_slices
 from lungdx_paddle.lidc.sources import Skipped, SourceFile, list_files
 from lungdx_paddle.progress import bar
 from lungdx_paddle.workers import ALONE, Workers
@@ -25,8 +23,8 @@ from lungdx_paddle.workers import ALONE, Workers
 __all__ = ["Series", "Skipped", "find_series"]
 
 FILES_AT_ONCE = 1000
-"""Headers that a worker reads at a time: half a second's work, so that its start is paid for
-and the files of a single series need no second process."""
+"""Headers that a worker reads at a time, about a second's work.  Fewer than these, such as a
+single series, are read in this process."""
 
 SAME_POSITION_MM = 0.01
 """Slices nearer than this lie at one place; positions are written with 2 or more decimals."""
@@ -40,13 +38,16 @@ GAP = 1.5
 TILT_DEGREES = 0.5
 """A larger shear than this is a tilted gantry; less is rounding of the positions."""
 
-ORIENTATION_DECIMALS = 3
-"""Direction cosines that agree this far are one orientation (0.06 degrees)."""
+SAME_DIRECTION = 1e-3
+"""Direction cosines that differ by less are one orientation (0.06 degrees)."""
+
+SAME_SPACING = 1e-4
+"""Pixel spacings that differ by a smaller part are one: 0.05 mm over 512 pixels of 0.9 mm."""
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One CT series: its geometry, and its slices on disk."""
+    """One CT series: its geometry, and its slices on disk, which are read when asked for."""
 
     series_uid: str
     """DICOM (0020,000E)."""
@@ -54,11 +55,11 @@ class Series:
     patient_id: str
     """DICOM (0010,0020); the series UID where that is empty."""
     slices: tuple[Slice, ...]
-    """Foot to head along the slice normal."""
+    """From the caudal to the cranial end along the slice normal."""
     z_mm: np.ndarray
     """(n,) float: position along the normal; for axial slices the z of (0020,0032)."""
     spacing_zyx_mm: tuple[float, float, float]
-    """Usual step, distance of rows, of columns."""
+    """Median step between slices, distance of rows, of columns."""
     shape_zyx: tuple[int, int, int]
     header_window: tuple[float, float] | None
     """(centre, width) in HU of the first slice that has one, DICOM (0028,1050) and (1051)."""
@@ -67,7 +68,7 @@ class Series:
 
     @property
     def sop_uids(self) -> tuple[str, ...]:
-        """SOP instance UIDs, foot to head; with ``#frame`` behind it in multi-frame files."""
+        """SOP instance UIDs in the order of ``slices``."""
         return tuple(s.sop_uid for s in self.slices)
 
     def index_of(self, sop_uid: str) -> int | None:
@@ -83,7 +84,7 @@ class Series:
         return read_hu(self.slices[index])
 
     def volume_hu(self) -> np.ndarray:
-        """Read all slices: (slices, rows, columns) int16 in HU, foot to head.
+        """Read all slices: (slices, rows, columns) int16 in HU, the caudal one first.
 
         Raises:
             LidcError: as :meth:`slice_hu`.
@@ -101,11 +102,24 @@ class Series:
 def find_series(source: Path, workers: Workers = ALONE) -> tuple[list[Series], list[Skipped]]:
     """Find every CT series below a folder or in a zip archive, whatever its layout.
 
-    Only headers are read here.  A damaged file costs itself and no more.
+    Only headers are read here.  A slice of a series
+
+    * is of a CT SOP class (0008,0016), or of modality CT (0008,0060) where that is missing,
+      no localizer and not in colour;
+    * has 8 or 16 bits a pixel, all bytes of its pixels, a position (0020,0032), an orientation
+      (0020,0037) and a pixel spacing (0028,0030) above 0;
+    * has the size, the spacing (within :data:`SAME_SPACING`) and the orientation (within
+      :data:`SAME_DIRECTION`) that most slices of its series have;
+    * has a SOP instance UID (0008,0018) of its own.
+
+    Files without one of these are left out one by one, with the reason.  Missing slices, uneven
+    steps, gantry tilt and several slices at one place are kept and noted in
+    :attr:`Series.warnings`.  File names, instance numbers, times and the patient's data may be
+    anything.
 
     Args:
         source: a folder, a zip archive or one file.
-        workers: who reads the headers; more than one are worth it from thousands of files on.
+        workers: who reads the headers of a large collection.
 
     Returns:
         The series by patient and UID, and every file that is no slice of one, with the
@@ -115,18 +129,24 @@ def find_series(source: Path, workers: Workers = ALONE) -> tuple[list[Series], l
         LidcError: there is no such path.
     """
     files, skipped = list_files(source)
-    slices: dict[str, list[Slice]] = {}
-    portions = [files[i : i + FILES_AT_ONCE] for i in range(0, len(files), FILES_AT_ONCE)]
-    with bar(
-        total=len(files), desc="headers", unit="file", disable=len(portions) < 2, leave=False
-    ) as done:
-        for portion, (found, others) in zip(portions, workers.map(_read_headers, portions)):
-            for s in found:  # by series: eight LIDC patients have two
-                slices.setdefault(s.series_uid, []).append(s)
+    found: dict[str, list[Slice]] = {}
+    with bar(total=len(files), desc="headers", unit="file", delay=1, leave=False) as done:
+        for slices, others in _read_all_headers(files, workers):
+            for s in slices:  # by series: eight LIDC patients have two
+                found.setdefault(s.series_uid, []).append(s)
             skipped.extend(others)
-            done.update(len(portion))
-    series = [_assemble(group, skipped) for group in slices.values()]
+            done.update(len(slices) + len(others))
+    series = [_assemble(group, skipped) for group in found.values()]
     return sorted(series, key=lambda s: (s.patient_id, s.series_uid)), skipped
+
+
+def _read_all_headers(
+    files: Sequence[SourceFile], workers: Workers
+) -> Iterable[tuple[list[Slice], list[Skipped]]]:
+    if len(files) <= FILES_AT_ONCE:
+        return (_read_headers([file]) for file in files)
+    portions = [files[i : i + FILES_AT_ONCE] for i in range(0, len(files), FILES_AT_ONCE)]
+    return workers.map(_read_headers, portions)
 
 
 def _read_headers(files: Sequence[SourceFile]) -> tuple[list[Slice], list[Skipped]]:
@@ -134,7 +154,7 @@ def _read_headers(files: Sequence[SourceFile]) -> tuple[list[Slice], list[Skippe
     skipped: list[Skipped] = []
     for file in files:
         try:
-            slices.extend(read_header(file))
+            slices.extend(read_slices(file))
         except NotASlice as reason:
             skipped.append(Skipped(str(file), " ".join(str(reason).split())))  # one line
     return slices, skipped
@@ -142,13 +162,16 @@ def _read_headers(files: Sequence[SourceFile]) -> tuple[list[Slice], list[Skippe
 
 def _assemble(slices: list[Slice], skipped: list[Skipped]) -> Series:
     slices = _drop_copies(slices, skipped)
-    slices = _drop_strangers(slices, skipped)
+    slices = _drop_inconsistent(slices, skipped)
     first = slices[0]
     normal = _normal(first)
     slices.sort(key=lambda s: (round(float(normal @ s.position_mm), 4), s.instance, s.sop_uid))
     z_mm = np.array([normal @ s.position_mm for s in slices])
-    step_mm = _usual_step(z_mm) or first.thickness_mm or first.pixel_spacing_mm[0]
+    steps = np.diff(z_mm)
+    steps = steps[steps > SAME_POSITION_MM]
     rows_mm, columns_mm = first.pixel_spacing_mm
+    step_mm = float(np.median(steps)) if len(steps) else first.thickness_mm or rows_mm
+    double = len(z_mm) - 1 - len(steps)
     return Series(
         series_uid=first.series_uid,
         study_uid=first.study_uid,
@@ -156,9 +179,13 @@ def _assemble(slices: list[Slice], skipped: list[Skipped]) -> Series:
         slices=tuple(slices),
         z_mm=z_mm,
         spacing_zyx_mm=(step_mm, rows_mm, columns_mm),
-        shape_zyx=(len(slices), first.pixels.rows, first.pixels.columns),
+        shape_zyx=(len(slices), first.rows, first.columns),
         header_window=next((s.window for s in slices if s.window), None),
-        warnings=tuple(_step_warnings(z_mm) + _tilt_warnings(slices, normal)),
+        warnings=(
+            *_step_warnings(steps, step_mm),
+            *([f"{double} slices lie at the place of another one"] if double else []),
+            *_tilt_warnings(slices, normal),
+        ),
     )
 
 
@@ -171,17 +198,30 @@ def _drop_copies(slices: Sequence[Slice], skipped: list[Skipped]) -> list[Slice]
     return list(kept.values())
 
 
-def _drop_strangers(slices: Sequence[Slice], skipped: list[Skipped]) -> list[Slice]:
-    """Keep the most frequent size and orientation: a volume can have but one of each."""
-
-    def kind(s: Slice) -> tuple[Any, ...]:
-        directions = np.round(s.orientation, ORIENTATION_DECIMALS) + 0.0  # no -0.0
-        return s.pixels.rows, s.pixels.columns, s.pixel_spacing_mm, tuple(directions)
-
-    usual = Counter(map(kind, slices)).most_common(1)[0][0]
+def _drop_inconsistent(slices: Sequence[Slice], skipped: list[Skipped]) -> list[Slice]:
+    """Keep the most frequent size, spacing and orientation: a volume can have but one of each."""
+    groups: list[list[Slice]] = []
+    for s in slices:
+        group = next((group for group in groups if _same_grid(s, group[0])), None)
+        if group is None:
+            groups.append([s])
+        else:
+            group.append(s)
+    usual = max(groups, key=len)
     reason = "other size, spacing or orientation than its series"
-    skipped.extend(Skipped(str(s.file), reason) for s in slices if kind(s) != usual)
-    return [s for s in slices if kind(s) == usual]
+    others = (s for group in groups if group is not usual for s in group)
+    skipped.extend(Skipped(str(s.file), reason) for s in others)
+    return usual
+
+
+def _same_grid(one: Slice, other: Slice) -> bool:
+    spacings = zip(one.pixel_spacing_mm, other.pixel_spacing_mm)
+    directions = zip(one.orientation, other.orientation)
+    return (
+        (one.rows, one.columns) == (other.rows, other.columns)
+        and all(math.isclose(a, b, rel_tol=SAME_SPACING) for a, b in spacings)
+        and all(math.isclose(a, b, abs_tol=SAME_DIRECTION, rel_tol=0) for a, b in directions)
+    )
 
 
 def _normal(s: Slice) -> np.ndarray:
@@ -191,39 +231,24 @@ def _normal(s: Slice) -> np.ndarray:
     return -normal if normal[2] < 0 else normal
 
 
-def _steps(z_mm: np.ndarray) -> np.ndarray:
-    steps = np.diff(z_mm)
-    return steps[steps > SAME_POSITION_MM]
-
-
-def _usual_step(z_mm: np.ndarray) -> float:
-    steps = _steps(z_mm)
-    return float(np.median(steps)) if len(steps) else 0.0
-
-
-def _step_warnings(z_mm: np.ndarray) -> list[str]:
-    steps, usual = _steps(z_mm), _usual_step(z_mm)
+def _step_warnings(steps: np.ndarray, usual: float) -> list[str]:
     warnings = []
-    gaps = steps[steps > GAP * usual]
+    gaps, even = steps[steps > GAP * usual], steps[steps <= GAP * usual]
     if len(gaps):
         missing = int(np.rint(gaps / usual - 1).sum())
         warnings.append(
             f"{missing} slices missing in {len(gaps)} gaps of up to {gaps.max():.4g} mm, "
             f"where {usual:.4g} mm is usual"
         )
-    even = steps[steps <= GAP * usual]
     if len(even) and np.abs(even - usual).max() > STEP_TOLERANCE * usual:
         warnings.append(f"uneven steps of {even.min():.4g} to {even.max():.4g} mm")
-    double = len(z_mm) - 1 - len(steps)
-    if double > 0:
-        warnings.append(f"{double} slices lie at the place of another one")
     return warnings
 
 
 def _tilt_warnings(slices: Sequence[Slice], normal: np.ndarray) -> list[str]:
-    way = np.subtract(slices[-1].position_mm, slices[0].position_mm)
-    along = float(normal @ way)
-    across = float(np.linalg.norm(way - along * normal))
+    path = np.subtract(slices[-1].position_mm, slices[0].position_mm)
+    along = float(normal @ path)
+    across = float(np.linalg.norm(path - along * normal))
     tilt = float(np.degrees(np.arctan2(across, along)))
     if tilt <= TILT_DEGREES or along <= SAME_POSITION_MM:
         return []

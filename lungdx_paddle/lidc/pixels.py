@@ -1,14 +1,17 @@
-"""The stored values of one slice -> Hounsfield units."""
+"""The pixels of one CT slice, in Hounsfield units."""
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pydicom
-from pydicom.uid import UID
+from pydicom.config import disable_value_validation
+from pydicom.pixels import pixel_array
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from lungdx_paddle.errors import InstallError, LidcError
-from lungdx_paddle.lidc.headers import PixelFormat, Slice
-from lungdx_paddle.lidc.sources import READ_ERRORS
+from lungdx_paddle.lidc.slices import Slice
 
 AIR_HU = -1000
 """What padding becomes: outside the scanned circle there is air (HU is 0 water, -1000 air)."""
@@ -21,7 +24,7 @@ CORNER_PART = 16
 
 
 def read_hu(s: Slice) -> np.ndarray:
-    """Read one slice: (rows, columns) int16 in HU.
+    """Read the pixels of one slice: (rows, columns) int16 in HU.
 
     HU = slope * stored + intercept, DICOM (0028,1053) and (0028,1052) of this very slice,
     1 and 0 where they are missing.  Padding, and what lies below :data:`LOWEST_HU`,
@@ -31,83 +34,60 @@ def read_hu(s: Slice) -> np.ndarray:
         LidcError: the pixels cannot be read or unpacked.
         InstallError: they are compressed and no decoder for them is installed.
     """
-    stored = _plain(s) if s.pixels.offset is not None else _unpacked(s)
-    hu = _rescaled(_measured(stored, s.pixels), s.slope, s.intercept)
+    stored = _stored_values(s)
+    values = stored
+    unused = 8 * stored.dtype.itemsize - s.bits_stored
+    if unused > 0:  # old files keep overlays there; to and fro, the sign is extended
+        values = (stored << unused) >> unused
+    if s.monochrome1 and not _has_air_around(values):
+        # MONOCHROME1 is how to show values, not what they mean (PS3.3, C.7.6.3.1.2).
+        # Some exporters invert the stored values all the same; then air is bright.
+        lowest = -(1 << (s.bits_stored - 1)) if stored.dtype.kind == "i" else 0
+        values = (1 << s.bits_stored) - 1 + 2 * lowest - values.astype(np.int32)
+    if s.slope == 1 and s.intercept.is_integer():  # most makers, and faster
+        hu = np.add(values, int(s.intercept), dtype=np.int32)
+    else:
+        hu = np.rint(values * s.slope + s.intercept).astype(np.int32)
     air = hu < LOWEST_HU
-    if s.pixels.padding is not None:
-        low, high = s.pixels.padding
-        air |= (stored >= low) & (stored <= high)
+    if s.padding is not None:
+        air |= (stored >= s.padding[0]) & (stored <= s.padding[1])
     np.copyto(hu, AIR_HU, where=air)
     limits = np.iinfo(np.int16)
     return np.clip(hu, limits.min, limits.max, out=hu).astype(np.int16)
 
 
-def _plain(s: Slice) -> np.ndarray:
-    """(rows, columns) of stored values, straight from their place in the file."""
-    wanted = s.pixels.frame_bytes
+def _stored_values(s: Slice) -> np.ndarray:
+    """(rows, columns) of the values in the file, unused bits and padding among them."""
+    options = {"transfer_syntax_uid": s.transfer_syntax, "correct_unused_bits": False}
+    found, cause = "", None
     try:
-        with s.file.open() as stream:
-            stream.seek((s.pixels.offset or 0) + s.frame * wanted)
-            data = stream.read(wanted)
-    except READ_ERRORS as error:
-        raise _error(s, str(error)) from error
-    if len(data) < wanted:
-        raise _error(s, f"{len(data)} of {wanted} bytes")
-    kind = "i" if s.pixels.signed else "u"
-    order = ">" if s.pixels.big_endian else "<"
-    stored = np.frombuffer(data, f"{order}{kind}{s.pixels.bits_allocated // 8}")
-    return stored.reshape(s.pixels.rows, s.pixels.columns)
-
-
-def _unpacked(s: Slice) -> np.ndarray:
-    """The same from a compressed or deflated file, by pydicom and its decoders."""
-    try:
-        with s.file.open() as stream:
-            array: np.ndarray = pydicom.dcmread(stream, force=True).pixel_array
-        return array[s.frame] if array.ndim == 3 else array
-    except (RuntimeError, NotImplementedError, AttributeError) as error:
-        if "missing" not in str(error):  # pydicom's word for decoders that are not installed
-            raise _error(s, str(error)) from error
-        raise InstallError(
-            str(s.file),
-            expected=f"a decoder for {UID(s.pixels.transfer_syntax).name}",
-            found="none installed",
-            fix="pip install 'lungdx-paddle[compressed]'",
-        ) from error
+        with s.file.open() as stream, disable_value_validation(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as of "0 frames", which the header has settled
+            inflated = s.transfer_syntax == DeflatedExplicitVRLittleEndian
+            source = pydicom.dcmread(stream) if inflated else stream
+            stored: np.ndarray = pixel_array(source, index=s.frame, raw=True, **options)
+        if stored.shape == (s.rows, s.columns):
+            return stored
+        found = "{} x {}".format(*stored.shape)
     except Exception as error:  # decoders raise nearly anything on damaged data
-        raise _error(s, f"{type(error).__name__}: {error}") from error
-
-
-def _error(s: Slice, found: str) -> LidcError:
-    return LidcError(
+        if "missing dependencies" in str(error):
+            raise InstallError(
+                str(s.file),
+                expected=f"a decoder for {s.transfer_syntax.name}",
+                found="none installed",
+                fix="pip install 'lungdx-paddle[compressed]'",
+            ) from error
+        found, cause = " ".join(f"{type(error).__name__}: {error}".split()), error
+    raise LidcError(
         str(s.file),
-        expected=f"{s.pixels.rows} x {s.pixels.columns} pixels",
-        found=" ".join(found.split()),
+        expected=f"{s.rows} x {s.columns} pixels",
+        found=found,
         fix="download the file again or leave it out",
-    )
+    ) from cause
 
 
-def _measured(stored: np.ndarray, pixels: PixelFormat) -> np.ndarray:
-    """The bits that are measurement: 12 of 16 in most unsigned files."""
-    unused = pixels.bits_allocated - pixels.bits_stored
-    if unused > 0:  # old files keep overlays there; to and fro, the sign is extended
-        stored = (stored << unused) >> unused
-    if pixels.monochrome1 and not _has_air_around(stored):
-        # MONOCHROME1 tells how to show values, not what they mean (PS3.3, C.7.6.3.1.2).
-        # Some exporters turn the stored values round all the same; then air is bright.
-        lowest = -(1 << (pixels.bits_stored - 1)) if pixels.signed else 0
-        stored = (1 << pixels.bits_stored) - 1 + 2 * lowest - stored.astype(np.int32)
-    return stored
-
-
-def _has_air_around(stored: np.ndarray) -> bool:
-    rows, columns = (max(1, side // CORNER_PART) for side in stored.shape)
-    edge = np.concatenate([stored[:rows], stored[-rows:]])
+def _has_air_around(values: np.ndarray) -> bool:
+    rows, columns = (max(1, side // CORNER_PART) for side in values.shape)
+    edge = np.concatenate([values[:rows], values[-rows:]])
     corners = np.concatenate([edge[:, :columns], edge[:, -columns:]])
-    return bool(np.median(corners) <= stored.mean())
-
-
-def _rescaled(values: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    if slope == 1 and float(intercept).is_integer():  # most makers, and faster
-        return np.add(values, int(intercept), dtype=np.int32)
-    return np.rint(values * slope + intercept).astype(np.int32)
+    return bool(np.median(corners) <= values.mean())

@@ -1,7 +1,9 @@
-"""A CT series and what its readers marked, together."""
+"""A CT series with its readers' marks, and the numbers of a patient's nodules."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +17,7 @@ from lungdx_paddle.lidc.readings import Annotations
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """A CT series with the readers' marks in it."""
+    """A CT series with its readers' marks."""
 
     series: Series
     annotations: Annotations
@@ -27,15 +29,15 @@ class Scan:
 
     @cached_property
     def nodules(self) -> tuple[Nodule, ...]:
-        """Nodules that a reader outlined, foot to head."""
+        """Nodules that a reader outlined, from the caudal end; grouped once."""
         step_mm, row_mm, _ = self.series.spacing_zyx_mm
         return tuple(group_readings(self.annotations, row_mm, step_mm))
 
 
 def find_scans(lidc: Path, xml: Path | None = None) -> list[Scan]:
-    """Find every series that has annotations; for a notebook.
+    """Find every CT series that has annotations.
 
-    What is left out, and why, is told by :func:`find_series` and :func:`find_annotations`.
+    :func:`find_series` and :func:`find_annotations` also return what is left out, and why.
 
     Args:
         lidc: folder or zip archive of DICOM files in any layout.
@@ -58,3 +60,20 @@ def find_scans(lidc: Path, xml: Path | None = None) -> list[Scan]:
             fix="give the folder or archive of the XML files as xml",
         )
     return scans
+
+
+def first_numbers(series: Iterable[tuple[str, str, int]]) -> dict[str, int]:
+    """The number of each series' first nodule, so that numbers are unique within a patient.
+
+    Args:
+        series: patient ID, series instance UID and number of nodules of each.
+
+    Returns:
+        By series UID; a patient's series are numbered through by UID, from 0.
+    """
+    first: dict[str, int] = {}
+    following: Counter[str] = Counter()
+    for patient_id, series_uid, nodules in sorted(series):
+        first[series_uid] = following[patient_id]
+        following[patient_id] += nodules
+    return first

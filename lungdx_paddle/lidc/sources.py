@@ -60,6 +60,23 @@ class SourceFile:
             return open(self.path, "rb")
         return cast(BinaryIO, _archive(self.path).open(self.member))
 
+    def read_bytes(self, at_most: int = -1) -> bytes:
+        """The file's bytes, or the first ``at_most`` of them.
+
+        Raises:
+            LidcError: it cannot be read, or the archive is damaged or encrypted.
+        """
+        try:
+            with self.open() as stream:
+                return stream.read(at_most)
+        except READ_ERRORS as error:
+            raise LidcError(
+                str(self),
+                expected="a readable file",
+                found=" ".join(str(error).split()),
+                fix="download the file again or leave it out",
+            ) from error
+
 
 def list_files(source: Path) -> tuple[list[SourceFile], list[Skipped]]:
     """Every file below a folder or in a zip archive, in the order of the names.
@@ -108,10 +125,10 @@ def _list_folder(folder: Path) -> tuple[list[SourceFile], list[Skipped]]:
     return files, skipped
 
 
-@lru_cache(maxsize=OPEN_ARCHIVES)
 def _archive(path: Path) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
+        entry = path.stat()
+        return _opened(path, entry.st_mtime_ns, entry.st_size)
     except (zipfile.BadZipFile, OSError) as error:
         raise LidcError(
             str(path),
@@ -119,3 +136,9 @@ def _archive(path: Path) -> zipfile.ZipFile:
             found=f"a broken one ({error})",
             fix="download it again",
         ) from error
+
+
+@lru_cache(maxsize=OPEN_ARCHIVES)
+def _opened(path: Path, mtime_ns: int, size: int) -> zipfile.ZipFile:
+    """The archive as it was at that time: packed anew, it is opened anew."""
+    return zipfile.ZipFile(path)

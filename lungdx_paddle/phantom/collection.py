@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder, writing
+from lungdx_paddle.lidc.catalogue import PHANTOM_PREFIX
 from lungdx_paddle.phantom.chest import Chest, build_chest
 from lungdx_paddle.phantom.dicom_files import (
     DIAGNOSIS_TABLE,
@@ -104,7 +105,7 @@ def _check(name: str, value: int, least: int, most: int) -> None:
 def _remove_earlier(folder: Path) -> None:
     (folder / DIAGNOSIS_TABLE).unlink(missing_ok=True)
     for path in sorted(folder.iterdir()):
-        if re.fullmatch(r"PHANTOM-\d{4}", path.name):
+        if re.fullmatch(PHANTOM_PREFIX + r"\d{4}", path.name):
             shutil.rmtree(path)
 
 
@@ -127,7 +128,7 @@ def _write_patient(
     add_noise(volume_hu, rng.uniform(12, 35), rng)
     sessions = read_series(nodules, small, non_nodules, rng)
 
-    patient_id = f"PHANTOM-{patient + 1:04d}"
+    patient_id = f"{PHANTOM_PREFIX}{patient + 1:04d}"
     names = SeriesNames(patient_id, f"{seed} {patient} {settings}", grid.slices)
     target = folder / names.folder
     target.mkdir(parents=True)

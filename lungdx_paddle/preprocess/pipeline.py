@@ -1,33 +1,40 @@
 """A collection of scans -> ``manifest.csv``, ``crops/`` and ``report.json``.
 
-One series is one job.  What a finished job leaves on disk (:mod:`.parts`) is all that the
+One series is one job.  What a finished job leaves on disk (:mod:`.resume`) is all that the
 manifest is made of, so that a run which was stopped, or had another number of processes,
 ends with the same manifest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from lungdx_paddle.errors import LidcError, LungdxError
-from lungdx_paddle.files import writable_folder, writing
-from lungdx_paddle.lidc import (
-    Diagnosis,
-    Scan,
-    Series,
-    Skipped,
-    find_annotations,
-    find_series,
-    read_diagnoses,
-)
+from lungdx_paddle.errors import LidcError
+from lungdx_paddle.files import writable_folder
+from lungdx_paddle.lidc import Scan, Series, Skipped, find_annotations, find_series, read_diagnoses
+from lungdx_paddle.lidc.scan import first_numbers
 from lungdx_paddle.lidc.sources import list_files
 from lungdx_paddle.manifest import ManifestRow, write_manifest
-from lungdx_paddle.preprocess.report import DONE, FAILED, UNMARKED, Report, SeriesReport
-from lungdx_paddle.preprocess.resume import Part, fingerprint, has_part, load_part, store_part
+from lungdx_paddle.preprocess.crop_files import DEFAULT_CROPS, CropSettings, with_diagnoses
+from lungdx_paddle.preprocess.report import (
+    DONE,
+    FAILED,
+    UNMARKED,
+    Report,
+    SeriesReport,
+    attempt,
+    check_found,
+)
+from lungdx_paddle.preprocess.resume import (
+    FinishedSeries,
+    fingerprint,
+    load_finished,
+    store_finished,
+)
 from lungdx_paddle.preprocess.series import crop_series
-from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, Window
 from lungdx_paddle.progress import bar
 from lungdx_paddle.workers import HERE, Workers
 
@@ -38,16 +45,11 @@ TABLE_SUFFIXES = (".xls", ".csv")
 @dataclass(frozen=True, eq=False)
 class _Job:
     scan: Scan
-    window: Window | None
-    fingerprint: str
+    crops: CropSettings
     out: Path
 
-    @property
-    def series(self) -> Series:
-        return self.scan.series
 
-
-_Result = Part | str
+_Result = FinishedSeries | str
 """A finished series, or the reason why it failed."""
 
 
@@ -57,12 +59,12 @@ def preprocess(
     *,
     xml: Path | None = None,
     diagnosis: Path | None = None,
-    window: Window | None = DEFAULT_WINDOW,
+    crops: CropSettings = DEFAULT_CROPS,
     workers: Workers = HERE,
 ) -> Report:
     """Cut the nodules out of every series of a collection.
 
-    Run again, it does only what is missing; a series whose slices, XML or window have
+    Run again, it does only what is missing; a series whose slices, XML, window or rule have
     changed is done anew.  A series that fails costs only itself.  The manifest does not
     depend on the workers nor on how often the work was stopped.
 
@@ -71,7 +73,7 @@ def preprocess(
         out: folder for ``manifest.csv``, ``crops/``, ``report.json`` and ``series/``.
         xml: folder or zip archive of LIDC XML files; None: they lie beside the DICOM.
         diagnosis: the diagnosis table; None: looked for in ``lidc``.
-        window: (centre, width) in HU, or None for the one in each series' header.
+        crops: how crops are cut.
         workers: who does it; on a cluster they read ``lidc`` and write to ``out`` themselves.
 
     Raises:
@@ -84,18 +86,22 @@ def preprocess(
     lidc, out = Path(lidc).resolve(), writable_folder(Path(out).resolve())
     workers.check([lidc, out])
     series, skipped = find_series(lidc, workers)
-    _check_some_found(lidc, series, skipped)
+    fix = "give the folder of the LIDC-IDRI download"
+    check_found(lidc, series, skipped, expected="DICOM files of CT series", fix=fix)
     annotations, skipped_xml = find_annotations(lidc if xml is None else Path(xml))
     table = Path(diagnosis) if diagnosis else _find_table(lidc)
     diagnoses = read_diagnoses(table) if table else {}
-    work = [
-        _job(Scan(s, annotations[s.series_uid]), window, out)
-        for s in series
-        if s.series_uid in annotations
-    ]
-    results = _run(work, out, workers)
+    marked = [s for s in series if s.series_uid in annotations]
+    jobs = [_Job(Scan(s, annotations[s.series_uid]), crops, out) for s in marked]
+    results: dict[str, _Result] = {}
+    slices = sum(len(s.slices) for s in marked)
+    with bar(total=slices, desc="preprocess", unit="slice") as done:
+        for job, result in zip(jobs, workers.map(partial(attempt, _finish), jobs)):
+            results[job.scan.series.series_uid] = result
+            done.update(len(job.scan.series.slices))
     report = Report(
-        window=window,
+        crop=crops.rule,
+        window=crops.window,
         series=tuple(_series_report(s, results.get(s.series_uid)) for s in series),
         diagnosed_patients=len({s.patient_id for s in series} & set(diagnoses)),
         annotated_elsewhere=len(set(annotations) - {s.series_uid for s in series}),
@@ -103,41 +109,20 @@ def preprocess(
     )
     report.write(out / "report.json")
     _check_some_done(lidc, report)
-    write_manifest(out / "manifest.csv", list(_rows(series, results, diagnoses)))
+    write_manifest(out / "manifest.csv", list(with_diagnoses(_rows(marked, results), diagnoses)))
     return report
 
 
-def _job(scan: Scan, window: Window | None, out: Path) -> _Job:
-    return _Job(scan, window, fingerprint(scan, window), out)
-
-
-def _run(work: Sequence[_Job], out: Path, workers: Workers) -> dict[str, _Result]:
-    """Finish every series; what was finished before is not done again."""
-    parts = {job.series.series_uid: load_part(out, job.series, job.fingerprint) for job in work}
-    results: dict[str, _Result] = {uid: part for uid, part in parts.items() if part is not None}
-    todo = [job for job in work if job.series.series_uid not in results]
-    if any(has_part(out, job.series) for job in todo):
-        # Crops that the manifest lists are about to change; it is written again at the end.
-        with writing(out / "manifest.csv"):
-            (out / "manifest.csv").unlink(missing_ok=True)
-    slices = {job.series.series_uid: len(job.series.slices) for job in work}
-    before = sum(slices[uid] for uid in results)
-    with bar(total=sum(slices.values()), initial=before, desc="preprocess", unit="slice") as done:
-        for job, result in zip(todo, workers.map(_process, todo)):
-            results[job.series.series_uid] = result
-            done.update(len(job.series.slices))
-    return results
-
-
-def _process(job: _Job) -> _Result:
-    try:
-        # A scan of its own: it keeps its nodules and their masks, and jobs wait for each other.
-        crops = crop_series(replace(job.scan), job.window)
-    except LungdxError as error:
-        return str(error)
-    except Exception as error:  # whatever is wrong with one series must not cost the others
-        return f"{type(error).__name__}: {error}"
-    return store_part(job.out, job.series, crops, job.fingerprint)
+def _finish(job: _Job) -> FinishedSeries:
+    """Crop one series, unless that was done before and nothing has changed."""
+    # A scan of its own: it keeps its nodules and their masks, and jobs wait for each other.
+    scan, (rule, window) = replace(job.scan), (job.crops.rule, job.crops.window)
+    key = fingerprint(scan, window, rule)
+    finished = load_finished(job.out, scan.series, key)
+    if finished is None:
+        crops = crop_series(scan, window, rule)
+        finished = store_finished(job.out, scan.series, crops, key)
+    return finished
 
 
 def _series_report(series: Series, result: _Result | None) -> SeriesReport:
@@ -154,37 +139,25 @@ def _series_report(series: Series, result: _Result | None) -> SeriesReport:
         slices=len(series.slices),
         warnings=series.warnings,
     )
-    if not isinstance(result, Part):
+    if not isinstance(result, FinishedSeries):
         return report
     return replace(
         report,
         nodules=result.nodules,
         crops=len(result.rows),
-        crops_in_lung=result.in_lung,
         outlines_without_area=result.unenclosed,
         missing_slices=tuple({"sop_uid": uid, "z_mm": z} for uid, z in result.missing.items()),
     )
 
 
-def _rows(
-    series: Sequence[Series], results: dict[str, _Result], diagnoses: dict[str, Diagnosis]
-) -> Iterator[ManifestRow]:
+def _rows(series: Sequence[Series], results: Mapping[str, _Result]) -> Iterator[ManifestRow]:
     """Rows by patient and series, nodules numbered through a patient's series."""
-    numbered: dict[str, int] = {}
-    for s in series:
-        result = results.get(s.series_uid)
-        if not isinstance(result, Part):
-            continue
-        first = numbered.get(s.patient_id, 0)
-        numbered[s.patient_id] = first + result.nodules
-        diagnosis = diagnoses.get(s.patient_id)
+    found = [(s, results[s.series_uid]) for s in series]
+    finished = [(s, result) for s, result in found if isinstance(result, FinishedSeries)]
+    first = first_numbers((s.patient_id, s.series_uid, result.nodules) for s, result in finished)
+    for s, result in finished:
         for row in result.rows:
-            yield replace(
-                row,
-                nodule=first + row.nodule,
-                diagnosis=diagnosis.code if diagnosis else None,
-                primary_site=diagnosis.primary_site if diagnosis else "",
-            )
+            yield replace(row, nodule=first[s.series_uid] + row.nodule)
 
 
 def _find_table(lidc: Path) -> Path | None:
@@ -204,22 +177,10 @@ def _unexpected(skipped: Sequence[Skipped], table: Path | None) -> list[Skipped]
     return [s for s in skipped if not s.path.lower().endswith(".xml") and s.path != str(table)]
 
 
-def _check_some_found(lidc: Path, series: Sequence[Series], skipped: Sequence[Skipped]) -> None:
-    if series:
-        return
-    first = f" ({skipped[0].path}: {skipped[0].reason})" if skipped else ""
-    raise LidcError(
-        str(lidc),
-        expected="DICOM files of CT series",
-        found=f"none in {len(skipped)} files{first}",
-        fix="give the folder of the LIDC-IDRI download",
-    )
-
-
 def _check_some_done(lidc: Path, report: Report) -> None:
+    failed = report.having(FAILED)
     if report.having(DONE):
         return
-    failed = report.having(FAILED)
     if failed:
         raise LidcError(
             str(lidc),

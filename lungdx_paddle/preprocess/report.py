@@ -1,14 +1,15 @@
-"""What became of each series: ``report.json``, and the lines that a tool prints."""
+"""What became of each series of a preprocessing run: ``report.json``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lungdx_paddle import __version__
+from lungdx_paddle.errors import LidcError, LungdxError, OutputError
 from lungdx_paddle.files import write_text
 from lungdx_paddle.lidc import Skipped
 from lungdx_paddle.preprocess.window import Window
@@ -17,7 +18,10 @@ DONE, FAILED, UNMARKED = "done", "failed", "no annotations"
 """A series' status; unmarked is one for which there is no XML file."""
 
 EXAMPLES = 3
-"""How many of many are named in a line, or for a reason."""
+"""How many files are named for a reason."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,6 @@ class SeriesReport:
     slices: int
     nodules: int = 0
     crops: int = 0
-    crops_in_lung: float | None = None
-    """Mean part of a crop's nodule that lies in the lung mask."""
     outlines_without_area: int = 0
     """Outlines left out because half of the slice's readers enclose no pixel."""
     missing_slices: tuple[dict[str, Any], ...] = ()
@@ -43,10 +45,12 @@ class SeriesReport:
     """What is unusual about its slices."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """A whole run of the preprocessing."""
 
+    crop: str
+    """The rule of the crops."""
     window: Window | None
     """(centre, width) in HU; None: each series' own."""
     series: tuple[SeriesReport, ...]
@@ -56,11 +60,15 @@ class Report:
     annotated_elsewhere: int
     """Series that the XML files describe and that are not in the collection."""
     skipped: tuple[Skipped, ...]
-    """Files that are neither CT slice nor LIDC XML, with the reason."""
+    """Files that are neither CT slice nor LIDC XML of one, with the reason."""
     left_out: tuple[Skipped, ...] = ()
-    """Pictures and nodules of the set of slices that gave no crop, with the reason."""
-    notes: tuple[str, ...] = ()
-    """What to know of all the crops."""
+    """Pictures and nodules of the public slices that gave no crop, with the reason."""
+    stretched_pictures: int = 0
+    """Pictures of the public slices that reach from black to white: their gray is no HU."""
+
+    def __repr__(self) -> str:
+        named = ", ".join(f"{number} {name}" for name, number in self.totals().items() if number)
+        return f"Report({self.crop} crops: {named})"
 
     def having(self, status: str) -> list[SeriesReport]:
         """The series of one status."""
@@ -71,49 +79,8 @@ class Report:
         """How many crops the manifest lists."""
         return sum(series.crops for series in self.series)
 
-    def write(self, path: Path) -> None:
-        """Write ``report.json``, whole or not at all.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        content = {
-            "lungdx_paddle": __version__,
-            "window": self.window or "header",
-            "totals": self._totals(),
-            "series": [asdict(series) for series in self.series],
-            "skipped_files": _by_reason(self.skipped),
-            "left_out": [asdict(entry) for entry in self.left_out],
-            "notes": list(self.notes),
-        }
-        write_text(path, json.dumps(content, indent=1) + "\n")
-
-    def summary(self) -> list[str]:
-        """The closing lines: totals, then each series that wants attention."""
-        totals = self._totals()
-        lines = [
-            f"{totals['done']} of {len(self.series)} series done: {totals['nodules']} nodules, "
-            f"{totals['crops']} crops of {len({s.patient_id for s in self.series})} patients"
-        ]
-        lines += [f"{s.patient_id}: failed: {s.reason}" for s in self.having(FAILED)]
-        unmarked = [s.patient_id for s in self.having(UNMARKED)]
-        if unmarked:
-            lines.append(f"{len(unmarked)} series without LIDC XML: {_first_few(unmarked)}")
-        missing = [s for s in self.series if s.missing_slices]
-        lines += [_missing_line(s) for s in missing[:EXAMPLES]]
-        if len(missing) > EXAMPLES:
-            lines.append(f"{len(missing) - EXAMPLES} more series lack slices, see report.json")
-        lines += [f"{s.patient_id}: {warning}" for s in self.series for warning in s.warnings]
-        if not self.diagnosed_patients:
-            lines.append("no patient stands in a diagnosis table: the crops lack pathology labels")
-        if self.left_out:
-            lines.append(f"{len(self.left_out)} pictures and nodules left out, see report.json")
-        lines += self.notes
-        if self.skipped:
-            lines.append(f"{len(self.skipped)} files skipped, see report.json")
-        return lines
-
-    def _totals(self) -> dict[str, int]:
+    def totals(self) -> dict[str, int]:
+        """The numbers of the whole run, by name."""
         return {
             "series": len(self.series),
             "done": len(self.having(DONE)),
@@ -126,32 +93,70 @@ class Report:
             "crops": self.crops,
             "missing_slices": sum(len(series.missing_slices) for series in self.series),
             "outlines_without_area": sum(s.outlines_without_area for s in self.series),
+            "stretched_pictures": self.stretched_pictures,
             "skipped_files": len(self.skipped),
         }
 
+    def write(self, path: Path) -> None:
+        """Write ``report.json``, whole or not at all.
 
-def _missing_line(series: SeriesReport) -> str:
-    places = [f"{s['sop_uid']} at z {s['z_mm']:g} mm" for s in series.missing_slices]
-    return (
-        f"{series.patient_id}: {len(places)} slices of the XML are not in the collection: "
-        f"{_first_few(places)}"
-    )
+        Raises:
+            OutputError: it cannot be written.
+        """
+        skipped = sorted(by_reason(self.skipped).items(), key=lambda item: (-len(item[1]), item[0]))
+        content = {
+            "lungdx_paddle": __version__,
+            "crop": self.crop,
+            "window": self.window or "header",
+            "totals": self.totals(),
+            "series": [asdict(series) for series in self.series],
+            "skipped_files": {
+                reason: {
+                    "files": len(files),
+                    "for example": [f"{file.path}: {file.reason}" for file in files[:EXAMPLES]],
+                }
+                for reason, files in skipped
+            },
+            "left_out": [asdict(entry) for entry in self.left_out],
+        }
+        write_text(path, json.dumps(content, indent=1) + "\n")
 
 
-def _first_few(items: Sequence[str]) -> str:
-    more = len(items) - EXAMPLES
-    return ", ".join(items[:EXAMPLES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _by_reason(skipped: Sequence[Skipped]) -> dict[str, dict[str, Any]]:
-    """``{reason: {"files": count, "for example": [...]}}``, the most frequent first."""
-    paths: dict[str, list[str]] = {}
+def by_reason(skipped: Sequence[Skipped]) -> dict[str, list[Skipped]]:
+    """Files grouped by why they were left out."""
+    grouped: dict[str, list[Skipped]] = {}
     for file in skipped:
         # What follows a colon or names another file differs from file to file.
-        reason = file.reason.split(":")[0].split(" /")[0]
-        paths.setdefault(reason, []).append(f"{file.path}: {file.reason}")
-    most_first = sorted(paths.items(), key=lambda item: (-len(item[1]), item[0]))
-    return {
-        reason: {"files": len(found), "for example": found[:EXAMPLES]}
-        for reason, found in most_first
-    }
+        grouped.setdefault(file.reason.split(":")[0].split(" as /")[0], []).append(file)
+    return grouped
+
+
+def attempt(function: Callable[[Item], Result], item: Item) -> Result | str:
+    """``function(item)``, or why it failed: one bad series must not cost the others.
+
+    Raises:
+        OutputError: nothing can be written, which concerns all of them.
+    """
+    try:
+        return function(item)
+    except OutputError:
+        raise
+    except LungdxError as error:
+        return str(error)
+    except Exception as error:  # whatever is wrong with one series
+        return f"{type(error).__name__}: {error}"
+
+
+def check_found(
+    source: Path, found: Sequence[Any], skipped: Sequence[Skipped], *, expected: str, fix: str
+) -> None:
+    """See that a source holds anything.
+
+    Raises:
+        LidcError: nothing was found; it names the first of the files that were left out.
+    """
+    if not found:
+        first = f" ({skipped[0].path}: {skipped[0].reason})" if skipped else ""
+        raise LidcError(
+            str(source), expected=expected, found=f"none in {len(skipped)} files{first}", fix=fix
+        )

@@ -332,6 +332,44 @@ def test_gantry_tilt_is_measured(write_slice: WriteSlice, scan: Path) -> None:
     assert series.spacing_zyx_mm[0] == pytest.approx(2.5 * np.cos(tilt), abs=1e-4)
 
 
+def test_spacings_and_directions_are_compared_by_nearness(
+    write_slice: WriteSlice, scan: Path
+) -> None:
+    for k, jitter in enumerate((0, 1e-8, -1e-8, 1e-8)):
+        direction = [1, jitter, 0, 0, 1, 4e-4 * k]
+        write_slice(2.5 * k, PixelSpacing=[0.8 + jitter, 0.7], ImageOrientationPatient=direction)
+    write_slice(20, name="odd", PixelSpacing=[0.81, 0.7])
+    (series,), _ = find_series(scan)
+    assert len(series.slices) == 3, "the last one is tilted by more than 0.001"
+    assert set(reasons(scan)) == {"7.5.dcm", "odd"}
+
+
+def test_an_optional_tag_that_is_no_number_counts_as_missing(
+    write_slice: WriteSlice, scan: Path
+) -> None:
+    path = write_slice()
+    path.write_bytes(path.read_bytes().replace(b"-600", b"n/a "))
+    series = only(scan)
+    assert series.header_window is None
+    assert series.slice_hu(0).shape == (6, 5)
+
+
+def test_no_frames_in_a_file_with_one_slice_is_one_frame(
+    write_slice: WriteSlice, scan: Path
+) -> None:
+    write_slice(NumberOfFrames=0)
+    assert only(scan).volume_hu().shape == (1, 6, 5)
+
+
+def test_uids_that_scanners_write_with_leading_zeros_are_taken_without_a_word(
+    write_slice: WriteSlice, scan: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = write_slice(SOPInstanceUID="1.2.113.1")
+    path.write_bytes(path.read_bytes().replace(b"1.2.113.1", b"1.2.0113."))
+    only(scan).volume_hu()
+    assert not recwarn.list
+
+
 # How the pixels are packed.
 
 
@@ -373,12 +411,10 @@ def test_a_missing_decoder_is_named_with_what_to_install(
     write_slice(syntax=JPEGLosslessSV1, PixelData=encapsulate([b"\xff\xd8" + bytes(30)]))
     series = only(scan)
 
-    class Undecodable:
-        @property
-        def pixel_array(self) -> np.ndarray:
-            raise RuntimeError("Unable to decode: all the plugins are missing dependencies")
+    def undecodable(*_: Any, **__: Any) -> np.ndarray:
+        raise RuntimeError("Unable to decode because all plugins are missing dependencies")
 
-    monkeypatch.setattr("pydicom.dcmread", lambda *_, **__: Undecodable())
+    monkeypatch.setattr("lungdx_paddle.lidc.pixels.pixel_array", undecodable)
     with pytest.raises(InstallError, match=r"decoder for JPEG Lossless.*lungdx-paddle\[compress"):
         series.slice_hu(0)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.errors import LidcError
+from lungdx_paddle.figures.nodule_slice import draw_nodule
 from lungdx_paddle.lidc import (
     Nodule,
-    draw_nodule,
     find_annotations,
     find_series,
     group_readings,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lungdx_paddle.commands.preprocess_scans import table_lines
 from lungdx_paddle.errors import LidcError, OutputError
 from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.preprocess.nodule_table import write_nodule_table
@@ -21,7 +22,7 @@ def test_one_row_a_nodule(collection: Path, tmp_path: Path) -> None:
         "1.2.3,0,1,3,1",
     ]
     assert (table.series, table.nodules, table.readings) == (3, 3, 7)
-    assert table.summary() == [
+    assert table_lines(table) == [
         "3 nodules of 7 readings in 3 series",
         "3 series are not LIDC-IDRI's: pixels of 0.7 mm assumed",
     ]

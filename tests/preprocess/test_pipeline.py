@@ -17,11 +17,15 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
+from lungdx_paddle.commands.preprocess_scans import report_lines
 from lungdx_paddle.errors import ConfigError, LidcError, LungdxError, OutputError
 from lungdx_paddle.manifest import read_manifest
 from lungdx_paddle.preprocess import pipeline
+from lungdx_paddle.preprocess.crop_files import CropSettings
 from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.workers import ALONE, Workers
+
+LUNG = CropSettings(window=(-600.0, 1500.0))
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -65,11 +69,6 @@ def test_every_outlined_slice_becomes_a_row_and_a_crop(collection: Path, tmp_pat
     assert image[:8].max() <= 3
 
 
-def test_the_closing_lines_name_what_was_done(collection: Path, tmp_path: Path) -> None:
-    summary = preprocess(collection, tmp_path / "out", workers=ALONE).summary()
-    assert summary == ["3 of 3 series done: 3 nodules, 7 crops of 2 patients"]
-
-
 def test_no_name_and_no_birth_date_is_written(collection: Path, tmp_path: Path) -> None:
     preprocess(collection, tmp_path / "out", workers=ALONE)
     everything = b"".join(files(tmp_path / "out").values())
@@ -87,7 +86,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
-@pytest.mark.parametrize("where", ["crop_series", "store_part"])
+@pytest.mark.parametrize("where", ["crop_series", "store_finished"])
 def test_killed_and_run_again_it_ends_with_the_same_bytes(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, where: str
 ) -> None:
@@ -152,23 +151,117 @@ def test_a_second_run_does_only_what_is_missing(
 
 def test_another_window_replaces_all_crops(collection: Path, tmp_path: Path) -> None:
     preprocess(collection, tmp_path / "out", workers=ALONE)
-    preprocess(collection, tmp_path / "out", window=(-600.0, 1500.0), workers=ALONE)
-    preprocess(collection, tmp_path / "fresh", window=(-600.0, 1500.0), workers=ALONE)
+    preprocess(collection, tmp_path / "out", crops=LUNG, workers=ALONE)
+    preprocess(collection, tmp_path / "fresh", crops=LUNG, workers=ALONE)
     assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
 
+@pytest.mark.parametrize("after", [0, 1])
 def test_killed_on_the_way_to_another_window_no_old_manifest_lists_new_crops(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    preprocess(collection, tmp_path / "out", workers=ALONE)
+    before = (tmp_path / "out" / "manifest.csv").read_bytes()
+    original = pipeline.store_finished
+    calls = []
+
+    def dies(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) > after:
+            raise Killed
+        return original(*args)
+
+    monkeypatch.setattr(pipeline, "store_finished", dies)
+    with pytest.raises(Killed):
+        preprocess(collection, tmp_path / "out", crops=LUNG, workers=ALONE)
+    manifest = tmp_path / "out" / "manifest.csv"
+    assert not manifest.exists() if after else manifest.read_bytes() == before
+
+
+def add_to_pixels(collection: Path, hu: int) -> None:
+    """Add to every stored value of a collection; sizes and times of the files stay."""
+    for path in collection.rglob("*.dcm"):
+        before = path.stat()
+        header = pydicom.dcmread(path)
+        header.PixelData = (header.pixel_array + hu).astype("<u2").tobytes()
+        header.save_as(str(path))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert path.stat().st_size == before.st_size
+
+
+def write_intercept(collection: Path, intercept: int) -> None:
+    for path in collection.rglob("*.dcm"):
+        header = pydicom.dcmread(path)
+        header.RescaleIntercept = str(intercept)
+        header.save_as(str(path))
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda folder: write_intercept(folder, 0), lambda folder: add_to_pixels(folder, 300)],
+    ids=["rescale", "pixels"],
+)
+def test_crops_of_other_pixels_are_made_anew(
+    collection: Path, tmp_path: Path, change: Callable[[Path], None], packed: bool
+) -> None:
+    def source() -> Path:
+        if not packed:
+            return collection
+        return Path(shutil.make_archive(str(tmp_path / "lidc"), "zip", collection))
+
+    preprocess(source(), tmp_path / "out", workers=ALONE)
+    before = files(tmp_path / "out" / "crops")
+    change(collection)
+    preprocess(source(), tmp_path / "out", workers=ALONE)
+    preprocess(source(), tmp_path / "fresh", workers=ALONE)
+    after = files(tmp_path / "out")
+    assert after == files(tmp_path / "fresh")
+    assert not set(before.items()) & set(files(tmp_path / "out" / "crops").items())
+
+
+def test_crops_of_another_version_of_the_rule_are_made_anew(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     preprocess(collection, tmp_path / "out", workers=ALONE)
+    marker = next((tmp_path / "out").rglob("*.jpg"))
+    marker.write_bytes(b"old")
+    monkeypatch.setattr("lungdx_paddle.preprocess.resume.CROP_VERSION", 0)
+    preprocess(collection, tmp_path / "out", workers=ALONE)
+    assert marker.read_bytes() != b"old"
 
-    def dies(*args: Any) -> None:
-        raise Killed
 
-    monkeypatch.setattr(pipeline, "store_part", dies)
-    with pytest.raises(Killed):
-        preprocess(collection, tmp_path / "out", window=(-600.0, 1500.0), workers=ALONE)
-    assert not (tmp_path / "out" / "manifest.csv").exists()
+def test_a_changed_slice_without_an_outline_needs_no_new_crops(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preprocess(collection, tmp_path / "out", workers=ALONE)
+    for path in collection.rglob("000000.dcm"):
+        path.write_bytes(path.read_bytes()[:-2] + b"\x01\x01")
+    monkeypatch.setattr(pipeline, "crop_series", None)
+    report = preprocess(collection, tmp_path / "out", workers=ALONE)
+    assert len(report.having("done")) == 3
+
+
+def test_by_context_the_manifest_says_so_and_other_crops_are_replaced(
+    collection: Path, tmp_path: Path
+) -> None:
+    preprocess(collection, tmp_path / "out", workers=ALONE)
+    settings = CropSettings("context")
+    report = preprocess(collection, tmp_path / "out", crops=settings, workers=ALONE)
+    preprocess(collection, tmp_path / "fresh", crops=settings, workers=ALONE)
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
+    assert report.crop == "context"
+    row = read_manifest(tmp_path / "out").rows[0]
+    assert (row.crop, row.scale) == ("context", 1.0)
+    image = cv2.imread(str(tmp_path / "out" / row.image), cv2.IMREAD_UNCHANGED).astype(int)
+    assert abs(image[16, 16] - 129) <= 3, "30 HU in the middle"
+    assert abs(image[16, 2] - 19) <= 3, "-850 HU, the lung beside it"
+    assert abs(image[1, 16] - 130) <= 3, "40 HU, the tissue that frames it"
+
+
+def test_a_report_is_one_line_in_a_notebook(collection: Path, tmp_path: Path) -> None:
+    report = preprocess(collection, tmp_path / "out", workers=ALONE)
+    assert repr(report).startswith("Report(paper crops: 3 series, 3 done, 1 diagnosed_patients,")
 
 
 def test_a_changed_xml_is_read_anew(collection: Path, tmp_path: Path) -> None:
@@ -202,8 +295,9 @@ def test_a_series_that_fails_costs_only_itself(collection: Path, tmp_path: Path)
     series = series_of(tmp_path / "out")
     assert [s["status"] for s in series.values()] == ["done", "failed", "done"]
     assert "000001.dcm" in series["1.2.2"]["reason"]
-    assert report.summary()[0].startswith("2 of 3 series done")
-    assert report.summary()[1].startswith("LIDC-IDRI-0002: failed: ")
+    lines = report_lines(report)
+    assert lines[0].startswith("2 of 3 series done")
+    assert lines[1].startswith("LIDC-IDRI-0002: failed: ")
     assert {r.series_uid for r in read_manifest(tmp_path / "out").rows} == {"1.2.1", "1.2.3"}
 
 
@@ -213,7 +307,7 @@ def test_where_every_series_fails_the_first_reason_is_said(
     with pytest.raises(
         LidcError, match="3 that cannot, the first because .* a window in the DICOM"
     ):
-        preprocess(collection, tmp_path / "out", window=None, workers=ALONE)
+        preprocess(collection, tmp_path / "out", crops=CropSettings(window=None), workers=ALONE)
 
 
 def test_slices_of_the_xml_that_are_not_there_are_named(collection: Path, tmp_path: Path) -> None:
@@ -221,9 +315,8 @@ def test_slices_of_the_xml_that_are_not_there_are_named(collection: Path, tmp_pa
     report = preprocess(collection, tmp_path / "out", workers=ALONE)
     missing = series_of(tmp_path / "out")["1.2.1"]["missing_slices"]
     assert missing == [{"sop_uid": "1.2.1.3", "z_mm": 7.5}]
-    assert (
-        "LIDC-IDRI-0001: 1 slices of the XML are not in the collection: 1.2.1.3 at z 7.5 mm"
-        in report.summary()
+    assert "1 outlined slices are not there, see report.json: LIDC-IDRI-0001 (1)" in report_lines(
+        report
     )
     assert len(read_manifest(tmp_path / "out")) == 6
 
@@ -232,7 +325,7 @@ def test_a_series_without_xml_is_reported(collection: Path, tmp_path: Path) -> N
     (collection / "LIDC-IDRI-0001" / "1.2.1" / "001.xml").unlink()
     report = preprocess(collection, tmp_path / "out", workers=ALONE)
     assert series_of(tmp_path / "out")["1.2.1"]["status"] == "no annotations"
-    assert "1 series without LIDC XML: LIDC-IDRI-0001" in report.summary()
+    assert "1 series without LIDC XML: LIDC-IDRI-0001" in report_lines(report)
 
 
 def test_the_xml_may_lie_elsewhere(collection: Path, tmp_path: Path) -> None:
@@ -255,7 +348,7 @@ def test_other_files_are_skipped_and_counted(collection: Path, tmp_path: Path) -
     content = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     counts = {reason: s["files"] for reason, s in content["skipped_files"].items()}
     assert counts == {"no DICOM file": 3, "an empty file": 1}
-    assert "4 files skipped, see report.json" in report.summary()
+    assert "3 files left out: no DICOM file" in report_lines(report)
 
 
 def test_the_phantom_is_marked_as_such(tmp_path: Path, add_series: Callable[..., Path]) -> None:
@@ -342,7 +435,7 @@ def test_a_worker_that_the_system_ends_is_one_clear_line(
     def dies(*args: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(pipeline, "_process", dies)
+    monkeypatch.setattr(pipeline, "_finish", dies)
     with pytest.raises(LungdxError, match="run again with fewer jobs"):
         preprocess(collection, tmp_path / "out", workers=Workers(2))
 

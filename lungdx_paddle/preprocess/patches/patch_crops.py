@@ -4,60 +4,43 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lungdx_paddle.errors import LidcError
-from lungdx_paddle.lidc import Annotations, Skipped, group_readings
+from lungdx_paddle.lidc import Annotations, Nodule, Skipped, group_readings
 from lungdx_paddle.lidc.catalogue import known_series
-from lungdx_paddle.preprocess.crop import crop_nodule
+from lungdx_paddle.lidc.scan import first_numbers
+from lungdx_paddle.preprocess.crop import CONTEXT, context_window, cut, make_crop, middle_of
+from lungdx_paddle.preprocess.crop_files import Crop
 from lungdx_paddle.preprocess.patches.patch_files import PictureFolder, read_picture
 from lungdx_paddle.preprocess.patches.patch_matching import (
     SCAN_SHAPE,
-    Atlas,
-    Marked,
+    MaskIndex,
     Place,
-    cut,
     find_places,
 )
 
-_Key = tuple[str, int, str]
+CropKey = tuple[str, int, str]
 """Series UID, the patient's number of the nodule, SOP instance UID."""
-
-
-@dataclass(frozen=True, eq=False)
-class SliceCrop:
-    """One nodule on one slice."""
-
-    marked: Marked
-    sop_uid: str
-    image: np.ndarray
-    """(32, 32) uint8."""
-    scale: float
-    """1.0, or the factor by which the nodule was shrunk."""
-
-    @property
-    def key(self) -> _Key:
-        """What makes it one crop: the nodule and the slice."""
-        return self.marked.series_uid, self.marked.number, self.sop_uid
 
 
 @dataclass(eq=False)
 class PatientCrops:
-    """All that one patient's pictures give."""
+    """The crops of one patient's pictures, and what was left out."""
 
-    failure: str = ""
-    """Why they give nothing; empty if they were looked at."""
-    nodules: Sequence[Marked] = ()
-    """All of the patient's, shown or not."""
-    crops: dict[_Key, SliceCrop] = field(default_factory=dict)
+    nodules: Mapping[str, Sequence[Nodule]]
+    """All of the patient's by series UID, shown or not, numbered through the series."""
+    crops: dict[CropKey, Crop] = field(default_factory=dict)
     left_out: list[Skipped] = field(default_factory=list)
-    """Pictures, parts of pictures and nodules without a crop, with the reason."""
+    """Pictures, masks and nodules without a crop, with the reason."""
     pictures: Counter[str] = field(default_factory=Counter)
     """How many lie in each series, by UID."""
     stretched: int = 0
     """Pictures that reach from black to white."""
+    failure: str = ""
+    """Why there are no crops at all; empty if the pictures were looked at."""
 
     def leave_out(self, name: str, reason: str) -> None:
         """Note what is left out, and why."""
@@ -65,47 +48,49 @@ class PatientCrops:
 
 
 def crop_patient(
-    folders: Sequence[PictureFolder], annotations: Sequence[Annotations]
+    folders: Sequence[PictureFolder], annotations: Sequence[Annotations], rule: str
 ) -> PatientCrops:
     """Find out where the pictures lie and cut the nodules out of them.
 
     The crop follows the area that at least half of the slice's readers enclosed, as the
-    XML files say it: the set lacks some readers.
+    XML files have it: the set lacks some readers.
 
     Args:
         folders: the patient's pictures.
-        annotations: of all the patient's series, by UID.
+        annotations: of all the patient's series.
+        rule: one of :data:`~lungdx_paddle.manifest.CROP_RULES`.
     """
-    found = PatientCrops(nodules=_mark(annotations))
-    atlas = Atlas(found.nodules)
+    found = PatientCrops(_numbered_nodules(annotations))
+    index = MaskIndex(found.nodules)
     for folder in folders:
         images, masks = _read(folder, found)
-        places, reasons = find_places(masks, atlas)
+        places, reasons = find_places(masks, index)
         for k, reason in sorted(reasons.items()):
             found.leave_out(f"{folder.name}/slice-{k}", reason)
         for place in places:
             found.pictures[place.series_uid] += len(place.slices)
-            _crop_place(folder, place, images, found)
+            _crop_place(folder, place, images, rule, found)
     shown = {(series_uid, number) for series_uid, number, _ in found.crops}
-    for marked in found.nodules:
-        if marked.nodule.sop_uids and (marked.series_uid, marked.number) not in shown:
-            readers = len(marked.nodule.readings)
-            patient_id = known_series()[marked.series_uid].patient_id
-            name = f"{patient_id}, nodule {marked.number} of {readers} readers"
-            found.leave_out(name, "no picture surely shows it")
+    for series_uid, nodules in found.nodules.items():
+        for nodule in nodules:
+            if nodule.sop_uids and (series_uid, nodule.number) not in shown:
+                patient_id = known_series()[series_uid].patient_id
+                name = f"{patient_id}, nodule {nodule.number} of {len(nodule.readings)} readers"
+                found.leave_out(name, "no picture surely shows it")
     return found
 
 
-def _mark(annotations: Sequence[Annotations]) -> list[Marked]:
-    """The nodules of all series, numbered as :func:`.pipeline.preprocess` numbers them."""
-    marked: list[Marked] = []
-    first = 0
+def _numbered_nodules(annotations: Sequence[Annotations]) -> dict[str, list[Nodule]]:
+    grouped: dict[str, list[Nodule]] = {}
     for of_series in annotations:
         facts = known_series()[of_series.series_uid]
         nodules = group_readings(of_series, facts.pixel_spacing_mm, facts.slice_spacing_mm)
-        marked += [Marked(of_series.series_uid, first + n.number, n) for n in nodules]
-        first += len(nodules)
-    return marked
+        grouped[of_series.series_uid] = nodules
+    first = first_numbers(("", uid, len(nodules)) for uid, nodules in grouped.items())
+    return {
+        uid: [replace(nodule, number=first[uid] + nodule.number) for nodule in nodules]
+        for uid, nodules in grouped.items()
+    }
 
 
 def _read(
@@ -134,21 +119,32 @@ def _read(
 
 
 def _crop_place(
-    folder: PictureFolder, place: Place, images: Mapping[int, np.ndarray], found: PatientCrops
+    folder: PictureFolder,
+    place: Place,
+    images: Mapping[int, np.ndarray],
+    rule: str,
+    found: PatientCrops,
 ) -> None:
-    here = [
-        marked
-        for marked in found.nodules
-        if marked.series_uid == place.series_uid and marked.number in place.numbers
-    ]
+    nodules = [n for n in found.nodules[place.series_uid] if n.number in place.numbers]
     for k, sop_uid in sorted(place.slices.items()):
-        for marked in here:
-            area = marked.nodule.majority_mask(sop_uid, SCAN_SHAPE)
+        for nodule in nodules:
+            area = nodule.majority_mask(sop_uid, SCAN_SHAPE)
+            if not area.any():
+                continue
             mask = cut(area, place.corner_xy, images[k].shape)
-            if mask.sum() < area.sum():
-                name = f"nodule {marked.number} on {folder.name}/slice-{k}"
+            spacing_mm = nodule.pixel_spacing_mm, nodule.pixel_spacing_mm
+            if mask.sum() < area.sum() or (rule == CONTEXT and not _shows(mask, spacing_mm)):
+                name = f"nodule {nodule.number} on {folder.name}/slice-{k}"
                 found.leave_out(name, "it reaches over the picture's edge")
-            elif area.any():
-                image, scale = crop_nodule(images[k], mask)
-                crop = SliceCrop(marked, sop_uid, image, scale)
-                found.crops.setdefault(crop.key, crop)  # two pictures may show one nodule
+                continue
+            image, scale = make_crop(images[k], mask, spacing_mm, rule)
+            index = nodule.sop_uids.index(sop_uid)
+            crop = Crop(nodule, sop_uid, index, nodule.z_mm[sop_uid], image, scale, rule)
+            key = place.series_uid, nodule.number, sop_uid
+            found.crops.setdefault(key, crop)  # two pictures may show one nodule
+
+
+def _shows(mask: np.ndarray, spacing_mm: tuple[float, float]) -> bool:
+    """Whether a picture holds all of the 32 mm about a nodule's middle."""
+    (x, y), (rows, columns) = context_window(middle_of(mask), spacing_mm)
+    return 0 <= x and x + columns <= mask.shape[1] and 0 <= y and y + rows <= mask.shape[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lungdx_paddle.commands.preprocess_request import carry_out
-from lungdx_paddle.errors import ConfigError, LidcError, OutputError
+from lungdx_paddle.commands.preprocess_scans import report_lines
+from lungdx_paddle.errors import LidcError, OutputError
 from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.manifest import Manifest, ManifestRow, read_manifest
 from lungdx_paddle.preprocess.crop import crop_nodule
@@ -410,10 +411,10 @@ def test_a_mistake_of_ours_in_one_patient_costs_only_that_one(
     write_xml(xml / "003.xml", series_of("LIDC-IDRI-0003")[0], [NODULE])
     real = module.crop_patient
 
-    def break_one(folders: Any, annotations: Any) -> Any:
+    def break_one(folders: Any, *rest: Any) -> Any:
         if folders[0].patient_id == ONE:
             raise ZeroDivisionError("by zero")
-        return real(folders, annotations)
+        return real(folders, *rest)
 
     monkeypatch.setattr(module, "crop_patient", break_one)
     report = run()
@@ -478,34 +479,35 @@ def test_a_full_disk_leaves_the_earlier_result_whole(
 def test_pictures_that_were_stretched_are_counted(
     run: Callable[..., Report], pictures: Path, tmp_path: Path
 ) -> None:
-    assert not run().notes
+    assert not run().stretched_pictures
     path = pictures / ONE / "nodule-0" / "images" / "slice-0.png"
     picture = gray_at((60, 70), 7)
     picture[0, :2] = 0, 255
     path.write_bytes(png(picture))
     report = run()
-    assert "1 pictures reach from black to white" in "\n".join(report.summary())
+    assert "1 pictures reach from black to white" in "\n".join(report_lines(report))
     written = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
-    assert written["notes"] == list(report.notes)
+    assert written["totals"]["stretched_pictures"] == report.stretched_pictures == 1
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({}, "found neither"),
-        ({"slices": Path("x")}, "--slices without --xml"),
-        ({"slices": Path("x"), "lidc": Path("y")}, "--lidc and --slices"),
-        ({"slices": Path("x"), "xml": Path("y"), "window": "lung"}, "gray already"),
-    ],
+    ("corner_xy", "shown"), [((250, 290), True), ((275, 290), True), ((283, 290), False)]
 )
-def test_a_request_that_makes_no_sense_is_one_clear_error(
-    tmp_path: Path, changes: dict[str, Any], message: str
+def test_by_context_the_picture_must_hold_what_surrounds_the_nodule(
+    run: Callable[..., Report],
+    rows: Callable[[], list[ManifestRow]],
+    pictures: Path,
+    corner_xy: tuple[int, int],
+    shown: bool,
 ) -> None:
-    nothing = dict.fromkeys(
-        ("lidc", "slices", "xml", "diagnosis", "jobs", "dask", "annotations_only")
-    )
-    with pytest.raises(ConfigError, match=message):
-        carry_out(tmp_path, {**nothing, "window": "20,2040", **changes})
+    shutil.rmtree(pictures / ONE / "nodule-0")
+    write_folder(pictures / ONE / "nodule-0", enclosed(OTHER), (60, 70), [7, 8])
+    write_folder(pictures / ONE / "nodule-1", enclosed(NODULE)[::-1], corner_xy, [3, 4, 5])
+    report = run(rule="context")
+    assert {row.nodule for row in rows()} == ({0, 1} if shown else {1})
+    assert {row.crop for row in rows()} == {"context"}
+    edge = [entry for entry in report.left_out if "picture's edge" in entry.reason]
+    assert len(edge) == (0 if shown else 3)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,83 @@
+"""What ``tools/preprocess.py`` accepts and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lungdx_paddle.commands.preprocess_scans import main, report_lines, skipped_lines
+from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.lidc import Skipped
+from lungdx_paddle.manifest import read_manifest
+from lungdx_paddle.phantom import PhantomSettings, write_phantom
+from lungdx_paddle.preprocess.report import DONE, FAILED, UNMARKED, Report, SeriesReport
+
+
+def report(*series: SeriesReport, skipped: tuple[Skipped, ...] = ()) -> Report:
+    return Report(
+        crop="paper",
+        window=(20.0, 2040.0),
+        series=series,
+        diagnosed_patients=1,
+        annotated_elsewhere=0,
+        skipped=skipped,
+    )
+
+
+def done(number: int, **more: object) -> SeriesReport:
+    patient = f"LIDC-IDRI-{number:04d}"
+    return SeriesReport(patient, f"1.2.{number}", DONE, "", slices=9, nodules=1, crops=2, **more)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "found neither"),
+        (["--slices", "x"], "--slices without --xml"),
+        (["--annotations-only"], "--annotations-only without --xml"),
+        (["--slices", "x", "--lidc", "y"], "--lidc and --slices"),
+        (["--slices", "x", "--xml", "y", "--window", "lung"], "gray already"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_one_clear_error(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        main([*arguments, "--out", str(tmp_path)])
+
+
+def test_the_closing_lines_are_few_however_many_series_lack_something() -> None:
+    missing = tuple({"sop_uid": f"1.2.3.{k}", "z_mm": 2.5 * k} for k in range(9))
+    many = [done(k, missing_slices=missing, warnings=("uneven steps",)) for k in range(100)]
+    many += [SeriesReport(f"P{k}", f"1.3.{k}", FAILED, "cut off", slices=1) for k in range(100)]
+    many += [SeriesReport(f"Q{k}", f"1.4.{k}", UNMARKED, "no XML", slices=1) for k in range(100)]
+    lines = report_lines(report(*many))
+    assert lines[0] == "100 of 300 series done: 100 nodules, 200 crops of 300 patients"
+    assert "100 series without LIDC XML: Q0, Q1, Q2 and 97 more" in lines
+    assert any(line.startswith("900 outlined slices are not there") for line in lines)
+    assert len(lines) < 12
+    assert not any("1.2.3." in line for line in lines), "UIDs stand in report.json"
+
+
+def test_files_that_were_left_out_are_named_by_kind() -> None:
+    skipped = [Skipped(f"{k}.xml", "a chest X-ray reading, no CT") for k in range(283)]
+    skipped += [Skipped(f"c{k}.xml", f"another file of the series: {k}.xml") for k in range(17)]
+    assert skipped_lines(skipped) == [
+        "283 files left out: a chest X-ray reading, no CT",
+        "17 files left out: another file of the series",
+    ]
+
+
+def test_the_phantom_is_cropped_by_either_rule(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_phantom(tmp_path / "lidc", 1, settings=PhantomSettings(rows=128, slices=8), jobs=1)
+    for rule in ("paper", "context"):
+        out = tmp_path / rule
+        main(["--lidc", str(tmp_path / "lidc"), "--out", str(out), "--crop", rule, "--jobs", "1"])
+        printed = capsys.readouterr().out
+        assert printed.startswith("1 of 1 series done: ")
+        assert printed.endswith(f"written to {out}\n")
+    sizes = [len(read_manifest(tmp_path / rule)) for rule in ("paper", "context")]
+    assert sizes[0] == sizes[1] > 0
