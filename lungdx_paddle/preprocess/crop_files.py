@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -108,6 +109,12 @@ def encode_jpg(image: np.ndarray) -> bytes:
 
 
 def file_name(identifier: str) -> str:
-    """A DICOM identifier as a file name: it may hold anything, ``../`` too."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", identifier)
-    return name if name.strip(".") else f"_{name}"
+    """A DICOM identifier as the name of a file, a different one for each identifier.
+
+    An identifier may hold anything, ``../`` too, and be of any length.  One that cannot be a
+    name as it is gets a digest behind it, lest ``a/b`` and ``a_b`` share their files.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", identifier)[:64]  # the longest that DICOM allows
+    if name == identifier and name.strip("."):
+        return name
+    return f"_{name}-{hashlib.sha256(identifier.encode()).hexdigest()[:8]}"
