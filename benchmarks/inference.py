@@ -5,30 +5,28 @@ Without --run the network is one trained for a few steps on a phantom: as fast a
 
 from __future__ import annotations
 
-import random
+import argparse
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+import measure
 import numpy as np
-from asked import Asked
-from runtimes import ANSWERS, CROPS, LIBRARIES, PADDLE_ONLY, TORCH_WEIGHTS
-from timing import PACKAGES, Timing, machine, machine_line, markdown_table, write_json
+from libraries import ANSWERS, CROPS, INFER, PADDLE_ONLY, SIZES, TORCH_WEIGHTS
+from plain_network import SHARED, sizes_of
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder
-from lungdx_paddle.runtime import THREADS, chosen_threads
+from lungdx_paddle.runtime import chosen_threads
 
-BATCHES = (1, 32, 512)
-ROUNDS, START_ROUNDS = 15, 3
+BATCHES, ROUNDS, START_ROUNDS = (1, 32, 512), 15, 3
 BURST_S = 0.15
-"""In each round a library is asked for this long, so that it runs as it does alone."""
+"""In each round a library answers for this long, so that it runs as it does alone."""
 
 AGREEMENT = 1e-4
 """Of probabilities, before anything is timed: libraries sum in other orders."""
@@ -39,214 +37,139 @@ NAMES = {
     "onnxruntime": "ONNX Runtime",
     "torch": "PyTorch",
 }
-TOP = Path(__file__).resolve().parent.parent
+LAYERS = {"conv1": "0.0", "bn1": "0.1", "conv2": "2.0", "bn2": "2.1", "fc": "4.1", "bn3": "4.2"}
+"""Layers of a tower, and their places in the plain network's."""
+TENSORS = {"_mean": "running_mean", "_variance": "running_var"}
+"""Paddle's names and PyTorch's, where they differ."""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = cli.parser(__doc__, "python benchmarks/inference.py --run output/partial_soft")
-    add = parser.add_argument
-    add("--run", type=Path, metavar="DIR", help="output folder of tools/train.py")
-    add("--torch-python", default=sys.executable, metavar="FILE", help="a Python with PyTorch")
-    add("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR", help="(%(default)s)")
-    add("--quick", action="store_true", help="one round of a tiny network: does it run at all?")
-    args = parser.parse_args(argv)
-    writable_folder(args.out)
-    pythons = _pythons(args.torch_python)
-    with tempfile.TemporaryDirectory() as folder:
-        run = args.run or _phantom_run(Path(folder) / "run", args.quick)
-        record = benchmark(run, Path(folder), pythons, 1 if args.quick else ROUNDS)
-    path = write_json(args.out, "inference", record)
-    cli.say("\n".join((*table(record), f"written to {path}")))
-
-
-def benchmark(run: Path, folder: Path, pythons: Mapping[str, str], rounds: int) -> dict[str, Any]:
-    """Export a run into ``folder`` and time every library, batch and number of threads on it."""
+def benchmark(options: argparse.Namespace) -> dict[str, Any]:
+    """Export a run and time every library, batch and number of threads on it."""
     from lungdx_paddle.config import load_config
     from lungdx_paddle.data.images import read_images
     from lungdx_paddle.inference.export import export
+    from lungdx_paddle.inference.onnx import require_paddle2onnx
     from lungdx_paddle.manifest import read_manifest
 
-    export(run, folder, onnx=True)
-    export(run, writable_folder(folder / PADDLE_ONLY))
-    torch_weights(run, folder / TORCH_WEIGHTS)
-    manifest = read_manifest(load_config(run / "config.yaml").data.manifest)
-    np.save(folder / CROPS, np.resize(read_images(manifest), (max(BATCHES), 32, 32)))
-    every = sorted({1, chosen_threads()})
-    measured = [time_libraries(pythons, folder, threads, rounds) for threads in every]
-    crop = str(manifest.image_path(manifest.rows[0]))
-    packages = (*PACKAGES[:1], "paddlepaddle", "paddle2onnx", "onnxruntime")
-    own = machine(packages)
-    own["versions"]["torch"] = measured[0]["versions"].get("torch", "not installed")
+    require_paddle2onnx()
+    pythons = dict.fromkeys(INFER, sys.executable)
+    pythons["torch"] = options.torch_python
+    if not measure.has_torch(options.torch_python):
+        del pythons["torch"]
+    rounds = 1 if options.quick else ROUNDS
+    versions: dict[str, str] = {}
+    speeds: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        run = options.run or _phantom_run(folder / "run", options.quick)
+        export(run, folder, onnx=True)
+        export(run, writable_folder(folder / PADDLE_ONLY))
+        _write_torch_weights(run, folder)
+        manifest = read_manifest(load_config(run / "config.yaml").data.manifest)
+        np.save(folder / CROPS, np.resize(read_images(manifest), (max(BATCHES), 32, 32)))
+        for threads in sorted({1, chosen_threads()}):
+            processes = {
+                name: measure.LibraryProcess(python, ("infer", name, temporary), threads)
+                for name, python in pythons.items()
+            }
+            versions = {name: process.version for name, process in processes.items()}
+            speeds += [{"threads": threads, **row} for row in _time(processes, folder, rounds)]
+        crop = str(manifest.folder / manifest.rows[0].image)
+        start = _start_up(folder, crop, 1 if options.quick else START_ROUNDS)
+    packages = ("numpy", "paddlepaddle", "paddle2onnx", "onnxruntime")
     return {
         "benchmark": "inference",
-        "run": "phantom, a few steps" if run.is_relative_to(folder) else run.name,
+        "run": options.run.name if options.run else "phantom, a few steps",
         "rounds": rounds,
-        "machine": own,
-        "speeds": [row for each in measured for row in each["rows"]],
-        "start": start_up(folder, crop, 1 if rounds == 1 else START_ROUNDS),
+        "machine": measure.machine(*packages, torch=versions.get("torch", "not installed")),
+        "speeds": speeds,
+        "start": start,
     }
 
 
-def time_libraries(
-    pythons: Mapping[str, str], folder: Path, threads: int, rounds: int
-) -> dict[str, Any]:
-    """Start each library, see that all say the same, and time them in turn, round by round."""
-    asked = {name: _Library(name, python, folder, threads) for name, python in pythons.items()}
-    try:
-        difference = _differences(folder, list(asked))
-        rows, order = [], random.Random(0)
-        for batch in BATCHES:
-            calls = {name: library.calls(batch) for name, library in asked.items()}
-            seconds: dict[str, list[float]] = {name: [] for name in asked}
-            for _ in range(rounds):
-                # In another order each time: threads of the one before may spin for a while.
-                for name in order.sample(list(asked), len(asked)):
-                    seconds[name].append(median(asked[name].ask(f"{batch} {calls[name]}")))
-            timings = {name: Timing(each, None) for name, each in seconds.items()}
-            rows.append(_row(threads, batch, timings, difference))
-        return {"rows": rows, "versions": {name: each.version for name, each in asked.items()}}
-    finally:
-        for library in asked.values():
-            library.close()
+def _time(
+    processes: Mapping[str, measure.LibraryProcess], folder: Path, rounds: int
+) -> Iterator[dict[str, Any]]:
+    """See that all libraries answer the same, and time them in turn, batch by batch."""
+    differences = _differences(folder, processes)
+    for batch in BATCHES:
+        ways = {}
+        for name, process in processes.items():
+            one_s = process.ask(f"{batch} 3")["seconds"][-1]  # the first two warm up
+            ways[name] = partial(process.ask, f"{batch} {max(1, int(BURST_S / one_s))}")
+        timings = measure.interleaved(ways, rounds)
+        ours = timings.pop("ours")
+        yield {
+            "batch": batch,
+            "crops_per_s": batch / ours.median_s,
+            "ms": 1e3 * ours.median_s,
+            "beside": {
+                NAMES[name]: {
+                    "ms": 1e3 * timing.median_s,
+                    "times_ours": timing.times(ours),
+                    "largest_difference": differences[name],
+                }
+                for name, timing in timings.items()
+            },
+        }
+    for process in processes.values():
+        process.close()
 
 
-def start_up(model: Path, crop: str, rounds: int) -> dict[str, float]:
+def _differences(folder: Path, names: Iterable[str]) -> dict[str, float]:
+    """The largest difference of each library's probabilities from ours."""
+    ours = np.load(folder / f"ours_{ANSWERS}")
+    found = {}
+    for name in names:
+        own = np.load(folder / f"{name}_{ANSWERS}")
+        found[name] = max(float(np.abs(own[task] - ours[task]).max()) for task in ours)
+        if found[name] > AGREEMENT:
+            raise RuntimeError(f"{name} differs from ours by {found[name]:.1e}")
+    return found
+
+
+def _start_up(model: Path, crop: str, rounds: int) -> dict[str, float]:
     """Seconds of the whole process: predict.py --help, and the answer for one crop."""
-    tool = [sys.executable, str(TOP / "tools" / "predict.py")]
-    commands = {
-        "help_s": [*tool, "--help"],
-        "first_prediction_s": [*tool, "--model", str(model), crop],
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(rounds + 1):
-        for name, command in commands.items():
-            start = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True)
-            seconds[name].append(time.perf_counter() - start)
-    return {name: median(each[1:]) for name, each in seconds.items()}  # the first filled caches
+    tool = [sys.executable, str(measure.CONFIGS.parent / "tools" / "predict.py")]
+    words = {"help_s": ["--help"], "first_prediction_s": ["--model", str(model), crop]}
+    run = partial(subprocess.run, check=True, capture_output=True)
+    ways = {name: partial(run, [*tool, *each]) for name, each in words.items()}
+    return {name: timing.median_s for name, timing in measure.interleaved(ways, rounds).items()}
 
 
-def torch_weights(run: Path, path: Path) -> None:
-    """Write a run's weights under the names that torch_network.py reads.
+def _write_torch_weights(run: Path, folder: Path) -> None:
+    """Write a run's weights under the plain network's names, and its sizes.
 
     Raises:
-        ConfigError: the run has one trunk or dense units, which are not written for PyTorch.
+        ConfigError: the run is not of partial soft sharing by channels, which is written plainly.
     """
     from lungdx_paddle.training.run import load_run
 
     config, network = load_run(run)
-    if len(network.towers) != 2 or config.sharing.unit == "dense":
+    if set(network.units) != set(SHARED) or config.sharing.unit != "channel":
         raise ConfigError(
             str(run),
-            expected="two towers with channel or scalar units, as torch_network.py has them",
+            expected="two towers that share after pool1, pool2 and fc, by channel",
             found=f"sites {list(config.sharing.sites)}, unit {config.sharing.unit}",
             fix="give a run of configs/partial_soft.yaml",
         )
+    (folder / SIZES).write_text(sizes_of(config), encoding="utf-8")
     arrays = {"mean": network.pixel_mean, "deviation": network.pixel_deviation}
-    for k, task in enumerate(network.tasks):
-        arrays.update({f"tower{k}.{n}": w for n, w in network.towers[task].state_dict().items()})
-        arrays.update({f"head{k}.{n}": w for n, w in network.heads[task].state_dict().items()})
-    for stage, unit in network.units.items():
+    for tower, task in zip("ab", network.tasks):
+        for name, weight in network.towers[task].state_dict().items():
+            layer, tensor = name.split(".")
+            arrays[f"{tower}.{LAYERS[layer]}.{TENSORS.get(tensor, tensor)}"] = weight
+        for name, weight in network.heads[task].state_dict().items():
+            arrays[f"head_{tower}.{name}"] = weight
+    for site, unit in network.units.items():
         for tower in "ab":
             own, cross = unit.weights(tower)
-            arrays[f"unit.{stage}.own_{tower}"] = own.flatten()
-            arrays[f"unit.{stage}.cross_{tower}"] = cross.flatten()
-    np.savez(path, **{name: weight.numpy() for name, weight in arrays.items()})
-
-
-def table(record: dict[str, Any]) -> list[str]:
-    """The record as lines of Markdown."""
-    head = ("threads, batch", "crops/s", "ms a batch", *list(NAMES.values())[1:])
-    start = record["start"]
-    return [
-        f"Model: {record['run']}; median of {record['rounds']} interleaved rounds.",
-        f"Machine: {machine_line(record['machine'])}.",
-        "",
-        markdown_table(head, [_cells(row) for row in record["speeds"]]),
-        "",
-        f"Start-up: tools/predict.py --help {start['help_s']:.2f} s, "
-        f"the first prediction {start['first_prediction_s']:.2f} s.",
-        "",
-    ]
-
-
-class _Library(Asked):
-    """A process of runtimes.py."""
-
-    def __init__(self, name: str, python: str, folder: Path, threads: int) -> None:
-        number = str(threads)
-        words = ("runtimes.py", name, str(folder), number)
-        super().__init__(NAMES[name], python, words, {THREADS: number, "OMP_NUM_THREADS": number})
-        self.version = self.first["version"]
-
-    def calls(self, batch: int) -> int:
-        """Calls that take about :data:`BURST_S`, after two that warm up."""
-        return max(1, int(BURST_S / self.ask(f"{batch} 3")[-1]))
-
-
-def _row(
-    threads: int, batch: int, timings: Mapping[str, Timing], difference: Mapping[str, float]
-) -> dict[str, Any]:
-    ours = timings["ours"]
-    return {
-        "threads": threads,
-        "batch": batch,
-        "crops_per_s": batch / ours.median_s,
-        "ms": 1e3 * ours.median_s,
-        "beside": {
-            NAMES[name]: {
-                "ms": 1e3 * timing.median_s,
-                "times_ours": timing.times(ours),
-                "largest_difference": difference[name],
-            }
-            for name, timing in timings.items()
-            if name != "ours"
-        },
-    }
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    beside = [row["beside"].get(name) for name in list(NAMES.values())[1:]]
-    return [
-        f"{row['threads']}, {row['batch']}",
-        f"{row['crops_per_s']:.0f}",
-        f"{row['ms']:.2f}",
-        *(f"{other['times_ours']:.2f} x" if other else "-" for other in beside),
-    ]
-
-
-def _differences(folder: Path, names: Sequence[str]) -> dict[str, float]:
-    answers = {name: np.load(folder / f"{name}_{ANSWERS}") for name in names}
-    ours = answers["ours"]
-    found = {
-        name: max(float(np.abs(own[key] - ours[key]).max()) for key in ours)
-        for name, own in answers.items()
-    }
-    other = max(found, key=lambda name: found[name])
-    if found[other] > AGREEMENT:
-        raise RuntimeError(f"{other} differs from ours by {found[other]:.1e}")
-    return found
-
-
-def _pythons(torch_python: str) -> dict[str, str]:
-    """The Python that runs each library; PyTorch is left out where there is none."""
-    from lungdx_paddle.inference.onnx import require_paddle2onnx
-
-    require_paddle2onnx()
-    try:
-        asked = subprocess.run([torch_python, "-c", "import torch"], capture_output=True)
-    except OSError as error:
-        raise ConfigError(
-            f"--torch-python {torch_python}",
-            expected="a Python",
-            found=error.strerror or str(error),
-            fix="name the Python of an environment with PyTorch",
-        ) from error
-    pythons = dict.fromkeys(LIBRARIES, sys.executable)
-    pythons["torch"] = torch_python
-    if asked.returncode:
-        del pythons["torch"]
-    return pythons
+            shape = [-1, 1, 1] if own.ndim == 2 else [-1]
+            arrays[f"{site}.own_{tower}"] = own.reshape(shape)
+            arrays[f"{site}.cross_{tower}"] = cross.reshape(shape)
+    plain = {name: weight.numpy() for name, weight in arrays.items()}
+    # Paddle's linear layers are (inputs, outputs).
+    np.savez(folder / TORCH_WEIGHTS, **{n: w.T if w.ndim == 2 else w for n, w in plain.items()})
 
 
 def _phantom_run(folder: Path, quick: bool) -> Path:
@@ -254,12 +177,32 @@ def _phantom_run(folder: Path, quick: bool) -> Path:
     from lungdx_paddle.config import load_config
     from lungdx_paddle.training.trainer import train
 
-    config = TOP / "configs" / ("testing.yaml" if quick else "partial_soft.yaml")
     folder.mkdir()
     own = [f"output={folder}", "train.steps=10", "data.phantom_patients=8"]
-    train(with_data(load_config(config, own), cli.note), "cpu")
+    config = load_config(measure.CONFIGS / ("testing.yaml" if quick else "partial_soft.yaml"), own)
+    train(with_data(config, cli.note), "cpu")
     return folder
 
+
+def table(record: dict[str, Any]) -> str:
+    others = list(NAMES.values())[1:]
+    rows = []
+    for row in record["speeds"]:
+        beside = [row["beside"].get(name) for name in others]
+        times = [f"{other['times_ours']:.2f} x" if other else "-" for other in beside]
+        first = f"{row['threads']}, {row['batch']}"
+        rows.append([first, f"{row['crops_per_s']:.0f}", f"{row['ms']:.2f}", *times])
+    start = record["start"]
+    about = f"Model: {record['run']}; median of {record['rounds']} interleaved rounds"
+    head = ("threads, batch", "crops/s", "ms a batch", *others)
+    return (
+        f"{measure.page(about, record['machine'], head, rows)}\n\n"
+        f"Start-up: tools/predict.py --help {start['help_s']:.2f} s, "
+        f"the first prediction {start['first_prediction_s']:.2f} s."
+    )
+
+
+main = measure.command(__doc__, "inference.py --run output/partial_soft", benchmark, table)
 
 if __name__ == "__main__":
     cli.run(main)

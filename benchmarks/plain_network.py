@@ -6,28 +6,32 @@ before batch normalisation, ReLU before the pool, four products and two sums in 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 
-SHARED = (1, 3, 4)
-"""Stages after which the towers share: pool1, pool2, fc."""
+SHARED = {"pool1": 1, "pool2": 3, "fc": 4}
+"""Sites of the sharing units, and the index of the stage that they follow."""
 
 
-def build(library: Any, model: Any, classes: tuple[int, int]) -> Any:
+def build(library: Any, sizes: Any, classes: tuple[int, int], bias: bool = True) -> Any:
     """A network of (n, 1, 32, 32) images that gives the logits of both tasks.
 
     Args:
         library: the module paddle or torch.
-        model: with the sizes conv1, conv2, fc and dropout.
+        sizes: with conv1, conv2, fc and dropout.
         classes: of each task.
+        bias: before batch normalisation, where it has no effect; False in PyTorch only.
     """
     nn = library.nn
     base = getattr(nn, "Layer", None) or nn.Module
 
-    def layer(name: str, *sizes: Any, **options: Any) -> Any:
+    def layer(name: str, *arguments: Any, **options: Any) -> Any:
         kind = getattr(nn, name, None) or getattr(nn, name.replace("D", "d"))
-        return kind(*sizes, **options)
+        if not bias and name in ("Conv2D", "Linear"):
+            options["bias"] = False
+        return kind(*arguments, **options)
 
     def parameter(value: float, *shape: int) -> Any:
         if library.__name__ == "paddle":
@@ -35,27 +39,18 @@ def build(library: Any, model: Any, classes: tuple[int, int]) -> Any:
             return library.create_parameter(shape, "float32", default_initializer=initial)
         return nn.Parameter(library.full(shape, value))
 
+    def convolution(inputs: int, outputs: int) -> Any:
+        conv = layer("Conv2D", inputs, outputs, 3, padding=1)
+        return nn.Sequential(conv, layer("BatchNorm2D", outputs), nn.ReLU())
+
     def tower() -> Any:
-        features = model.conv2 * 8 * 8
+        fc = layer("Linear", sizes.conv2 * 8 * 8, sizes.fc)
         stages = (
-            nn.Sequential(
-                layer("Conv2D", 1, model.conv1, 3, padding=1),
-                layer("BatchNorm2D", model.conv1),
-                nn.ReLU(),
-            ),
+            convolution(1, sizes.conv1),
             layer("MaxPool2D", 2),
-            nn.Sequential(
-                layer("Conv2D", model.conv1, model.conv2, 3, padding=1),
-                layer("BatchNorm2D", model.conv2),
-                nn.ReLU(),
-            ),
+            convolution(sizes.conv1, sizes.conv2),
             layer("MaxPool2D", 2),
-            nn.Sequential(
-                nn.Flatten(),
-                nn.Linear(features, model.fc),
-                layer("BatchNorm1D", model.fc),
-                nn.ReLU(),
-            ),
+            nn.Sequential(nn.Flatten(), fc, layer("BatchNorm1D", sizes.fc), nn.ReLU()),
         )
         return (getattr(nn, "LayerList", None) or nn.ModuleList)(stages)
 
@@ -71,23 +66,30 @@ def build(library: Any, model: Any, classes: tuple[int, int]) -> Any:
     class Network(base):  # type: ignore[misc, valid-type]
         def __init__(self) -> None:
             super().__init__()
+            self.register_buffer("mean", library.full((1, 1, 32, 32), 128.0))
+            self.register_buffer("deviation", library.full((1, 1, 32, 32), 64.0))
             self.a, self.b = tower(), tower()
-            self.unit1 = Unit(model.conv1, 1, 1)
-            self.unit3 = Unit(model.conv2, 1, 1)
-            self.unit4 = Unit(model.fc)
-            self.drop = nn.Dropout(model.dropout)
-            self.head_a = nn.Linear(model.fc, classes[0])
-            self.head_b = nn.Linear(model.fc, classes[1])
+            self.pool1, self.pool2 = Unit(sizes.conv1, 1, 1), Unit(sizes.conv2, 1, 1)
+            self.fc = Unit(sizes.fc)
+            self.drop = nn.Dropout(sizes.dropout)
+            self.head_a, self.head_b = (nn.Linear(sizes.fc, number) for number in classes)
 
         def forward(self, images: Any) -> tuple[Any, Any]:
-            a = b = (images - 128.0) / 64.0
+            a = b = (images - self.mean) / self.deviation
+            units = {stage: getattr(self, site) for site, stage in SHARED.items()}
             for stage in range(5):
                 a, b = self.a[stage](a), self.b[stage](b)
-                if stage in SHARED:
-                    a, b = getattr(self, f"unit{stage}")(a, b)
+                if stage in units:
+                    a, b = units[stage](a, b)
             return self.head_a(self.drop(a)), self.head_b(self.drop(b))
 
     return Network()
+
+
+def sizes_of(config: Any) -> str:
+    """The sizes of a config's network and batch, as JSON."""
+    sizes = {key: getattr(config.model, key) for key in ("conv1", "conv2", "fc", "dropout")}
+    return json.dumps({**sizes, "batch_size": config.data.batch_size})
 
 
 def batch_of(size: int, classes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,140 +1,224 @@
-"""How fast DICOM becomes lung masks and crops: by stage, beside SciPy and scikit-image.
+"""How fast DICOM becomes lung masks, JPG and crops: by stage, beside SciPy and scikit-image.
 
 Without --lidc the series is a phantom, made by a program.  All is done on one core.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import importlib.util
+import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from timing import machine, machine_line, markdown_table, write_json
+import cv2
+import measure
+import numpy as np
 
 from lungdx_paddle.commands import cli
-from lungdx_paddle.errors import InstallError
-from lungdx_paddle.files import writable_folder
+from lungdx_paddle.errors import InstallError, LidcError
+from lungdx_paddle.lidc import Scan, find_scans, find_series
+from lungdx_paddle.preprocess.lungs.lung_mask import lung_mask
+from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
+from lungdx_paddle.preprocess.lungs.paper_steps import (
+    SMALLEST_LUNG_PX,
+    area_px,
+    close,
+    fill,
+    iterative_threshold,
+    lung_steps,
+    outlines_of,
+)
+from lungdx_paddle.preprocess.pipeline import preprocess
+from lungdx_paddle.preprocess.slice_images import write_slice_images
+from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, apply_window
+from lungdx_paddle.workers import ALONE
 
+PACKAGES = ("numpy", "scipy", "opencv-python-headless", "pydicom", "scikit-image")
 ROUNDS = 5
-SIZES = (1, 2, 4, 8, 16, 32)
-"""Numbers of series in a collection."""
-PHANTOM_SLICES, PHANTOM_ROWS = 32, 512
+OURS = "ours"
+
+Ways = dict[str, Callable[[], Any]]
+"""Package -> the stage as done with it."""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = cli.parser(__doc__, "python benchmarks/preprocess.py --lidc LIDC-IDRI/LIDC-IDRI-0001")
-    add = parser.add_argument
-    add("--lidc", type=Path, metavar="DIR_OR_ZIP", help="one series with its XML; copied 32 times")
-    add("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR", help="(%(default)s)")
-    add("--rounds", type=int, default=ROUNDS, metavar="N", help="(%(default)s; growth: 3 at most)")
-    add("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="series of a collection")
-    add("--quick", action="store_true", help="one round, two sizes: does it run at all?")
-    args = parser.parse_args(argv)
-    _require_skimage()
-    writable_folder(args.out)
-    with tempfile.TemporaryDirectory() as folder:
-        sizes, rounds = (SIZES[:2], 1) if args.quick else (args.sizes, args.rounds)
-        record = benchmark(args.lidc, Path(folder), sizes, rounds, args.quick)
-    from growth import draw
+def benchmark(options: argparse.Namespace) -> dict[str, Any]:
+    """Time every stage on one series.
 
-    path = write_json(args.out, "preprocess", record)
-    picture = draw(record, args.out / "preprocess_growth.png")
-    cli.say("\n".join((*table(record), f"written to {path} and {picture}")))
-
-
-def benchmark(
-    lidc: Path | None, folder: Path, sizes: Sequence[int], rounds: int, quick: bool
-) -> dict[str, Any]:
-    """Time every stage on one series, then collections of its copies made in ``folder``."""
-    import cv2
-    from growth import grow
-    from stages import load, time_stages
-
+    Raises:
+        InstallError: scikit-image is not installed.
+        LidcError: ``options.lidc`` holds no series with its XML, or several.
+    """
+    if importlib.util.find_spec("skimage") is None:
+        raise InstallError(
+            "scikit-image",
+            expected="the package beside which the stages are timed",
+            found="none installed",
+            fix="pip install -e '.[bench]'",
+        )
     cv2.setNumThreads(1)
-    source = lidc or _phantom(folder / "phantom", quick)
-    subject = load(source)
-    stages = time_stages(subject, folder, rounds)
-    growth_rounds = min(rounds, 3)
+    rounds = 1 if options.quick else ROUNDS
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = options.lidc or _phantom(folder / "phantom", options.quick)
+        scans = find_scans(source)
+        if len(scans) != 1:
+            raise LidcError(
+                str(source),
+                expected="one CT series and its LIDC XML file",
+                found=f"{len(scans)}",
+                fix="give the folder of one patient, such as LIDC-IDRI/LIDC-IDRI-0001",
+            )
+        stages = _reading(source, scans[0]) | _masking(scans[0]) | _whole(source, scans[0], folder)
+        slices = len(scans[0].series.slices)
+        records = [_stage(name, ways, slices, rounds) for name, ways in stages.items()]
     return {
         "benchmark": "preprocess",
-        "data": "phantom" if subject.is_phantom else subject.scan.patient_id,
-        "shape_zyx": list(subject.scan.series.shape_zyx),
-        "crops": subject.crops,
+        "data": scans[0].patient_id if options.lidc else "phantom",
+        "shape_zyx": list(scans[0].series.shape_zyx),
         "threads": 1,
-        "rounds": {"stages": rounds, "growth": growth_rounds},
-        "machine": machine(),
-        "stages": stages,
-        "growth": grow(source, subject.scan.series.series_uid, folder, sizes, growth_rounds),
+        "rounds": rounds,
+        "machine": measure.machine(*PACKAGES),
+        "stages": records,
     }
 
 
-def table(record: dict[str, Any]) -> list[str]:
-    """The record as lines of Markdown."""
-    slices, rows, columns = record["shape_zyx"]
-    head = ("stage", "ms/slice", "slices/s", "pydicom, SciPy", "scikit-image", "same result")
-    return [
-        f"Data: {record['data']}, {slices} slices of {rows}x{columns}, {record['crops']} crops; "
-        f"one thread, median of {record['rounds']['stages']} interleaved rounds.",
-        f"Machine: {machine_line(record['machine'])}.",
-        "",
-        markdown_table(head, [_stage_cells(stage) for stage in record["stages"]]),
-        "",
-        markdown_table(
-            ("series in the collection", "s a series", "peak memory, MB"),
-            [_growth_cells(size) for size in record["growth"]],
-        ),
-        "",
-    ]
-
-
-def _stage_cells(stage: dict[str, Any]) -> list[str]:
-    beside = stage["beside"]
-    first = beside.get("pydicom") or beside.get("SciPy")
-    same = [f"{other['same']:.6f}" for other in beside.values()]
-    return [
-        stage["stage"],
-        f"{stage['ms_per_slice']:.2f}",
-        f"{stage['slices_per_s']:.0f}",
-        _ratio(first),
-        _ratio(beside.get("scikit-image")),
-        ", ".join("yes" if float(value) == 1 else value for value in same) or "-",
-    ]
-
-
-def _ratio(other: dict[str, Any] | None) -> str:
-    return f"{other['times_ours']:.1f} x" if other else "-"
-
-
-def _growth_cells(size: dict[str, Any]) -> list[str]:
-    memory = size["peak_mb"]
-    return [
-        str(size["series"]),
-        f"{size['s_per_series']:.3f}",
-        "not known" if memory is None else f"{memory:.0f}",
-    ]
-
-
 def _phantom(folder: Path, quick: bool) -> Path:
-    from lungdx_paddle.phantom import write_phantom
-    from lungdx_paddle.phantom.collection import PhantomSettings
+    from lungdx_paddle.phantom import PhantomSettings, write_phantom
 
-    rows, slices = (128, 6) if quick else (PHANTOM_ROWS, PHANTOM_SLICES)
+    rows, slices = (128, 6) if quick else (512, 32)
     write_phantom(folder, patients=1, jobs=1, settings=PhantomSettings(rows=rows, slices=slices))
     return folder
 
 
-def _require_skimage() -> None:
-    try:
-        import skimage  # noqa: F401
-    except ImportError as error:
-        raise InstallError(
-            "scikit-image",
-            expected="the package beside which the stages are timed",
-            found=str(error),
-            fix="pip install -e '.[bench]'",
-        ) from error
+def _stage(name: str, ways: Ways, slices: int, rounds: int) -> dict[str, Any]:
+    """Ours a slice, and each other package's time as a multiple of it."""
+    timings = measure.interleaved(ways, rounds)
+    ours = timings.pop(OURS)
+    beside = {}
+    for other, timing in timings.items():
+        # Dice of two lists of masks, or the part of the values in which they agree.
+        a, b = np.asarray(ours.result), np.asarray(timing.result)
+        both = int(a.sum()) + int(b.sum()) if a.dtype == bool else 0
+        same = 2 * int((a & b).sum()) / both if both else float((a == b).mean())
+        beside[other] = {"times_ours": timing.times(ours), "same": same}
+    return {
+        "stage": name,
+        "ms_per_slice": 1000 * ours.median_s / slices,
+        "slices_per_s": slices / ours.median_s,
+        "beside": beside,
+    }
 
+
+def _reading(source: Path, scan: Scan) -> dict[str, Ways]:
+    from other_packages import pydicom_headers, pydicom_hu
+
+    files = [s.file for s in scan.series.slices]
+    return {
+        "headers": {
+            OURS: lambda: find_series(source)[0][0].sop_uids,
+            "pydicom": lambda: pydicom_headers(files),
+        },
+        "pixels to HU": {OURS: scan.series.volume_hu},
+        "headers, and pixels to HU": {
+            OURS: lambda: find_series(source)[0][0].volume_hu(),
+            "pydicom": lambda: pydicom_hu(files),
+        },
+    }
+
+
+def _masking(scan: Scan) -> dict[str, Ways]:
+    import other_packages
+
+    series, spacing_mm = scan.series, scan.series.spacing_zyx_mm[1]
+    hu = list(series.volume_hu())
+    steps = [lung_steps(one) for one in hu]
+    tissues, lungs = ([step[name] for step in steps] for name in ("tissue", "parenchyma"))
+
+    def each(step: Callable[[Any], Any], inputs: Sequence[Any]) -> Callable[[], list[Any]]:
+        return lambda: [step(one) for one in inputs]
+
+    def beside(name: str, step: Callable[[Any], Any], inputs: Sequence[Any]) -> Ways:
+        scipy, skimage = (getattr(other_packages, f"{p}_{name}") for p in ("scipy", "skimage"))
+        return {
+            OURS: each(step, inputs),
+            "SciPy": each(scipy, inputs),
+            "scikit-image": each(skimage, inputs),
+        }
+
+    return {
+        "window and threshold": beside("tissue", _tissue, hu),
+        "areas and their holes": beside("areas", _parenchyma, tissues),
+        "closing": beside("closing", lambda lung: close(lung.view(np.uint8)) > 0, lungs),
+        "the paper's lung mask, these three": beside("lung", lambda h: lung_steps(h)["lung"], hu),
+        "our lung mask, slice by slice": {OURS: each(lambda h: lung_mask(h, spacing_mm), hu)},
+        "pixels to HU, and our lung mask of the series": {OURS: lambda: lung_volume(series)},
+    }
+
+
+def _tissue(hu: np.ndarray) -> np.ndarray:
+    gray = apply_window(hu, *DEFAULT_WINDOW)
+    return gray >= iterative_threshold(gray)
+
+
+def _parenchyma(tissue: np.ndarray) -> np.ndarray:
+    """As in :func:`lung_steps`, from tissue to parenchyma."""
+    tissue = tissue.view(np.uint8)
+    body = fill(sorted(outlines_of(tissue), key=area_px)[-1:], tissue.shape)
+    lungs = [o for o in outlines_of(body & (1 - tissue)) if area_px(o) >= SMALLEST_LUNG_PX]
+    return fill(lungs, tissue.shape).view(bool)
+
+
+def _whole(source: Path, scan: Scan, folder: Path) -> dict[str, Ways]:
+    """The commands, each time into a new folder."""
+
+    def into_new_folder(write: Callable[..., Any], **options: Any) -> None:
+        out = tempfile.mkdtemp(dir=folder)
+        with contextlib.redirect_stderr(io.StringIO()):  # the progress bar
+            write(source, Path(out), workers=ALONE, **options)
+
+    def masks_and_crops() -> None:
+        lung_volume(scan.series)
+        into_new_folder(preprocess)
+
+    return {
+        "DICOM and XML to crops": {OURS: lambda: into_new_folder(preprocess)},
+        "DICOM to JPG of every slice": {OURS: lambda: into_new_folder(write_slice_images)},
+        "DICOM to JPG, lung mask and parenchyma": {
+            OURS: lambda: into_new_folder(write_slice_images, lungs="mended")
+        },
+        "all: DICOM to masks of every slice, and crops": {OURS: masks_and_crops},
+    }
+
+
+def table(record: dict[str, Any]) -> str:
+    rows = []
+    for stage in record["stages"]:
+        beside = stage["beside"]
+        others = (beside.get("pydicom") or beside.get("SciPy"), beside.get("scikit-image"))
+        same = ["yes" if o["same"] == 1 else f"{o['same']:.6f}" for o in beside.values()]
+        rows.append(
+            [
+                stage["stage"],
+                f"{stage['ms_per_slice']:.2f}",
+                f"{stage['slices_per_s']:.0f}",
+                *(f"{other['times_ours']:.1f} x" if other else "-" for other in others),
+                ", ".join(same) or "-",
+            ]
+        )
+    slices, height, width = record["shape_zyx"]
+    head = ("stage", "ms/slice", "slices/s", "pydicom, SciPy", "scikit-image", "same result")
+    about = (
+        f"Data: {record['data']}, {slices} slices of {height}x{width}; "
+        f"one thread, median of {record['rounds']} interleaved rounds"
+    )
+    return measure.page(about, record["machine"], head, rows)
+
+
+main = measure.command(__doc__, "preprocess.py --lidc LIDC-IDRI/LIDC-IDRI-0001", benchmark, table)
 
 if __name__ == "__main__":
     cli.run(main)

@@ -42,16 +42,17 @@ def test_preprocess_times_every_stage_on_a_phantom_and_says_so(tmp_path: Path) -
         "the paper's lung mask, these three",
         "our lung mask, slice by slice",
         "pixels to HU, and our lung mask of the series",
-        "XML to nodules, crops and JPG",
+        "DICOM and XML to crops",
+        "DICOM to JPG of every slice",
+        "DICOM to JPG, lung mask and parenchyma",
         "all: DICOM to masks of every slice, and crops",
     ]
     assert all(stage in ran.stdout for stage in stages)
     for name in ("headers", "headers, and pixels to HU", "areas and their holes", "closing"):
         for beside in stages[name]["beside"].values():
             assert beside["same"] == 1, f"{name}: not the same work"
-    assert [size["series"] for size in record["growth"]] == [1, 2]
     assert {"cpu", "cores", "date", "versions"} <= set(record["machine"])
-    assert (tmp_path / "there" / "preprocess_growth.png").stat().st_size > 0
+    assert record["machine"]["cpu"] in (tmp_path / "there" / "preprocess.md").read_text()
 
 
 def test_without_scikit_image_one_line_names_the_extra(tmp_path: Path) -> None:
@@ -94,19 +95,22 @@ def test_inference_times_every_batch_beside_onnx_runtime(tmp_path: Path) -> None
     assert {"cpu", "cores", "date", "versions"} <= set(record["machine"])
 
 
-def test_one_command_runs_them_and_says_what_is_missing(tmp_path: Path) -> None:
-    parts = ["loader", "train_step", "distributed", "inference"]
-    words = ["--quick", "--out", "there", "--torch-python", "no-such-python", "--only", *parts]
-    ran = run(*words, script=BENCHMARKS / "run.py", folder=tmp_path)
+def test_one_command_runs_them_all_and_says_what_is_missing(tmp_path: Path) -> None:
+    code = (  # as where scikit-image and paddle2onnx are not installed
+        "import sys, runpy\n"
+        "sys.modules['skimage'] = sys.modules['paddle2onnx'] = None\n"
+        f"sys.argv[0] = {str(BENCHMARKS / 'run.py')!r}\n"
+        "sys.path.insert(0, __import__('os').path.dirname(sys.argv[0]))\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    words = ["--quick", "--out", "there", "--torch-python", "no-such-python"]
+    ran = run(*words, code=code, folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "PyTorch: left out, no-such-python does not have it" in ran.stderr
     assert "1, Paddle as it comes" in ran.stdout
     record = json.loads((tmp_path / "there" / "benchmarks.json").read_text(encoding="utf-8"))
-    assert list(record) == parts
-    assert [row["crops"] for row in record["loader"]["rows"]] == [200, 400]
-    ways = [(row["processes"], row["threads"]) for row in record["distributed"]["rows"]]
-    assert ways == [(1, 1), (1, 2), (2, 1)]
-    assert "left_out" in record["inference"]  # no such Python
+    assert [row["name"] for row in record["train_step"]["rows"]] == ["ours", "Paddle as it comes"]
+    assert "[bench]" in record["preprocess"]["left_out"]
+    assert "paddle2onnx" in record["inference"]["left_out"]
     page = (tmp_path / "there" / "benchmarks.md").read_text(encoding="utf-8")
     assert "## Training step" in page and "not a medical device" in page
-    assert (tmp_path / "there" / "growth_crops.png").stat().st_size > 0

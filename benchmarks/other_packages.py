@@ -9,28 +9,39 @@ import pydicom
 from scipy import ndimage
 from skimage import exposure, filters, measure, morphology
 
-from lungdx_paddle.lidc.attributes import TAGS
-from lungdx_paddle.lidc.pixels import AIR_HU, LOWEST_HU
 from lungdx_paddle.lidc.sources import SourceFile
-from lungdx_paddle.preprocess.lungs.paper_steps import CLOSING_RADIUS_PX, SMALLEST_LUNG_PX, disc
+from lungdx_paddle.preprocess.lungs.paper_steps import CLOSING_RADIUS_PX as R
+from lungdx_paddle.preprocess.lungs.paper_steps import SMALLEST_LUNG_PX, disc
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW
 
-DISC = disc(CLOSING_RADIUS_PX).astype(bool)
+DISC = disc(R).astype(bool)
 EIGHT = np.ones((3, 3), bool)
-LOW_HU = DEFAULT_WINDOW[0] - DEFAULT_WINDOW[1] / 2
-HIGH_HU = DEFAULT_WINDOW[0] + DEFAULT_WINDOW[1] / 2
+LOW_HU, HIGH_HU = (DEFAULT_WINDOW[0] + half * DEFAULT_WINDOW[1] for half in (-0.5, 0.5))
+
+
+ATTRIBUTES = """
+SOPClassUID SOPInstanceUID SeriesInstanceUID StudyInstanceUID PatientID Modality ImageType
+InstanceNumber ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness Rows Columns
+BitsAllocated BitsStored PixelRepresentation PhotometricInterpretation SamplesPerPixel
+RescaleSlope RescaleIntercept PixelPaddingValue WindowCenter WindowWidth""".split()
+"""What is needed of a header."""
 
 
 def pydicom_headers(files: Sequence[SourceFile]) -> list[str]:
-    """SOP instance UIDs, foot to head; every attribute that we need is read, as pydicom is lazy."""
+    """SOP instance UIDs, caudal to cranial; every attribute is read, as pydicom is lazy."""
     datasets = _by_place(files, stop_before_pixels=True)
-    values = [{name: dataset.get(name) for name in TAGS} for dataset in datasets]
+    values = [{name: dataset.get(name) for name in ATTRIBUTES} for dataset in datasets]
     return [str(value["SOPInstanceUID"]) for value in values]
 
 
 def pydicom_hu(files: Sequence[SourceFile]) -> list[np.ndarray]:
-    """Slices in HU, foot to head."""
-    return [_rescale(dataset) for dataset in _by_place(files, stop_before_pixels=False)]
+    """Slices in HU, caudal to cranial."""
+    slices = []
+    for dataset in _by_place(files, stop_before_pixels=False):
+        hu = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+        hu[hu < -1500] = -1000  # outside the scanned circle
+        slices.append(hu.astype(np.int16))
+    return slices
 
 
 def _by_place(files: Sequence[SourceFile], stop_before_pixels: bool) -> list[pydicom.Dataset]:
@@ -39,12 +50,6 @@ def _by_place(files: Sequence[SourceFile], stop_before_pixels: bool) -> list[pyd
         with file.open() as stream:
             datasets.append(pydicom.dcmread(stream, stop_before_pixels=stop_before_pixels))
     return sorted(datasets, key=lambda dataset: float(dataset.ImagePositionPatient[2]))
-
-
-def _rescale(dataset: pydicom.Dataset) -> np.ndarray:
-    hu = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
-    hu[hu < LOWEST_HU] = AIR_HU  # outside the scanned circle
-    return hu.astype(np.int16)
 
 
 def scipy_tissue(hu: np.ndarray) -> np.ndarray:
@@ -80,18 +85,15 @@ def skimage_areas(tissue: np.ndarray) -> np.ndarray:
 
 
 def scipy_closing(mask: np.ndarray) -> np.ndarray:
-    r = CLOSING_RADIUS_PX
-    return ndimage.binary_closing(np.pad(mask, r), DISC)[r:-r, r:-r]
+    return ndimage.binary_closing(np.pad(mask, R), DISC)[R:-R, R:-R]
 
 
 def skimage_closing(mask: np.ndarray) -> np.ndarray:
-    r = CLOSING_RADIUS_PX
-    return morphology.closing(np.pad(mask, r), DISC)[r:-r, r:-r]
+    return morphology.closing(np.pad(mask, R), DISC)[R:-R, R:-R]
 
 
 def scipy_lung(hu: np.ndarray) -> np.ndarray:
-    closed = scipy_closing(scipy_areas(scipy_tissue(hu)))
-    return ndimage.binary_fill_holes(closed)
+    return ndimage.binary_fill_holes(scipy_closing(scipy_areas(scipy_tissue(hu))))
 
 
 def skimage_lung(hu: np.ndarray) -> np.ndarray:
