@@ -1,4 +1,4 @@
-"""Several networks that answer as one."""
+"""An ensemble: the mean of several networks' probabilities."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ LEAST_PROBABILITY = 1e-12
 
 
 class Ensemble(nn.Layer):
-    """The mean of its members' probabilities.
+    """The mean of its members' probabilities, used like a single network.
 
-    It is used like a single network: its logits are the logarithms of that mean, of which
-    softmax gives the mean again.
+    Its logits are the logarithms of that mean, of which softmax gives the mean again.
 
     Args:
         members: networks for the same tasks and classes.
@@ -30,19 +29,19 @@ class Ensemble(nn.Layer):
 
     @property
     def pixel_mean(self) -> paddle.Tensor:
-        """(1, 1, 32, 32) mean gray values that the members take from each pixel."""
+        """(1, 1, 32, 32) gray values: the mean over members of each pixel's training mean."""
         return sum(member.pixel_mean for member in self.members) / len(self.members)
 
     def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """{task: (n, classes) logits} of (n, 1, 32, 32) float32 gray values, 0 to 255."""
-        mean = self.probabilities(images)
-        return {task: (part + LEAST_PROBABILITY).log() for task, part in mean.items()}
+        means = self.probabilities(images)
+        return {task: (mean + LEAST_PROBABILITY).log() for task, mean in means.items()}
 
     def probabilities(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """{task: (n, classes) mean of the members' probabilities}."""
-        said = [member.probabilities(images) for member in self.members]
-        return {task: sum(each[task] for each in said) / len(said) for task in self.tasks}
+        found = [member.probabilities(images) for member in self.members]
+        return {task: sum(each[task] for each in found) / len(found) for task in self.tasks}
 
 
 Trained = TwoTaskNetwork | Ensemble
-"""What answers: one network, or several as one."""
+"""A trained model: one network or an ensemble."""

@@ -1,11 +1,10 @@
 """One training in several processes, each with its part of every batch.
 
-``python -m paddle.distributed.launch --nproc_per_node 2 tools/train.py`` starts them, and
+``python -m paddle.distributed.launch --nproc_per_node 2 tools/train.py`` starts them;
 ``paddle.DataParallel`` averages their gradients.  Losses are means over the labels of the whole
-batch.  Batch normalisation takes the whole batch's statistics on a GPU
-(``paddle.nn.SyncBatchNorm``); on the CPU, where Paddle has no such layer, each process takes
-those of its own images.  Each process draws its own dropout.  So several processes train a
-network as good as one process does, but not the same one.
+batch.  Batch statistics are the whole batch's on a GPU (``paddle.nn.SyncBatchNorm``) and each
+process's own on the CPU, for which Paddle has no such layer; rank 0's running ones are saved.
+Each process draws its own dropout.  So several processes do not train the network of one.
 """
 
 from __future__ import annotations
@@ -54,25 +53,21 @@ class Processes:
         Raises:
             ProcessError: another process has ended.
         """
+        if self.count == 1:
+            return list(values)
         total = paddle.to_tensor(list(values), dtype="float32")
         with self.connected():
-            if self.count > 1:
-                paddle.distributed.all_reduce(total)
+            paddle.distributed.all_reduce(total)
         return [float(value) for value in total.tolist()]
 
     def rank_zero_first(self, make: Callable[[], T]) -> T:
-        """Call ``make`` in rank 0, and when it is done in the others.
-
-        Raises:
-            ProcessError: another process has ended.
-        """
-        for turn in (True, False):
-            if turn == self.is_first:
-                made = make()
-            if turn and self.count > 1:
-                with self.connected():
-                    paddle.distributed.barrier()
-        return made
+        """Call ``make`` in rank 0, and when it is done in the others."""
+        if self.is_first:
+            made = make()
+        if self.count > 1:
+            with self.connected():
+                paddle.distributed.barrier()
+        return made if self.is_first else make()
 
     @contextmanager
     def connected(self) -> Iterator[None]:
@@ -132,4 +127,5 @@ def data_parallel(
         )
     if paddle.device.get_device() != "cpu":
         paddle.nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    return paddle.DataParallel(network)
+    with processes.connected():
+        return paddle.DataParallel(network)

@@ -72,37 +72,25 @@ def share_towers(network: TwoTaskNetwork, processes: Processes, compiled: bool) 
 def _run_towers(
     network: TwoTaskNetwork, threads: Threads, features: Sequence[paddle.Tensor]
 ) -> Sequence[paddle.Tensor]:
-    """:meth:`TwoTaskNetwork.run_towers` in threads, which meet at the sharing sites only."""
-    towers, site, stages = list(network.towers.values()), "", []
-
-    def run_block(site: str, stages: Sequence[str], k: int, before: Sequence[Any]) -> Any:
-        x = network.units[site].mix(before[k], before[1 - k], "ab"[k]) if site else before[k]
-        for stage in stages:
-            x = towers[k].run(stage, x)
-        return x
-
-    for stage in STAGES:
-        stages.append(stage)
-        if stage in network.units:
-            features = _in_threads(threads, partial(run_block, site, stages), features)
-            site, stages = stage, []
-    return _in_threads(threads, partial(run_block, site, stages), features)
-
-
-def _in_threads(
-    threads: Threads, block: Block, features: Sequence[paddle.Tensor]
-) -> Sequence[paddle.Tensor]:
-    if not paddle.is_grad_enabled():
-
-        def run(tower: int) -> paddle.Tensor:
-            with paddle.no_grad():  # each thread has its own mode
-                return block(tower, features)
-
-        return threads.map(run, range(len(features)))
+    """:meth:`TwoTaskNetwork.run_towers` with a thread a tower from one sharing site to the next."""
+    towers, gradients = list(network.towers.values()), paddle.is_grad_enabled()
     # Paddle calls no backward whose inputs are all constants, as the first images are.
     anchor = paddle.zeros([1])
     anchor.stop_gradient = False
-    return _ThreadedBlock.apply(anchor, threads, block, *features)
+
+    def block(site: str, stages: Sequence[str], k: int, before: Sequence[Any]) -> paddle.Tensor:
+        with paddle.set_grad_enabled(gradients):  # each thread has its own mode
+            x = network.units[site].mix(before[k], before[1 - k], "ab"[k]) if site else before[k]
+            for stage in stages:
+                x = towers[k].run(stage, x)
+            return x
+
+    ends = [i + 1 for i, stage in enumerate(STAGES) if stage in network.units]
+    for start, end in zip([0, *ends], [*ends, len(STAGES)]):
+        site = STAGES[start - 1] if start else ""
+        run = partial(block, site, STAGES[start:end])
+        features = _ThreadedBlock.apply(anchor, threads, run, *features)
+    return features
 
 
 class _ThreadedBlock(PyLayer):
@@ -113,12 +101,10 @@ class _ThreadedBlock(PyLayer):
         ctx: Any, anchor: paddle.Tensor, threads: Threads, block: Block, *features: paddle.Tensor
     ) -> tuple[paddle.Tensor, ...]:
         def run(tower: int) -> tuple[list[paddle.Tensor], paddle.Tensor]:
-            own = []  # the same values as the leaves of this thread's graph
-            for x in features:
-                own.append(x.detach())
-                own[-1].stop_gradient = x.stop_gradient
-            with paddle.enable_grad():
-                return own, block(tower, own)
+            leaves = [x.detach() for x in features]  # of this thread's graph
+            for leaf, x in zip(leaves, features):
+                leaf.stop_gradient = x.stop_gradient
+            return leaves, block(tower, leaves)
 
         ctx.threads, ctx.graphs = threads, threads.map(run, range(len(features)))
         return tuple(result.detach() for _, result in ctx.graphs)
@@ -126,18 +112,14 @@ class _ThreadedBlock(PyLayer):
     @staticmethod
     def backward(ctx: Any, *gradients: paddle.Tensor) -> tuple[paddle.Tensor | None, ...]:
         def run(graph: tuple[list[paddle.Tensor], paddle.Tensor], gradient: Any) -> list[Any]:
-            own, result = graph
+            leaves, result = graph
             result.backward(gradient)
-            return [x.grad for x in own]
+            return [leaf.grad for leaf in leaves]
 
-        found = ctx.threads.map(run, ctx.graphs, gradients)
+        by_thread = ctx.threads.map(run, ctx.graphs, gradients)
         ctx.graphs = None  # frees their memory before the next block's backward
-        return (None, *map(_sum, zip(*found)))
-
-
-def _sum(gradients: Iterable[paddle.Tensor | None]) -> paddle.Tensor | None:
-    present = [gradient for gradient in gradients if gradient is not None]
-    return sum(present[1:], present[0]) if present else None
+        present = ([g for g in column if g is not None] for column in zip(*by_thread))
+        return (None, *(sum(found[1:], found[0]) if found else None for found in present))
 
 
 @contextmanager
