@@ -18,6 +18,7 @@ SITES = {
     "hard": ("trunk",),
     "soft": ("conv1", "pool1", "conv2", "pool2", "fc"),
     "best": ("pool1", "pool2", "fc"),
+    "quick": ("pool1", "pool2", "fc"),
     "testing": ("pool1", "pool2", "fc"),
 }
 
