@@ -32,6 +32,7 @@ SLICES = (
 BEST = "python tools/train.py -c configs/best.yaml -o data.manifest=crops/manifest.csv"
 
 README_COMMANDS = {
+    "python -m venv .venv && . .venv/bin/activate": "done by .ci/run in folders of its own",
     "pip install -e '.[cpu]' && python tools/train.py": "run by .ci/run",
     "pip install -e '.[cpu,test]' && pytest": "run by .ci/run",
     "python tools/download.py --annotations --out LIDC-IDRI": NETWORK,

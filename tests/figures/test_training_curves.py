@@ -73,7 +73,7 @@ def test_the_paper_does_not_stand_beside_other_classes(make_config: Callable[...
 
 def test_the_papers_table_is_whole() -> None:
     assert {name: len(column) for name, column in PAPER.items()} == dict.fromkeys(PAPER, 14)
-    text = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "lab" / "results.md").read_text(encoding="utf-8")
     steps, *columns = PAPER.values()
     for row in zip(steps, *columns):
         step, loss, train_part, test_part = row

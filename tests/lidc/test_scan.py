@@ -53,7 +53,7 @@ def test_the_notebook_of_the_docs_prints_what_they_say(lidc_folder: Path, tmp_pa
     (patient,) = (p for p in (tmp_path / "unpacked").rglob("LIDC-IDRI-0001") if p.is_dir())
     (tmp_path / "LIDC-IDRI").mkdir()
     (tmp_path / "LIDC-IDRI" / patient.name).symlink_to(patient)
-    text = (DOCS / "lidc.md").read_text(encoding="utf-8")
+    text = (DOCS / "how-to" / "read_lidc.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     (printed,) = re.findall(r"```text\n(.*?)```", text, flags=re.DOTALL)
     ran = subprocess.run(
