@@ -25,8 +25,8 @@ from lungdx_paddle.phantom import true_lung, write_phantom
 from lungdx_paddle.preprocess.lungs.lung_mask import lung_mask
 from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
 from lungdx_paddle.preprocess.lungs.paper_steps import lung_steps
+from lungdx_paddle.preprocess.window import NAMED_WINDOWS
 
-LUNG_WINDOW = -1350, 150
 TILES, COLUMNS = 60, 10
 PHANTOM_PATIENTS = 5
 IMAGES = Path(__file__).parent / "images"
@@ -73,7 +73,8 @@ def sheet(series: Series, path: Path) -> None:
     figure, places = plt.subplots(rows, COLUMNS, figsize=(15, 1.55 * rows + 0.5), squeeze=False)
     for axes in places.ravel():
         axes.axis("off")
-    low, high = LUNG_WINDOW
+    center, width = NAMED_WINDOWS["lung"]
+    low, high = center - width / 2, center + width / 2
     for axes, index in zip(places.ravel(), shown):
         axes.imshow(series.slice_hu(index)[::2, ::2], cmap="gray", vmin=low, vmax=high)
         axes.set_title(f"z {series.z_mm[index]:.1f} mm", fontsize=7, pad=2)

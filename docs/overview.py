@@ -25,9 +25,9 @@ from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.lidc import find_scans
 from lungdx_paddle.preprocess.lungs.lung_mask import lung_mask
 from lungdx_paddle.preprocess.series import Crop, crop_series
+from lungdx_paddle.preprocess.window import NAMED_WINDOWS
 
 COLOURS = ("tab:red", "tab:orange", "tab:cyan", "tab:green")
-LUNG_WINDOW = -1350, 150
 AROUND_PX = 40
 
 
@@ -72,7 +72,8 @@ def draw(lidc: Path, model: Path, out: Path) -> None:
     crop = crops[len(crops) // 2]
     hu, sop_uid = series.slice_hu(crop.index), series.sop_uids[crop.index]
     figure, axes = panels()
-    low, high = LUNG_WINDOW
+    center, width = NAMED_WINDOWS["lung"]
+    low, high = center - width / 2, center + width / 2
     show(axes[0], hu, f"{series.patient_id}, slice {crop.index}", vmin=low, vmax=high)
     outline(axes[0], crop, sop_uid)
     lung = np.where(lung_mask(hu, series.spacing_zyx_mm[1]), hu, low)
