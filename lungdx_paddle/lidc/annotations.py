@@ -17,7 +17,7 @@ from defusedxml import ElementTree as safe_xml
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Mark, Reading
-from lungdx_paddle.lidc.sources import Skipped, SourceFile, list_files
+from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, SourceFile, list_files
 from lungdx_paddle.progress import bar
 
 __all__ = ["Annotations", "Contour", "Mark", "Reading", "find_annotations", "read_annotations"]
@@ -73,7 +73,7 @@ def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped
     files, skipped = list_files(source)
     files = [file for file in files if file.suffix == ".xml"]
     found: dict[str, Annotations] = {}
-    for file in bar(files, desc="XML", unit="file", delay=1, leave=False):
+    for file in bar(files, desc="XML", unit="file", disable=len(files) < FEW_FILES, leave=False):
         try:
             new = read_annotations(_read_bytes(file))
         except LidcError as error:

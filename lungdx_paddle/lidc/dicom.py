@@ -16,7 +16,7 @@ import numpy as np
 
 from lungdx_paddle.lidc.pixels import read_hu
 from lungdx_paddle.lidc.slices import NotASlice, Slice, read_slices
-from lungdx_paddle.lidc.sources import Skipped, SourceFile, list_files
+from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, SourceFile, list_files
 from lungdx_paddle.progress import bar
 from lungdx_paddle.workers import ALONE, Workers
 
@@ -130,7 +130,8 @@ def find_series(source: Path, workers: Workers = ALONE) -> tuple[list[Series], l
     """
     files, skipped = list_files(source)
     found: dict[str, list[Slice]] = {}
-    with bar(total=len(files), desc="headers", unit="file", delay=1, leave=False) as done:
+    few = len(files) < FEW_FILES
+    with bar(total=len(files), desc="headers", unit="file", disable=few, leave=False) as done:
         for slices, others in _read_all_headers(files, workers):
             for s in slices:  # by series: eight LIDC patients have two
                 found.setdefault(s.series_uid, []).append(s)

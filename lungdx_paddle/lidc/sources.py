@@ -18,6 +18,9 @@ from lungdx_paddle.errors import LidcError
 OPEN_ARCHIVES = 4
 """Zip archives kept open in a process; one is normal, its directory is slow to read twice."""
 
+FEW_FILES = 100
+"""Fewer are read in about a second, without a progress bar."""
+
 READ_ERRORS = (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 """What reading a file or a damaged, cut off or encrypted archive may raise."""
 

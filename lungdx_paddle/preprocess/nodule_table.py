@@ -12,6 +12,7 @@ from lungdx_paddle.files import writable_folder, write_text
 from lungdx_paddle.lidc import Annotations, Nodule, Skipped, find_annotations, group_readings
 from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM, known_series
 from lungdx_paddle.lidc.scan import first_numbers
+from lungdx_paddle.lidc.sources import FEW_FILES
 from lungdx_paddle.progress import bar
 
 COLUMNS = ("series_uid", "nodule", "readers", "malignancy_ratings", "contours")
@@ -55,9 +56,10 @@ def write_nodule_table(xml: Path, out: Path) -> NoduleTable:
             fix="give the folder or archive of the XML files",
         )
     series = list(annotations.values())
+    few = len(series) < FEW_FILES
     grouped = {
         of_series.series_uid: _group(of_series)
-        for of_series in bar(series, desc="nodules", unit="series", delay=1, leave=False)
+        for of_series in bar(series, desc="nodules", unit="series", disable=few, leave=False)
     }
     first = first_numbers((_patient(uid), uid, len(nodules)) for uid, nodules in grouped.items())
     text = io.StringIO()
