@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lungdx_paddle.commands import cli
+
+if TYPE_CHECKING:
+    from lungdx_paddle.lidc.download import Fetched
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -18,7 +23,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--patients", default="", metavar="LIST_OR_FILE", help="ids by commas, or one a line")
     add("--all", action="store_true", help="scans of all 1010 patients (125 GB)")
     args = parser.parse_args(argv)
-    from lungdx_paddle.lidc.download import download
+    from lungdx_paddle.lidc.download import ALL, DIAGNOSED, download
 
-    choice = {"all_patients": args.all, "diagnosed": args.diagnosed, "patients": args.patients}
-    cli.say("\n".join(download(args.out, **choice).summary()))
+    patients = ALL if args.all else DIAGNOSED if args.diagnosed else args.patients
+    cli.say("\n".join(fetched_lines(download(args.out, patients))))
+
+
+def fetched_lines(fetched: Fetched) -> list[str]:
+    """What lies in the folder, and the command that comes next."""
+    marks = f"{fetched.xml} and {fetched.diagnosis}"
+    if not fetched.series:
+        return [marks]
+    folder, xml = shlex.quote(str(fetched.folder)), shlex.quote(str(fetched.xml))
+    return [
+        f"{fetched.series} CT series of {fetched.patients} patients in {fetched.folder}, {marks}",
+        f"next: python tools/preprocess.py --lidc {folder} --xml {xml} --out crops",
+    ]

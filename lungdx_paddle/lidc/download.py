@@ -13,13 +13,14 @@ import importlib
 import re
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lungdx_paddle import __version__
-from lungdx_paddle.errors import ConfigError, InstallError, LidcError
+from lungdx_paddle.errors import InstallError, LidcError
 from lungdx_paddle.files import writable_folder, write_together
 from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.lidc.diagnosis import read_diagnoses
@@ -42,64 +43,62 @@ LAYOUT = "%PatientID/%StudyInstanceUID/%SeriesInstanceUID"
 """TCIA's own; in idc-index's words."""
 
 
+ALL, DIAGNOSED = "all", "diagnosed"
+"""Choices of patients: all 1010 (125 GB), or the 157 of the diagnosis table."""
+
+
 @dataclass(frozen=True)
 class Fetched:
-    """What lies in the folder now."""
+    """What was fetched, or was there already."""
 
     folder: Path
     patients: int
     series: int
-    """CT series, whole."""
+    """CT series, whole; 0 where only marks and diagnoses were asked for."""
 
-    def summary(self) -> list[str]:
-        """The closing lines, with the command that comes next."""
-        marks = f"{self.folder / XML_ARCHIVE} and {self.folder / DIAGNOSIS_TABLE}"
-        if not self.series:
-            return [marks]
-        return [
-            f"{self.series} CT series of {self.patients} patients in {self.folder}, {marks}",
-            f"next: python tools/preprocess.py --lidc {self.folder} "
-            f"--xml {self.folder / XML_ARCHIVE} --out crops",
-        ]
+    @property
+    def xml(self) -> Path:
+        """The readers' marks."""
+        return self.folder / XML_ARCHIVE
+
+    @property
+    def diagnosis(self) -> Path:
+        """The diagnosis table."""
+        return self.folder / DIAGNOSIS_TABLE
 
 
-def download(
-    out: Path, *, all_patients: bool = False, diagnosed: bool = False, patients: str = ""
-) -> Fetched:
+def download(out: Path, patients: str = "") -> Fetched:
     """Fetch the readers' marks, the diagnosis table, and the scans of some patients.
 
     Run again, it fetches only what is missing.
 
     Args:
         out: folder to write to; one folder a patient, as TCIA lays them out.
-        all_patients: of all 1010, 125 GB.
-        diagnosed: of the 157 in the diagnosis table.
-        patients: of these: ids joined by commas, or the path of a file with one a line.
-            With none of the three the scans are left out.
+        patients: :data:`ALL`, :data:`DIAGNOSED`, ids joined by commas, or the path of a file
+            with one a line; empty: no scans.
 
     Raises:
         InstallError: scans are wanted and ``idc-index`` is not installed.
-        ConfigError: more than one choice of patients.
         LidcError: an id that is not LIDC-IDRI's, no network, or a series that did not
             arrive whole.
         OutputError: ``out`` cannot be written to.
     """
-    if sum((all_patients, diagnosed, bool(patients))) > 1:
-        raise _choice_error()
-    wanted = parse_patients(patients) if patients else []
-    client = _idc_client() if all_patients or diagnosed or patients else None
-    out = writable_folder(Path(out))
-    for name in (XML_ARCHIVE, DIAGNOSIS_TABLE):
-        if not (out / name).is_file():
-            write_together({out / name: _fetch(TCIA_FOLDER + name, _FIRST_BYTES[name])})
-    if all_patients:
-        wanted = sorted({facts.patient_id for facts in known_series().values()})
-    elif diagnosed:
-        wanted = sorted(read_diagnoses(out / DIAGNOSIS_TABLE))
-    series = _series_of(wanted)
+    wanted = set() if patients in ("", ALL, DIAGNOSED) else set(parse_patients(patients))
+    client = _idc_client() if patients else None
+    fetched = Fetched(writable_folder(Path(out)), 0, 0)
+    for path in (fetched.xml, fetched.diagnosis):
+        if not path.is_file():
+            write_together({path: _fetch(TCIA_FOLDER + path.name, _FIRST_BYTES[path.name])})
+    if patients == DIAGNOSED:
+        wanted = set(read_diagnoses(fetched.diagnosis))
+    chosen = {
+        uid: facts.patient_id
+        for uid, facts in known_series().items()
+        if patients == ALL or facts.patient_id in wanted
+    }
     if client is not None:
-        _fetch_scans(client, out, series)
-    return Fetched(out, len(wanted), len(series))
+        _fetch_scans(client, fetched.folder, list(chosen))
+    return replace(fetched, patients=len(set(chosen.values())), series=len(chosen))
 
 
 def parse_patients(text: str) -> list[str]:
@@ -109,21 +108,22 @@ def parse_patients(text: str) -> list[str]:
         LidcError: the file cannot be read, is empty, or holds an id that is not LIDC-IDRI's.
     """
     known = {facts.patient_id for facts in known_series().values()}
+    found = ""
     if not set(re.split(r"[,\s]+", text)) & known and Path(text).exists():
         try:
             text = Path(text).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise _patients_error(str(error)) from error
+            found = str(error)
     patients = list(dict.fromkeys(re.findall(r"[^,\s]+", text)))
-    strangers = [name for name in patients if name not in known]
-    if strangers or not patients:
-        raise _patients_error(", ".join(strangers[:3]) if strangers else "none")
+    unknown = [name for name in patients if name not in known]
+    if found or unknown or not patients:
+        raise LidcError(
+            "patients",
+            expected="ids from LIDC-IDRI-0001 to LIDC-IDRI-1012, by commas or in a file",
+            found=found or ", ".join(unknown[:3]) or "none",
+            fix="correct the list",
+        )
     return patients
-
-
-def _series_of(patients: Sequence[str]) -> list[str]:
-    wanted = set(patients)
-    return [uid for uid, facts in known_series().items() if facts.patient_id in wanted]
 
 
 def _idc_client() -> Any:
@@ -153,27 +153,18 @@ def _fetch_scans(client: Any, out: Path, series: Sequence[str]) -> None:
     except Exception as error:  # pandas, DuckDB, s5cmd and the disk may raise anything
         raise _commons_error(f"{type(error).__name__}: {error}") from error
     # Where the network goes, idc-index only logs it: what arrived has to be counted.
-    index = client.index
-    slices = dict(zip(index["SeriesInstanceUID"], index["instanceCount"]))
-    arrived = _count_slices(out)
-    partial = [uid for uid in series if arrived.get(uid, 0) < int(slices.get(uid, 1))]
+    slices = dict(zip(client.index["SeriesInstanceUID"], client.index["instanceCount"]))
+    arrived = Counter(path.parent.name for path in out.glob("*/*/*/*.dcm"))
+    partial = [uid for uid in series if arrived[uid] < int(slices.get(uid, 1))]
     if partial:
         first = f"{known_series()[partial[0]].patient_id}, series {partial[0]}"
         raise _commons_error(f"{len(series) - len(partial)} of {len(series)}, without {first}")
 
 
-def _count_slices(out: Path) -> dict[str, int]:
-    """DICOM files by series UID, which is the name of their folder."""
-    slices: dict[str, int] = {}
-    for path in out.glob("*/*/*/*.dcm"):
-        slices[path.parent.name] = slices.get(path.parent.name, 0) + 1
-    return slices
-
-
 def _fetch(address: str, first_bytes: bytes) -> bytes:
     sender = {"User-Agent": f"lungdx_paddle/{__version__}"}  # without one the site may refuse
     request = urllib.request.Request(address, headers=sender)
-    found: str | None = None
+    found = ""
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             data: bytes = answer.read(LARGEST_FILE_BYTES)
@@ -187,7 +178,7 @@ def _fetch(address: str, first_bytes: bytes) -> bytes:
             found = f"{len(data)} of {length} bytes"
         elif not data.startswith(first_bytes):
             found = "something else, such as an error page"
-    if found is not None:
+    if found:
         raise LidcError(
             address,
             expected="the file",
@@ -197,28 +188,10 @@ def _fetch(address: str, first_bytes: bytes) -> bytes:
     return data
 
 
-def _choice_error() -> ConfigError:
-    return ConfigError(
-        "patients",
-        expected="one choice of them",
-        found="several",
-        fix="choose all, the diagnosed or a list",
-    )
-
-
-def _patients_error(found: str) -> LidcError:
-    return LidcError(
-        "patients",
-        expected="ids from LIDC-IDRI-0001 to LIDC-IDRI-1012, by commas or in a file",
-        found=found,
-        fix="correct the list",
-    )
-
-
 def _commons_error(found: str) -> LidcError:
     return LidcError(
         "Imaging Data Commons",
-        expected="all series that were asked for",
+        expected="all series of the patients",
         found=found,
         fix="check network and disk and run again: it fetches what is missing",
     )

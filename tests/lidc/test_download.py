@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from lungdx_paddle.errors import ConfigError, InstallError, LidcError, OutputError
+from lungdx_paddle.commands.download_lidc import fetched_lines
+from lungdx_paddle.errors import InstallError, LidcError, OutputError
 from lungdx_paddle.lidc import download as module
 from lungdx_paddle.lidc.catalogue import known_series
-from lungdx_paddle.lidc.download import download, parse_patients
+from lungdx_paddle.lidc.download import Fetched, download, parse_patients
 
 FIRST = "1.3.6.1.4.1.14519.5.2.1.6279.6001.179049373636438705059720603192"
 """The CT series of LIDC-IDRI-0001."""
@@ -96,7 +97,8 @@ def test_a_list_of_patients_is_fetched_series_by_series_with_marks_and_diagnoses
     assert call["dirTemplate"] == "%PatientID/%StudyInstanceUID/%SeriesInstanceUID"
     assert tcia["asked"] == [module.XML_ARCHIVE, module.DIAGNOSIS_TABLE]
     assert (tmp_path / module.XML_ARCHIVE).read_bytes() == b"PK\x03\x04 an archive"
-    assert "tools/preprocess.py --lidc" in fetched.summary()[-1]
+    assert (fetched.patients, fetched.xml) == (2, tmp_path / module.XML_ARCHIVE)
+    assert "tools/preprocess.py --lidc" in fetched_lines(fetched)[-1]
 
 
 def test_all_is_every_ct_series_and_none_is_only_the_marks(
@@ -105,7 +107,7 @@ def test_all_is_every_ct_series_and_none_is_only_the_marks(
     calls = commons()
     assert download(tmp_path).series == 0
     assert not calls
-    fetched = download(tmp_path, all_patients=True)
+    fetched = download(tmp_path, "all")
     assert (fetched.patients, fetched.series) == (1010, 1018)
 
 
@@ -115,7 +117,7 @@ def test_the_diagnosed_are_the_157_of_the_table(
 ) -> None:
     tcia[module.DIAGNOSIS_TABLE] = (lidc_folder / module.DIAGNOSIS_TABLE).read_bytes()
     commons()
-    fetched = download(tmp_path, diagnosed=True)
+    fetched = download(tmp_path, "diagnosed")
     assert fetched.patients == 157
     assert fetched.series >= 157
 
@@ -194,11 +196,12 @@ def test_patients_come_from_a_list_or_a_file(tmp_path: Path) -> None:
         parse_patients("gone.txt")
 
 
-def test_several_choices_or_a_place_that_cannot_be_written_are_errors(
-    tmp_path: Path, tcia: dict[str, Any]
-) -> None:
-    with pytest.raises(ConfigError, match="one choice"):
-        download(tmp_path, all_patients=True, diagnosed=True)
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path, tcia: dict[str, Any]) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file"):
         download(tmp_path / "file")
+
+
+def test_the_command_that_is_printed_can_be_copied_where_the_folder_has_a_space() -> None:
+    lines = fetched_lines(Fetched(Path("my data"), 1, 1))
+    assert "--lidc 'my data' --xml 'my data/LIDC-XML-only.zip'" in lines[-1]
