@@ -8,8 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
+import paddle
 import pytest
 
 from lungdx_paddle.config import load_config
@@ -196,6 +198,19 @@ def test_too_many_processes_for_a_batch_are_refused(configs: Path) -> None:
     network = build_network(load_config(configs / "testing.yaml"))
     with pytest.raises(ConfigError, match="two images or more for each of 3 processes"):
         data_parallel(network, Processes(0, 3), 5)
+
+
+def test_on_a_gpu_synchronised_batch_norm_keeps_weights_and_names(configs: Path) -> None:
+    network = build_network(load_config(configs / "testing.yaml"))
+    before = {name: value.numpy() for name, value in network.state_dict().items()}
+    with patch("paddle.device.get_device", return_value="gpu:0"), patch("paddle.DataParallel"):
+        data_parallel(network, Processes(0, 2), 16)
+    for tower in network.towers.values():
+        assert isinstance(tower.bn1, paddle.nn.SyncBatchNorm)
+    after = network.state_dict()
+    assert list(after) == list(before)
+    for name, values in before.items():
+        np.testing.assert_array_equal(after[name].numpy(), values)
 
 
 def test_one_process_trains_the_network_itself(configs: Path) -> None:
