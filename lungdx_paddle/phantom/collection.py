@@ -83,7 +83,7 @@ def write_phantom(
     """
     _check("patients", patients, 1, 9999)
     _check("seed", seed, 0, 2**32)
-    target = writable_folder(Path(folder))
+    target = writable_folder(Path(folder).resolve())
     with writing(target):
         _remove_earlier(target)
         work = bar(range(patients), desc="phantom", unit="patient", leave=False)
