@@ -17,9 +17,24 @@ from lungdx_paddle.config import load_config
 from lungdx_paddle.manifest import ManifestRow, write_manifest
 from lungdx_paddle.settings import Config
 
+# A thread a training: pytest-xdist has the other cores.
+os.environ.setdefault("LUNGDX_THREADS", "1")
+
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 LUNGDX_LIDC = os.environ.get("LUNGDX_LIDC")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With real data at hand, let a test of it that is skipped fail the whole."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(session.config, "workerinput"):
+        return  # a process of pytest-xdist
+    skipped = [report for report in reporter.stats.get("skipped", []) if "lidc" in report.keywords]
+    if skipped and LUNGDX_LIDC:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter.write_line(f"LUNGDX_LIDC is set, and {len(skipped)} tests of real data skipped")
 
 
 @pytest.fixture(scope="session")

@@ -37,24 +37,29 @@ SLICES = (
     "--diagnosis LIDC-IDRI/tcia-diagnosis-data-2012-04-20.xls --out crops"
 )
 
+SCANS = "python tools/preprocess.py --lidc LIDC-IDRI --xml LIDC-IDRI/LIDC-XML-only.zip --out crops"
+TRAIN, EXPORT, EVAL, PREDICT = (
+    "python tools/train.py -o data.manifest=crops/manifest.csv",
+    "python tools/export.py --run output/partial_soft --out inference",
+    "python tools/eval.py --run output/partial_soft",
+    "python tools/predict.py --model inference --manifest crops/manifest.csv",
+)
 BEST = "python tools/train.py -c configs/best.yaml -o data.manifest=crops/manifest.csv"
 
 README_COMMANDS = {
-    "python -m venv .venv && . .venv/bin/activate": "done by .ci/run in folders of its own",
+    "python -m venv .venv && . .venv/bin/activate": "run by .ci/run, in a folder of its own",
     "pip install -e '.[cpu]' && python tools/train.py": "run by .ci/run",
     "pip install -e '.[cpu,test]' && pytest": "run by .ci/run",
     "python tools/download.py --annotations --out LIDC-IDRI": NETWORK,
-    "pip install -e '.[download]' && python tools/download.py --diagnosed --out LIDC-IDRI": NETWORK,
     SLICES: "run on real slices, with LUNGDX_LIDC",
-    "python tools/preprocess.py --lidc LIDC-IDRI --xml LIDC-IDRI/LIDC-XML-only.zip --out crops": (
-        "run below"
-    ),
-    "python tools/train.py -o data.manifest=crops/manifest.csv": "run below, with fewer steps",
-    "python tools/export.py --run output/partial_soft --out inference": "run below",
-    BEST: "run on the phantom's crops, with fewer steps",
-    "python tools/eval.py --run output/partial_soft": "run below",
-    "python tools/predict.py --model inference --manifest crops/manifest.csv": "run below",
+    TRAIN: "run below, with fewer steps",
+    EVAL: "run below",
+    EXPORT: "run below",
+    PREDICT: "run below",
     "visualdl --logdir output/partial_soft/vdl --disable-telemetry --port 8040": "run below",
+    "pip install -e '.[download]' && python tools/download.py --diagnosed --out LIDC-IDRI": NETWORK,
+    SCANS: "run below",
+    BEST: "run on the phantom's crops, with fewer steps",
 }
 
 
@@ -162,7 +167,7 @@ def test_the_chain_writes_what_the_table_of_commands_promises(chain: Path) -> No
 
 
 def test_eval_scores_the_run_and_draws_it(chain: Path) -> None:
-    said = start("python tools/eval.py --run output/partial_soft", chain)
+    said = start(EVAL, chain)
     assert "PHANTOM" in said and "quadratic kappa" in said
     written = {path.name for path in (chain / "output" / "partial_soft" / "eval").iterdir()}
     assert written == {"metrics.json", "predictions.csv", "scores.png"}
@@ -202,8 +207,7 @@ def test_compare_continues_where_it_was(chain: Path, succeed: Callable[..., str]
 def test_predict_answers_every_row_of_the_manifest(
     chain: Path, succeed: Callable[..., str]
 ) -> None:
-    command = "python tools/predict.py --model inference --manifest crops/manifest.csv"
-    lines = [json.loads(line) for line in start(command, chain).splitlines()]
+    lines = [json.loads(line) for line in start(PREDICT, chain).splitlines()]
     with (chain / "crops" / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [line["image"] for line in lines] == [row["image"] for row in rows]
@@ -398,8 +402,7 @@ def test_real_slices_to_a_trained_model(
     said = succeed(SLICES, tmp_path)
     assert "978 crops of 40 patients" in said
     assert "stretched" in said
-    train = "python tools/train.py -o data.manifest=crops/manifest.csv"
-    said = succeed(f"{train}{FAST} output=output/partial_soft", tmp_path)
+    said = succeed(f"{TRAIN}{FAST} output=output/partial_soft", tmp_path)
     assert "PHANTOM" not in said
     with (tmp_path / "output/partial_soft/table2.csv").open(encoding="utf-8", newline="") as file:
         last = list(csv.DictReader(file))[-1]
