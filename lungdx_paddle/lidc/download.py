@@ -21,6 +21,7 @@ from typing import Any
 
 from lungdx_paddle import __version__
 from lungdx_paddle.errors import InstallError, LidcError
+from lungdx_paddle.extras import install_hint
 from lungdx_paddle.files import writable_folder, write_together
 from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.lidc.diagnosis import read_diagnoses
@@ -134,7 +135,7 @@ def _idc_client() -> Any:
             "the scans",
             expected="the package idc-index",
             found=f"none ({error})",
-            fix="pip install -e '.[download]', or fetch only --annotations",
+            fix=f"{install_hint('download')}, or fetch only --annotations",
         ) from error
     try:
         return module.IDCClient()

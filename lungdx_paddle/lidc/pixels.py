@@ -11,6 +11,7 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from lungdx_paddle.errors import InstallError, LidcError
+from lungdx_paddle.extras import install_hint
 from lungdx_paddle.lidc.slices import Slice
 
 AIR_HU = -1000
@@ -75,7 +76,7 @@ def _stored_values(s: Slice) -> np.ndarray:
                 str(s.file),
                 expected=f"a decoder for {s.transfer_syntax.name}",
                 found="none installed",
-                fix="pip install 'lungdx-paddle[compressed]'",
+                fix=install_hint("compressed"),
             ) from error
         found, cause = " ".join(f"{type(error).__name__}: {error}".split()), error
     raise LidcError(

@@ -167,7 +167,7 @@ def test_without_idc_index_it_says_what_to_install_before_it_fetches_anything(
     tmp_path: Path, tcia: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "idc_index", None)
-    with pytest.raises(InstallError, match="pip install -e '.\\[download\\]'"):
+    with pytest.raises(InstallError, match="pip install idc-index, or fetch only"):
         download(tmp_path, patients="LIDC-IDRI-0001")
     assert not tcia["asked"]
 
