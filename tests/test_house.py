@@ -92,6 +92,19 @@ def test_what_reads_scans_never_imports_paddle() -> None:
             assert not {n for n in imported(tree) if n.split(".")[0] == "paddle"}, name
 
 
+def test_what_predicts_needs_no_extra_to_be_imported() -> None:
+    """A server has ONNX Runtime, and neither Paddle nor the 200 MB of VisualDL."""
+    code = (
+        "import sys\n"
+        "for name in ('paddle', 'visualdl', 'matplotlib', 'onnxruntime'):\n"
+        "    sys.modules[name] = None\n"
+        "import lungdx_paddle.commands.predict_nodules\n"
+        "import lungdx_paddle.inference.predictor, lungdx_paddle.inference.findings\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_pictures_are_drawn_in_one_room() -> None:
     for name, room, tree in modules():
         draws = {n for n in imported(tree) if n.split(".")[0] == "matplotlib"}
