@@ -101,7 +101,12 @@ def save_config(config: Config, path: str | Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    write_text(Path(path), yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+    write_text(Path(path), config_text(config))
+
+
+def config_text(config: Config) -> str:
+    """Every setting as YAML."""
+    return str(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
 
 
 def differences(before: Config, now: Config) -> list[str]:

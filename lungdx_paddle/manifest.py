@@ -104,10 +104,6 @@ class Manifest:
         """The rows at ``indices``, in that order."""
         return Manifest(self.folder, tuple(self.rows[i] for i in indices))
 
-    def image_path(self, row: ManifestRow) -> Path:
-        """Where the row's JPG is."""
-        return self.folder / row.image
-
     def image_paths(self) -> list[Path]:
         """Where each row's JPG is."""
         return [self.folder / row.image for row in self.rows]
@@ -146,7 +142,7 @@ def read_manifest(path: str | Path) -> Manifest:
     """
     path = manifest_file(path)
     manifest = Manifest(path.parent, read_rows(path))
-    missing = [row.image for row in manifest.rows if not manifest.image_path(row).is_file()]
+    missing = [row.image for row in manifest.rows if not (path.parent / row.image).is_file()]
     if missing:
         raise ManifestError(
             str(path),
@@ -160,6 +156,8 @@ def read_manifest(path: str | Path) -> Manifest:
 def read_rows(path: str | Path) -> tuple[ManifestRow, ...]:
     """Read the rows of a manifest, or of a table with its columns, without their images.
 
+    A first line that begins with ``#`` is a comment.
+
     Args:
         path: the file, or the folder that holds ``manifest.csv``.
 
@@ -170,7 +168,7 @@ def read_rows(path: str | Path) -> tuple[ManifestRow, ...]:
     path = manifest_file(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = tuple(_parse_rows(path, csv.reader(file)))
+            rows = tuple(_parse_rows(path, csv.reader(line for line in file if line[:1] != "#")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         not_text = "bytes that are not UTF-8" if isinstance(error, UnicodeDecodeError) else None
         raise ManifestError(
@@ -189,8 +187,8 @@ def read_rows(path: str | Path) -> tuple[ManifestRow, ...]:
     return rows
 
 
-def write_manifest(path: str | Path, rows: Sequence[ManifestRow]) -> None:
-    """Write rows to ``path``, whole or not at all.
+def write_manifest(path: str | Path, rows: Sequence[ManifestRow], comment: str = "") -> None:
+    """Write rows to ``path``, whole or not at all, after a line ``# comment`` if there is one.
 
     After the fixed columns come the optional ones that a row uses, then the extra ones in
     the order in which they first appear.
@@ -202,6 +200,7 @@ def write_manifest(path: str | Path, rows: Sequence[ManifestRow]) -> None:
     extra = dict.fromkeys(name for row in rows for name in row.extra)
     ratings = COLUMNS.index("malignancy_ratings")
     text = io.StringIO()
+    text.write(f"# {comment}\n" if comment else "")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, *used, *extra])
     for row in rows:

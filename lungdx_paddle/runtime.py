@@ -188,13 +188,13 @@ def chosen_threads(environment: Mapping[str, str] = os.environ) -> int:
         name, value = OPENMP_THREADS, _users_openmp_threads
     if value is None:
         here = environment.get("PADDLE_LOCAL_SIZE", "")  # processes of this machine
-        return max(1, cores() // (int(here) if _is_number(here) else 1))
+        return max(1, available_cores() // (int(here) if _is_number(here) else 1))
     if not _is_number(value) or int(value) > MOST_THREADS:
         raise ConfigError(
             name,
             expected=f"a number of threads from 1 to {MOST_THREADS}",
             found=repr(value),
-            fix=f"set {THREADS} to {cores()} for this machine, or unset it",
+            fix=f"set {THREADS} to {available_cores()} for this machine, or unset it",
         )
     return int(value)
 
@@ -237,7 +237,7 @@ def _is_number(value: str) -> bool:
     return value.isdecimal() and int(value) > 0
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -161,8 +161,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_chain_writes_what_the_table_of_commands_promises(chain: Path) -> None:
     written = {p.name for p in (chain / "output" / "partial_soft").iterdir()}
-    names = {"config.yaml", "table2.csv", "vdl", "best_model.pdparams", "metrics.json"}
-    assert names | {f"latest.{end}" for end in ("pdparams", "pdopt", "pdstates")} <= written
+    names = {"config.yaml", "split.csv", "environment.json", "table2.csv", "vdl", "curves.png"}
+    names |= {"latest.safetensors", "latest_optimizer.safetensors", "latest.json"}
+    assert names | {"predictions.csv", "metrics.json"} <= written
     assert {"manifest.csv", "crops", "report.json"} <= {p.name for p in (chain / "crops").iterdir()}
 
 

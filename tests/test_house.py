@@ -38,7 +38,7 @@ FLOORS = (
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 WITHOUT_PADDLE = ("ground", "lidc", "phantom", "preprocess")
 
-UPWARDS = {("training", "figures")}
+UPWARDS: set[tuple[str, str]] = set()
 """Known imports against the order."""
 WITHOUT_A_TEST_OF_ITS_NAME: set[str] = set()
 """Known modules over 80 lines whose tests have another name."""

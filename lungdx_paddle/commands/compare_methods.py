@@ -7,10 +7,8 @@ from pathlib import Path
 
 from lungdx_paddle.commands import cli
 
-METHODS = [
-    cli.DEFAULT_CONFIG.with_name(f"{name}.yaml")
-    for name in ("single_task", "hard", "soft", "partial_soft")
-]
+METHODS = ("single_task", "hard", "soft", "partial_soft")
+"""The configs of the paper's methods, in its order."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -18,18 +16,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     example = "python tools/compare.py -o data.manifest=crops/manifest.csv --seeds 3"
     parser = cli.parser(__doc__, example)
     add = parser.add_argument
-    add("--configs", type=Path, nargs="+", default=METHODS, metavar="FILE", help="(the paper's)")
+    methods = [cli.DEFAULT_CONFIG.with_name(f"{name}.yaml") for name in METHODS]
+    add("--configs", type=Path, nargs="+", default=methods, metavar="FILE", help="(the paper's)")
     cli.add_override_argument(parser)
     add("--seeds", type=int, default=5, metavar="N", help="trainings of each (default: 5)")
     add("--splits", nargs="+", choices=("image", "nodule", "patient"), default=["image", "patient"])
     add("--out", type=Path, default=Path("output/compare"), metavar="DIR", help="(%(default)s)")
     add("--jobs", type=int, metavar="N", help="trainings at once (default: one a core)")
+    cli.add_device_argument(parser)
     args = parser.parse_args(argv)
     from lungdx_paddle.commands.phantom_data import with_data
     from lungdx_paddle.config import load_config
-    from lungdx_paddle.training.compare import compare, plan_of
+    from lungdx_paddle.evaluation.comparison import compare_methods
+    from lungdx_paddle.figures.method_bars import write_comparison
+    from lungdx_paddle.training.methods import compare, plan_methods
+    from lungdx_paddle.training.parallel.jobs import JobOptions
 
     first = load_config(args.configs[0], [*args.override, f"output={args.out / 'runs'}"])
-    data = f"data.manifest={with_data(first, cli.say).data.manifest}"
-    plan = plan_of(args.configs, [*args.override, data], args.seeds, args.splits, args.out)
-    cli.say("\n".join(compare(plan, args.jobs, cli.say)))
+    data = f"data.manifest={with_data(first).data.manifest}"
+    plan = plan_methods(args.configs, [*args.override, data], args.seeds, args.splits, args.out)
+    results = compare(plan, JobOptions(args.jobs, args.device or "cpu", resume=True))
+    shown = "/".join(Path(results.data).parts[-2:])
+    title = "PHANTOM data" if results.data == "phantom" else shown
+    comparison = compare_methods(results.predictions)
+    paths = write_comparison(args.out, comparison, f"{title}, seeds: {results.seeds}")
+    cli.say("\n".join(f"written to {path}" for path in paths))

@@ -1,8 +1,9 @@
-"""Judge a finished training: every score with its interval, and pictures."""
+"""Evaluate a finished training: every score with its interval, and a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lungdx_paddle.commands import cli
@@ -15,12 +16,56 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--run", type=Path, required=True, metavar="DIR", help="output folder of tools/train.py")
     add("--out", type=Path, metavar="DIR", help="where to write (default: eval in that folder)")
     add("--all", action="store_true", help="all crops, such as those of another data.manifest")
-    add("--weights", choices=("best_model", "latest"), default="latest", help="(%(default)s)")
     cli.add_override_argument(parser)
     cli.add_device_argument(parser)
     args = parser.parse_args(argv)
-    from lungdx_paddle.training.run import evaluate_run
+    from lungdx_paddle.commands import run_wording as words
+    from lungdx_paddle.config import with_overrides
+    from lungdx_paddle.errors import ConfigError
+    from lungdx_paddle.evaluation.predictions import write_predictions
+    from lungdx_paddle.figures.score_plots import draw_scores
+    from lungdx_paddle.files import writable_folder, writing
+    from lungdx_paddle.progress import log
+    from lungdx_paddle.training.held_out import evaluate_run
+    from lungdx_paddle.training.run import METRICS, PREDICTIONS, load_run
 
-    out = args.out or args.run / "eval"
-    lines = evaluate_run(args.run, out, args.override, args.all, args.weights, args.device)
+    run = load_run(args.run)
+    config = with_overrides(run.config, args.override)
+    own = run.config.data
+    crops = replace(config.data, manifest=own.manifest, min_readers=own.min_readers)
+    if replace(config, data=crops) != run.config:
+        raise ConfigError(
+            "-o",
+            expected="other crops: data.manifest=crops/manifest.csv, data.min_readers=1",
+            found=" ".join(args.override),
+            fix="network, classes and split are those of the run; leave the others out",
+        )
+    out = writable_folder(args.out or args.run / "eval")
+    log.info("Evaluating %s at step %d", args.run, run.step)
+    evaluation = evaluate_run(run, config.data, args.all, args.device)
+    metrics = evaluation.metrics
+    metrics.write(out / METRICS)
+    write_predictions(out / PREDICTIONS, evaluation.predictions)
+    title = f"{metrics.data}, {metrics.part}"
+    with writing(out):
+        draw_scores(evaluation.predictions, title).savefig(out / "scores.png", dpi=110)
+    lines = [f"{args.run}, step {metrics.step}, on {metrics.data}, {metrics.part}:"]
+    lines += [*words.accuracy_lines(metrics.test), *words.score_lines(metrics.test)]
+    if evaluation.changes:
+        lines.append(
+            f"Note: the manifest is not as it was when the run was started: {evaluation.changes}."
+        )
+    if args.all:
+        lines.append(
+            f"Note: {metrics.leakage.patients_on_both_sides} of these {metrics.test.patients} "
+            "patients are among those that the run was made with."
+        )
+    else:
+        lines.append(f"Note: {metrics.leakage}.")
+        if metrics.leakage.leaks:
+            lines.append(words.unseen_patients_line(run.config))
+    if metrics.data == "phantom":
+        lines.append(words.PHANTOM_LINE)
+    lines += [words.environment_line(metrics.environment), words.closing_note()]
+    lines.append(f"Written to {out}: {METRICS}, {PREDICTIONS}, scores.png")
     cli.say("\n".join(lines))

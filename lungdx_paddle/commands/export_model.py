@@ -1,4 +1,4 @@
-"""Write the inference model of a training run."""
+"""Export a training run as an inference model: the weights that it was evaluated with."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from lungdx_paddle.commands import cli
 def main(argv: Sequence[str] | None = None) -> None:
     """Export the run that the arguments name."""
     parser = cli.parser(__doc__, "python tools/export.py --run output/partial_soft --out inference")
-    parser.add_argument("--run", type=Path, required=True, help="output folder of tools/train.py")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the model")
-    parser.add_argument(
-        "--weights", choices=("best_model", "latest"), default="best_model", help="which checkpoint"
-    )
-    parser.add_argument("--onnx", action="store_true", help="write inference.onnx too")
+    add = parser.add_argument
+    add("--run", type=Path, required=True, metavar="DIR", help="output folder of tools/train.py")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for the model")
+    add("--onnx", action="store_true", help="write inference.onnx too")
     args = parser.parse_args(argv)
     from lungdx_paddle.files import writable_folder
     from lungdx_paddle.inference.export import export
+    from lungdx_paddle.training.run import load_run
 
-    written = export(args.run, writable_folder(args.out), args.weights, args.onnx)
-    cli.say("wrote " + ", ".join(str(path) for path in written))
+    run = load_run(args.run)
+    written = export(run, writable_folder(args.out), args.onnx)
+    cli.say(f"Exported step {run.step} of {args.run} to {args.out}:")
+    cli.say("  " + ", ".join(path.name for path in written))
+    if not run.is_finished:
+        cli.note(f"{args.run} is not finished: step {run.step} of {run.config.train.steps}")

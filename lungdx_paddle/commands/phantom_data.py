@@ -1,26 +1,22 @@
-"""The data of a machine without any: a phantom collection, preprocessed like a real one."""
+"""Where no data are configured: make a phantom collection and preprocess it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from lungdx_paddle.commands.preprocess_scans import report_lines
 from lungdx_paddle.phantom import write_phantom
 from lungdx_paddle.phantom.collection import DIAGNOSIS_TABLE
 from lungdx_paddle.preprocess.pipeline import preprocess
+from lungdx_paddle.progress import log
 from lungdx_paddle.settings import Config
 
 
-def with_data(config: Config, say: Callable[[str], None]) -> Config:
+def with_data(config: Config) -> Config:
     """The config with a manifest: its own, or that of a phantom made for it.
 
     The phantom lies beside the output folder, where other configs find it; what is there
     already is not made again.
-
-    Args:
-        config: its ``data.manifest`` may be empty.
-        say: is given a line on what is made and where.
 
     Raises:
         OutputError: the phantom cannot be written.
@@ -29,9 +25,9 @@ def with_data(config: Config, say: Callable[[str], None]) -> Config:
         return config
     folder = config.output_folder.parent / f"phantom_{config.data.phantom_patients}"
     collection, crops = folder / "lidc", folder / "crops"
-    say(f"No data.manifest: training on PHANTOM data, made by a program, in {folder}")
+    log.info("No data.manifest: training on PHANTOM data, made by a program, in %s", folder)
     if not (collection / DIAGNOSIS_TABLE).is_file():
         write_phantom(collection, config.data.phantom_patients)
     for line in report_lines(preprocess(collection, crops)):
-        say(line)
+        log.info(line)
     return replace(config, data=replace(config.data, manifest=str(crops / "manifest.csv")))

@@ -2,26 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.commands import cli
+from lungdx_paddle.errors import ConfigError, ManifestError
+
+if TYPE_CHECKING:  # --help needs no model
+    import argparse
+
+    from lungdx_paddle.inference.findings import Finding
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print a JSON line for each crop, row or nodule of the arguments."""
-    parser = cli.parser(__doc__, "python tools/predict.py --model inference crops/crops/*/*.jpg")
+    example = "python tools/predict.py --model inference --manifest crops/manifest.csv"
+    parser = cli.parser(__doc__, example)
     add = parser.add_argument
     add("--model", type=Path, required=True, metavar="DIR", help="what tools/export.py wrote")
-    add("images", nargs="*", default=[], metavar="CROP.jpg", help="32x32 crops")
+    add("images", nargs="*", default=[], metavar="CROP", help="32x32 JPGs, or folders of them")
     add("--manifest", type=Path, metavar="FILE", help="every row of a manifest.csv instead")
     add("--series", type=Path, metavar="DIR", help="nodules of a CT instead, named by one of:")
     add("--xml", type=Path, metavar="FILE", help="the LIDC XML file of that CT")
-    add("--nodule", action="append", metavar="X,Y,SLICE", help="a pixel of it; slices from foot")
+    add(
+        "--nodule",
+        action="append",
+        metavar="X,Y,SLICE",
+        help="a pixel of it; all from 0, slices from the caudal end; may repeat",
+    )
     args = parser.parse_args(argv)
-    from lungdx_paddle.commands.predict_request import answer
-
-    for line in answer(args.model, vars(args)):
-        cli.say(line)
+    _check(args)
+    for finding in _findings(args):
+        if finding.probabilities is None:
+            number = finding.about["nodule"]
+            cli.note(f"nodule {number}: none of its outlined slices is in {args.series}")
+        cli.say(json.dumps(finding.to_dict(), ensure_ascii=False))
     cli.note(RESEARCH_USE)
+
+
+def _findings(args: argparse.Namespace) -> Iterator[Finding]:
+    from lungdx_paddle.inference.findings import findings_from_crops, findings_from_manifest
+    from lungdx_paddle.inference.predictor import Predictor
+
+    images = [path for name in args.images for path in _crop_files(name)]
+    if args.manifest:
+        return findings_from_manifest(Predictor(args.model), args.manifest)
+    if images:
+        return findings_from_crops(Predictor(args.model), images)
+    # Imported here: a prediction from crops does without pydicom and SciPy.
+    from lungdx_paddle.inference.locate import parse_point
+    from lungdx_paddle.inference.scan_findings import findings_from_points, findings_from_readings
+
+    if args.xml:
+        return findings_from_readings(Predictor(args.model), args.series, args.xml)
+    points = [parse_point(text) for text in args.nodule]
+    return findings_from_points(Predictor(args.model), args.series, points)
+
+
+def _check(args: argparse.Namespace) -> None:
+    sources = [name for name in ("images", "manifest", "series") if getattr(args, name)]
+    marks = [name for name in ("xml", "nodule") if getattr(args, name)]
+    if len(sources) == 1 and len(marks) == (sources == ["series"]):
+        return
+    raise ConfigError(
+        "arguments",
+        expected="crops, or --manifest, or --series with either --xml or --nodule",
+        found=", ".join(sources + marks) or "nothing to predict",
+        fix="see tools/predict.py --help",
+    )
+
+
+def _crop_files(name: str) -> list[str]:
+    """A crop, every JPG of a folder, or what a pattern fits that no shell has expanded."""
+    if Path(name).is_dir():
+        found = sorted(str(path) for path in Path(name).rglob("*.jpg"))
+    elif glob.has_magic(name) and not Path(name).exists():
+        found = sorted(glob.glob(name, recursive=True))
+    else:
+        return [name]
+    if not found:
+        raise ManifestError(
+            name,
+            expected="32x32 JPGs",
+            found="no such file",
+            fix="name crops that tools/preprocess.py wrote, such as crops/crops/*/*/*.jpg",
+        )
+    return found

@@ -19,13 +19,45 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     from lungdx_paddle.config import load_config
 
-    asked = load_config(args.config, args.override)
+    config = load_config(args.config, args.override)
+    from lungdx_paddle.commands import run_wording as words
     from lungdx_paddle.commands.phantom_data import with_data
-    from lungdx_paddle.training.crossval import train_and_tell
-    from lungdx_paddle.training.parallel.jobs import How
+    from lungdx_paddle.figures.dashboard_pictures import dashboard_pictures
+    from lungdx_paddle.figures.training_curves import save_curves
+    from lungdx_paddle.runtime import set_up
+    from lungdx_paddle.training.crossval import train_any
+    from lungdx_paddle.training.parallel.jobs import JobOptions
     from lungdx_paddle.training.parallel.processes import join
-    from lungdx_paddle.workers import Workers
+    from lungdx_paddle.training.run import load_run
 
-    config = join().rank_zero_first(lambda: with_data(asked, cli.say))
-    how = How(Workers(args.jobs), args.device, args.resume)
-    train_and_tell(config, how, args.audit, cli.say)
+    set_up(args.device, config.seed)  # processes connect by way of the device
+    config = join().rank_zero_first(lambda: with_data(config))
+    options = JobOptions(args.jobs, args.device, args.resume, dashboard_pictures)
+    if args.audit and config.data.split != "patient":
+        train_any(config.by_patient(), options)
+    metrics = train_any(config, options)
+    if metrics is None:  # not rank 0 of several processes
+        return
+    folder = config.output_folder
+    lines = words.result_lines(metrics)
+    if metrics.leakage.leaks:
+        lines += [f"Note: {metrics.leakage}."]
+        lines += [words.unseen_patients_line(config)]
+    lines += ["", "Environment, beside the paper's Table 1:"]
+    lines += words.table1_lines(load_run(folder).environment)
+    lines += [words.closing_note(), ""]
+    shown = words.quoted
+    if config.is_ensemble:
+        logs = folder
+    else:
+        logs = folder / "vdl"
+        save_curves(folder, folder / "curves.png")
+        lines.append(f"Curves:          {folder / 'curves.png'}")
+    lines += [
+        f"See them live:   visualdl --logdir {shown(logs)} --disable-telemetry --port 8040",
+        f"Export:          python tools/export.py --run {shown(folder)} "
+        f"--out {shown(folder / 'inference')}",
+        f"Predict:         python tools/predict.py --model {shown(folder / 'inference')} "
+        f"--manifest {shown(config.data.manifest)}",
+    ]
+    cli.say("\n".join(lines))

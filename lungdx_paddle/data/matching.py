@@ -1,4 +1,4 @@
-"""Find the same crops in another manifest, by patient, nodule and slice."""
+"""Compare the crops of two manifests: the same crops, and crops made the same way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lungdx_paddle.manifest import ManifestRow
+from lungdx_paddle.errors import ManifestError
+from lungdx_paddle.manifest import Manifest, ManifestRow
 
 SLICE_TOLERANCE_MM = 0.05
 """Two positions nearer than this are one slice: a twelfth of the thinnest slices of LIDC."""
@@ -15,8 +16,8 @@ SLICE_TOLERANCE_MM = 0.05
 def match_rows(
     rows: Sequence[ManifestRow],
     known: Sequence[ManifestRow],
-    digests: Sequence[bytes] | None = None,
-    known_digests: Sequence[bytes] | None = None,
+    digests: Sequence[str] | None = None,
+    known_digests: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Find the same crops in another manifest, whatever their files are called there.
 
@@ -34,12 +35,12 @@ def match_rows(
     Returns:
         (rows,) int64 index of the same crop in ``known``, the first of several; -1: none.
     """
-    no_digests = (b"",) * max(len(rows), len(known))
-    of_nodule: dict[tuple[str, int], list[tuple[int, ManifestRow, bytes]]] = {}
+    no_digests = ("",) * max(len(rows), len(known))
+    of_nodule: dict[tuple[str, int], list[tuple[int, ManifestRow, str]]] = {}
     for index, (row, digest) in enumerate(zip(known, known_digests or no_digests)):
         of_nodule.setdefault(row.nodule_key, []).append((index, row, digest))
 
-    def find(row: ManifestRow, digest: bytes) -> int:
+    def find(row: ManifestRow, digest: str) -> int:
         for index, other, other_digest in of_nodule.get(row.nodule_key, ()):
             if row.series_uid and other.series_uid and row.series_uid != other.series_uid:
                 continue
@@ -48,9 +49,42 @@ def match_rows(
             elif row.z_mm is not None and other.z_mm is not None:
                 same = abs(row.z_mm - other.z_mm) < SLICE_TOLERANCE_MM
             else:
-                same = digest != b"" and digest == other_digest
+                same = digest != "" and digest == other_digest
             if same:
                 return index
         return -1
 
     return np.array([find(*pair) for pair in zip(rows, digests or no_digests)], dtype=np.int64)
+
+
+def check_made_alike(
+    manifest: Manifest, rule: str, window: tuple[float, float], whose: str
+) -> None:
+    """Check that a manifest's crops were made by a rule and with a window, so that gray values
+    and extent mean the same.
+
+    Args:
+        manifest: the crops.
+        rule: paper or context.
+        window: (centre, width) in HU.
+        whose: rule and window these are, for the message: ``the model's``.
+
+    Raises:
+        ManifestError: they were made by another rule or with another window.
+    """
+    others = [found for found in manifest.windows if found != window]
+    if others:
+        raise ManifestError(
+            str(manifest.folder),
+            expected=f"crops with {whose} window {window[0]:g}/{window[1]:g} HU",
+            found=f"{others[0][0]:g}/{others[0][1]:g}",
+            fix=f"preprocess with --window {window[0]:g},{window[1]:g}",
+        )
+    rules = [found for found in manifest.crop_rules if found != rule]
+    if rules:
+        raise ManifestError(
+            str(manifest.folder),
+            expected=f"crops by {whose} rule {rule}",
+            found=f"crops by the rule {rules[0]}",
+            fix=f"preprocess with --crop {rule}",
+        )

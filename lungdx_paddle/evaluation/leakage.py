@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset
+from lungdx_paddle.manifest import ManifestRow
 
 ALIKE = 0.985
 """Cosine of two crops' gray values above which they are near-duplicates.
@@ -38,9 +40,9 @@ class Leakage:
     """Test images of a patient who is in the training part, too."""
     patients_on_both_sides: int
     nodules_on_both_sides: int
-    near_duplicate_test_images: int
-    """Test images with a near-duplicate in the training part."""
-    near_duplicates_of_other_patients: int
+    near_duplicate_test_images: int | None
+    """Test images with a near-duplicate in the training part; None where its pixels are gone."""
+    near_duplicates_of_other_patients: int | None
     """Those whose near-duplicate is named as another patient: copies under two names."""
 
     @property
@@ -48,36 +50,67 @@ class Leakage:
         """Whether any patient is on both sides."""
         return self.patients_on_both_sides > 0
 
+    def __str__(self) -> str:
+        words = "no patient is on both sides of the split"
+        if self.leaks:
+            words = (
+                f"this split leaks: {self.patients_on_both_sides} patients and "
+                f"{self.nodules_on_both_sides} nodules are on both sides, "
+                f"{self.test_images_of_known_patients} of {self.test_images} test images show "
+                "a patient of the training part; data.split=patient gives the number on unseen "
+                "patients"
+            )
+        copies = self.near_duplicate_test_images
+        if copies is None:
+            words += "; the training crops are gone, so copies of them were not looked for"
+        elif copies:
+            words += f"; {copies} test images are near-duplicates of training images"
+        return words
+
     def __add__(self, other: Leakage) -> Leakage:
-        names = [field.name for field in fields(self)]
-        return Leakage(*(getattr(self, name) + getattr(other, name) for name in names))
+        sums = {
+            field.name: None if None in pair else sum(pair)
+            for field in fields(self)
+            for pair in [(getattr(self, field.name), getattr(other, field.name))]
+        }
+        return Leakage(**sums)  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: every count, after ``leaks``."""
-        return {"leaks": self.leaks, **asdict(self)}
+        """For JSON: ``leaks``, every count, and the sentence ``in_words``."""
+        return {"leaks": self.leaks, **asdict(self), "in_words": str(self)}
+
+    @staticmethod
+    def from_dict(entry: Mapping[str, Any]) -> Leakage:
+        """What :meth:`to_dict` turned into ``entry``."""
+        return Leakage(**{field.name: entry[field.name] for field in fields(Leakage)})
 
 
-def leakage(train: NoduleDataset, test: NoduleDataset) -> Leakage:
+def leakage(
+    train: Sequence[ManifestRow], test: NoduleDataset, train_images: np.ndarray | None = None
+) -> Leakage:
     """Count what a training and a test part share.
 
     Args:
         train: the crops that a network is trained on.
         test: those that it is evaluated on, of the same manifest or of another.
+        train_images: (len(train), 32, 32) uint8, if they are at hand.
     """
-    sides = [tuple(part.manifest.rows) for part in (train, test)]
-    patients, nodules = (
-        [{getattr(row, key) for row in rows} for rows in sides]
-        for key in ("patient_id", "nodule_key")
-    )
-    nearest = near_duplicates(test.images, train.images)
-    pairs = [(sides[1][i], sides[0][nearest[i]]) for i in np.flatnonzero(nearest >= 0).tolist()]
+    rows = test.manifest.rows
+    patients = {row.patient_id for row in train}
+    nodules = {row.nodule_key for row in train}
+    pairs: list[tuple[ManifestRow, ManifestRow]] | None = None
+    if train_images is not None:
+        nearest = near_duplicates(test.images, train_images)
+        pairs = [(rows[i], train[nearest[i]]) for i in np.flatnonzero(nearest >= 0).tolist()]
     return Leakage(
         test_images=len(test),
-        test_images_of_known_patients=sum(row.patient_id in patients[0] for row in sides[1]),
-        patients_on_both_sides=len(patients[0] & patients[1]),
-        nodules_on_both_sides=len(nodules[0] & nodules[1]),
-        near_duplicate_test_images=len(pairs),
-        near_duplicates_of_other_patients=sum(a.patient_id != b.patient_id for a, b in pairs),
+        test_images_of_known_patients=sum(row.patient_id in patients for row in rows),
+        patients_on_both_sides=len(patients & {row.patient_id for row in rows}),
+        nodules_on_both_sides=len(nodules & {row.nodule_key for row in rows}),
+        near_duplicate_test_images=None if pairs is None else len(pairs),
+        near_duplicates_of_other_patients=None
+        if pairs is None
+        else sum(a.patient_id != b.patient_id for a, b in pairs),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,15 +14,8 @@ import paddle
 from lungdx_paddle.data.dataset import NoduleDataset
 from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY, TASKS, LabelSet
 from lungdx_paddle.errors import CheckpointError, ManifestError
-from lungdx_paddle.manifest import ManifestRow, _read_rows, _reading, write_manifest
+from lungdx_paddle.manifest import ManifestRow, read_rows, write_manifest
 from lungdx_paddle.models.network import TwoTaskNetwork
-
-
-def read_rows(path: Path) -> tuple[ManifestRow, ...]:
-    """Every row of a manifest whose images need not be there."""
-    with _reading(path), path.open(encoding="utf-8-sig", newline="") as file:
-        return tuple(_read_rows(path, csv.reader(file)))
-
 
 PREDICTIONS = "predictions.csv"
 """Name of the table in a run's folder."""

@@ -12,6 +12,7 @@ import numpy as np
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.files import writing
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.dashboard import read_scalar
 from lungdx_paddle.training.table2 import PAPER_COLUMNS, read_table2
@@ -81,6 +82,16 @@ def read_curves(run: Path) -> Curves:
     data = json.loads(metrics.read_text(encoding="utf-8"))["data"] if metrics.exists() else ""
     config = load_config(run / "config.yaml")
     return Curves(config, table, read_scalar(run / "vdl", "loss/total"), data)
+
+
+def save_curves(run: Path, path: Path) -> None:
+    """Write the loss and accuracies of a training as a picture, for those without a dashboard.
+
+    Raises:
+        LungdxError: as :func:`read_curves`, or the picture cannot be written.
+    """
+    with writing(path):
+        draw_curves(read_curves(run)).savefig(path, dpi=110)
 
 
 def draw_curves(*runs: Curves) -> Figure:

@@ -1,31 +1,34 @@
-"""A trained run becomes an inference model: a program, its weights and inference.yml."""
+"""Export a trained run as an inference model: a program, its weights and inference.yml."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import paddle
 import yaml
 from paddle import nn
 
 import lungdx_paddle
 from lungdx_paddle import RESEARCH_USE
-from lungdx_paddle.data.labels import LABEL_SETS
+from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY
+from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.evaluation.intervals import Estimate
 from lungdx_paddle.files import write_text, writing
-from lungdx_paddle.inference.fuse import fold
+from lungdx_paddle.inference.fuse import fuse
 from lungdx_paddle.inference.onnx import require_paddle2onnx, write_onnx
-from lungdx_paddle.manifest import CROP_SIZE, read_manifest
+from lungdx_paddle.manifest import CROP_SIZE
 from lungdx_paddle.models.ensemble import Trained
-from lungdx_paddle.settings import Config
-from lungdx_paddle.training.checkpoint import BEST
-from lungdx_paddle.training.run import load_run
+from lungdx_paddle.runtime import set_up
+from lungdx_paddle.training.run import Run
 
 MODEL_NAME = "inference"
 DESCRIPTION = "inference.yml"
+WEIGHTS = "weights.pdparams"
+"""The network before fusing, for ``paddle.load``."""
 
 
 class Probabilities(nn.Layer):
@@ -36,7 +39,7 @@ class Probabilities(nn.Layer):
 
     def __init__(self, network: Trained) -> None:
         super().__init__()
-        self.network = fold(network)
+        self.network = fuse(network)
 
     def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
         """(n, 1, 32, 32) float32 gray values, 0 to 255 -> (n, classes) for each task."""
@@ -44,32 +47,37 @@ class Probabilities(nn.Layer):
         return tuple(found[task] for task in self.network.tasks)
 
 
-def export(run: Path, out: Path, weights: str = BEST, onnx: bool = False) -> list[Path]:
-    """Write ``inference.json`` (from Paddle 3), ``.pdmodel``, ``.pdiparams`` and ``.yml``.
+def export(run: Run, out: Path, onnx: bool = False) -> list[Path]:
+    """Export the weights that a run was evaluated with.
+
+    Writes ``inference.json`` (from Paddle 3), ``.pdmodel``, ``.pdiparams`` and ``.yml``, and
+    ``weights.pdparams`` for ``paddle.load``.  The run's crops are not needed.
 
     Args:
-        run: a folder that tools/train.py wrote.
+        run: a training with a checkpoint.
         out: where to write; it exists.
-        weights: best_model or latest.
         onnx: write ``inference.onnx`` too.
 
     Returns:
         The files written.
 
     Raises:
-        CheckpointError: the run cannot be read.
+        CheckpointError: the run has no weights.
         InstallError: paddle2onnx is asked for and not installed.
         OutputError: a file cannot be written.
     """
     if onnx:
         require_paddle2onnx()
-    config, network = load_run(run, weights)
+    set_up("cpu", run.config.seed)
+    network = run.network()
+    description = yaml.safe_dump(describe(run), sort_keys=False)
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
     model = Probabilities(network)
     model.eval()
-    description = yaml.safe_dump(describe(config, network, weights), sort_keys=False)
     with writing(out):
         for old in _files(out):
             old.unlink()
+        paddle.save(weights, str(out / WEIGHTS))
         for form in _program_forms():
             with form:
                 _save(model, out / MODEL_NAME)
@@ -79,44 +87,69 @@ def export(run: Path, out: Path, weights: str = BEST, onnx: bool = False) -> lis
     return _files(out)
 
 
-def describe(config: Config, network: Trained, weights: str) -> dict[str, Any]:
-    """What one must know to use the model: classes, order of outputs, input, versions."""
-    manifest = read_manifest(config.data.manifest)
-    center, width = manifest.windows[0]
-    tasks = LABEL_SETS[config.data.label_set].task_classes
-    mean = np.asarray(network.pixel_mean.numpy())
+def describe(run: Run) -> dict[str, Any]:
+    """What one must know to use the model.
+
+    Input, classes in the order of the outputs, what it was trained on, its scores, and the digests
+    of weights, settings and crops.
+    """
+    crops = run.record.manifest
+    center, width = crops.windows[0]
+    tasks = LABEL_SETS[run.config.data.label_set].task_classes
     return {
-        "model": config.name,
+        "model": run.config.name,
         "note": RESEARCH_USE,
         "input": {
             "name": "images",
             "shape": [-1, 1, CROP_SIZE, CROP_SIZE],
             "dtype": "float32",
-            "values": "gray values 0 to 255 of 8-bit nodule crops",
+            "values": "gray values 0 to 255 of 8-bit nodule crops; normalised inside the model",
+            "crop": crops.crop_rules[0],
             "window": {"center": center, "width": width, "unit": "HU"},
-        },
-        "normalisation": {
-            "where": "inside the model: (gray - mean) / deviation, pixel by pixel",
-            "mean_of_means": round(float(mean.mean()), 4),
         },
         "outputs": [
             {"task": task, "classes": list(classes), "values": "probabilities"}
             for task, classes in tasks.items()
         ],
         "training": {
-            "data": _data_kind(manifest.source or "lidc"),
-            "label_set": config.data.label_set,
-            "split": config.data.split,
-            "seed": config.seed,
-            "steps": config.train.steps,
-            "weights": weights,
+            "data": _data_kind(crops.source),
+            "label_set": run.config.data.label_set,
+            "split": run.config.data.split,
+            "split_seed": run.config.data.split_seed,
+            "seed": run.config.seed,
+            "step": run.step,
+            "networks": len(run.members),
+            "digests": dataclasses.asdict(run.digests),
         },
+        "scores": _scores(run),
         "versions": {
             "lungdx_paddle": lungdx_paddle.__version__,
             "paddle": paddle.__version__,
             "exported": datetime.date.today().isoformat(),
         },
     }
+
+
+def _scores(run: Run) -> dict[str, Any]:
+    """The scores of these very weights on the held-out crops, or why there are none."""
+    try:
+        metrics = run.metrics
+    except CheckpointError:
+        return {"none": f"the training is at step {run.step} of {run.config.train.steps}"}
+    nodule = metrics.test.nodule
+    return {
+        "part": metrics.part,
+        "patients": metrics.test.patients,
+        "accuracy_by_nodule": {task: s.accuracy.to_dict() for task, s in nodule.items()},
+        "malignancy_within_one_by_nodule": _plain(nodule[MALIGNANCY].within_one),
+        "malignancy_quadratic_kappa_by_nodule": _plain(nodule[MALIGNANCY].quadratic_kappa),
+        "malignancy_auc_by_nodule": _plain(nodule[MALIGNANCY].auc),
+        "diagnosis_auc_by_patient": _plain(metrics.test.diagnosis_auc),
+    }
+
+
+def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else estimate.to_dict()
 
 
 def _program_forms() -> list[Any]:
@@ -140,8 +173,13 @@ def _save(model: Probabilities, path: Path) -> None:
 
 def _files(out: Path) -> list[Path]:
     """The files of an exported model; one of another Paddle must not stay among them."""
-    return sorted(path for path in out.iterdir() if path.name.startswith(f"{MODEL_NAME}."))
+    names = (f"{MODEL_NAME}.", WEIGHTS)
+    return sorted(path for path in out.iterdir() if path.name.startswith(names))
 
 
 def _data_kind(source: str) -> str:
-    return "phantom, made by a program: of no medical meaning" if source == "phantom" else source
+    return (
+        "phantom, made by a program: of no medical meaning"
+        if source == "phantom"
+        else (source or "unknown")
+    )

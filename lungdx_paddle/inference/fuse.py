@@ -9,7 +9,7 @@ from lungdx_paddle.models.ensemble import Trained
 from lungdx_paddle.models.sharing import DenseUnit, SharingUnit
 
 
-def fold(network: Trained) -> Trained:
+def fuse(network: Trained) -> Trained:
     """Change a network, or each of an ensemble, in place: the same answers by fewer operations.
 
     * A sharing unit's cross weights are raised to the floor here and not at every call.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from lungdx_paddle.data.labels import MALIGNANCY
+from lungdx_paddle.data.matching import check_made_alike
 from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.inference.sessions import open_session
 from lungdx_paddle.manifest import CROP_SIZE, Manifest
@@ -30,6 +29,9 @@ class Predictor:
         self.description = read_description(folder)
         self._session = open_session(folder)
 
+    def __repr__(self) -> str:
+        return f"Predictor({str(self.folder)!r}, {self.description.get('model')}, {self.runtime})"
+
     @property
     def runtime(self) -> str:
         """What computes the answers: ONNX Runtime, OpenVINO or oneDNN."""
@@ -45,6 +47,11 @@ class Predictor:
         """(centre, width) in HU of the crops that the model was trained on."""
         window = self.description["input"]["window"]
         return float(window["center"]), float(window["width"])
+
+    @property
+    def crop_rule(self) -> str:
+        """Rule by which the model's training crops were made: paper or context."""
+        return str(self.description["input"].get("crop", "paper"))
 
     def probabilities(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """{task: (n, classes) float32} of (n, 32, 32) gray values from 0 to 255.
@@ -71,15 +78,6 @@ class Predictor:
             for k, (task, classes) in enumerate(self.tasks.items())
         }
 
-    def findings(self, images: np.ndarray) -> Iterator[dict[str, Any]]:
-        """For each image, ``{task: {"level" | "class": ..., "probabilities": [...]}}``."""
-        probabilities = self.probabilities(images)
-        for index in range(len(images)):
-            yield {
-                task: as_finding(task, classes, probabilities[task][index])
-                for task, classes in self.tasks.items()
-            }
-
     def _run(self, batch: np.ndarray) -> list[np.ndarray]:
         try:
             found = self._session.run(batch)
@@ -97,20 +95,13 @@ class Predictor:
             )
         return found
 
-    def check_window(self, manifest: Manifest) -> None:
-        """See that a manifest's gray values mean what the model's training images' did.
+    def check_crops(self, manifest: Manifest) -> None:
+        """Check that a manifest's crops were made as the model's training crops were.
 
         Raises:
-            ManifestError: they were made with another HU window.
+            ManifestError: by another rule, or with another HU window.
         """
-        others = [window for window in manifest.windows if window != self.window]
-        if others:
-            raise ManifestError(
-                str(manifest.folder),
-                expected="crops with the model's window {:g}/{:g} HU".format(*self.window),
-                found="{:g}/{:g}".format(*others[0]),
-                fix="preprocess with --window {:g},{:g}".format(*self.window),
-            )
+        check_made_alike(manifest, self.crop_rule, self.window, "the model's")
 
 
 def _is_description(read: Any) -> bool:
@@ -121,13 +112,6 @@ def _is_description(read: Any) -> bool:
         return bool(named) and all(named) and float(window["width"]) > 0
     except (KeyError, TypeError, ValueError):
         return False
-
-
-def as_finding(task: str, classes: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
-    """One task's answer in plain values: the likeliest class and every probability."""
-    best = classes[int(np.argmax(probabilities))]
-    answer = {"level": int(best)} if task == MALIGNANCY else {"class": best}
-    return {**answer, "probabilities": [round(float(p), 6) for p in probabilities]}
 
 
 def read_description(folder: Path) -> dict[str, Any]:

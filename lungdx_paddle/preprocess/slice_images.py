@@ -177,7 +177,7 @@ def _fingerprint(series: Series, window: Window | None, lungs: str | None) -> st
     slices = []
     for s in series.slices:
         file = s.file.path.stat()
-        values = (s.sop_uid, s.instance, s.slope, s.intercept, s.pixels)
+        values = (s.sop_uid, s.instance, s.slope, s.intercept, s.padding, s.monochrome1)
         slices.append((*values, file.st_size, file.st_mtime_ns))
     geometry = (series.z_mm.tolist(), series.spacing_zyx_mm, series.header_window)
     depends_on = (__version__, window, lungs, series.patient_id, geometry, slices)

@@ -1,133 +1,160 @@
-"""Checkpoints: to go on training (latest) and to use (best_model).
+"""Checkpoints: weights and optimizer as safetensors, bound together by ``latest.json``.
 
-Files hold plain arrays under the network's own names.  They are read by an unpickler that
-builds arrays and nothing else, since ``paddle.load`` runs whatever code a file holds, and
-they are compared with the network name by name, since ``Layer.set_state_dict`` skips what
-does not fit.
+``latest.json`` names the step and the digest of each of the two files, so that files of two
+checkpoints are never read as one.  safetensors holds arrays and nothing else: reading a crafted
+file runs no code (``paddle.load`` does).  Arrays are compared with the network name by name,
+since ``Layer.set_state_dict`` skips what does not fit.
 """
 
 from __future__ import annotations
 
-import io
+import hashlib
 import json
-import pickle
+import os
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
+import safetensors
+import safetensors.numpy
 
 from lungdx_paddle.errors import CheckpointError
-from lungdx_paddle.files import write_together
+from lungdx_paddle.files import writing
 from lungdx_paddle.models.network import TwoTaskNetwork
 from lungdx_paddle.training.optimizer import Optimizer
 
-LATEST, BEST = "latest", "best_model"
-_ENDINGS = ("pdparams", "pdopt", "pdstates")
+WEIGHTS, OPTIMIZER, STATE = "latest.safetensors", "latest_optimizer.safetensors", "latest.json"
+CHECKPOINT = (WEIGHTS, OPTIMIZER, STATE)
+"""The files of a checkpoint, in a run's folder."""
+
+_NEXT = ".next"
+"""Ending of a new checkpoint's files until all three are on disk."""
 
 Arrays = dict[str, np.ndarray]
 
 
-def save_weights(network: TwoTaskNetwork, path: Path) -> None:
-    """Write a network's weights and buffers, whole or not at all.
+@dataclass(frozen=True)
+class CheckpointState:
+    """What stands in ``latest.json``."""
+
+    step: int
+    """Training steps done."""
+    weights: str
+    """Digest of ``latest.safetensors``."""
+    optimizer: str
+    """Digest of ``latest_optimizer.safetensors``."""
+
+
+def digest(content: bytes) -> str:
+    """BLAKE2b of a file's content, 32 hexadecimal digits."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def save_checkpoint(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer, step: int) -> None:
+    """Write weights, optimizer and step as one: a reader finds this checkpoint or the one before.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: a file cannot be written; the checkpoint before is whole.
     """
-    write_together({path: _pickled(_arrays(network.state_dict()))})
+    weights = safetensors.numpy.save(_arrays(network.state_dict()))
+    moments = safetensors.numpy.save(_optimizer_arrays(network, optimizer))
+    state = CheckpointState(step, digest(weights), digest(moments))
+    text = json.dumps(asdict(state), indent=1) + "\n"
+    with writing(folder):
+        for name, content in zip(CHECKPOINT, (weights, moments, text.encode())):
+            with (folder / f"{name}{_NEXT}").open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        _rename_next(folder)
 
 
-def load_weights(network: TwoTaskNetwork, path: Path) -> None:
-    """Load weights that fit exactly.
+def load_checkpoint(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer) -> int:
+    """Restore a network and its optimizer; returns the number of steps done.
 
     Raises:
-        CheckpointError: the file cannot be read or is of another network; the message
-            names what differs.
+        CheckpointError: there is no checkpoint, it is damaged, its files are of two checkpoints,
+            or it is of another network.
     """
-    arrays = read_arrays(path)
+    state = read_checkpoint_state(folder)
+    load_weights(network, folder)
+    names = {name: parameter.name for name, parameter in network.named_parameters()}
+    moments = {}
+    for key, value in _read_arrays(folder / OPTIMIZER, state.optimizer).items():
+        name, _, moment = key.rpartition("/")
+        if name not in names:
+            check_same_shapes(str(folder / OPTIMIZER), {}, {key: np.shape(value)})
+        moments[f"{names[name]}_{moment}"] = paddle.to_tensor(value)
+    optimizer.set_state_dict(moments)
+    return state.step
+
+
+def read_checkpoint_state(folder: Path) -> CheckpointState:
+    """Read ``latest.json``, completing a checkpoint that a killed process left half renamed.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or its state is damaged.
+    """
+    _complete(folder)
+    missing = [name for name in CHECKPOINT if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            str(folder),
+            expected="the checkpoint of an earlier training",
+            found=f"no {', '.join(missing)}",
+            fix="train without --resume first, or name that training's folder with -o output=DIR",
+        )
+    state = _read_state(folder / STATE)
+    if state is None:
+        raise CheckpointError(
+            str(folder / STATE),
+            expected="JSON with a step from 0 and two digests",
+            found="something else",
+            fix="train again without --resume",
+        )
+    return state
+
+
+def weights_digest(folder: Path) -> str:
+    """Digest of a checkpoint's weights as they are on disk.
+
+    Raises:
+        CheckpointError: there is no checkpoint.
+    """
+    read_checkpoint_state(folder)
+    return digest((folder / WEIGHTS).read_bytes())
+
+
+def load_weights(network: TwoTaskNetwork, folder: Path) -> None:
+    """Load the weights of a checkpoint, which must fit the network exactly.
+
+    Raises:
+        CheckpointError: they are missing or damaged, not of this checkpoint, not finite, or of
+            another network; the message names what differs.
+    """
+    state, path = read_checkpoint_state(folder), folder / WEIGHTS
+    arrays = _read_arrays(path, state.weights)
     own = network.state_dict()
     check_same_shapes(
         str(path),
         {name: tuple(value.shape) for name, value in own.items()},
         {name: tuple(np.shape(value)) for name, value in arrays.items()},
     )
-    network.set_state_dict({name: paddle.to_tensor(value) for name, value in arrays.items()})
-
-
-def save_latest(
-    folder: Path,
-    network: TwoTaskNetwork,
-    optimizer: Optimizer,
-    state: Mapping[str, Any],
-) -> None:
-    """Write latest.pdparams, .pdopt and .pdstates as one: all three or none.
-
-    Args:
-        folder: the run's output folder.
-        network: its weights go to .pdparams.
-        optimizer: its moments go to .pdopt, under the network's names.
-        state: plain values, such as the step; they go to .pdstates as JSON.
-
-    Raises:
-        OutputError: a file cannot be written; the earlier checkpoint is whole.
-    """
-    moments = _optimizer_arrays(network, optimizer)
-    contents = (
-        _pickled(_arrays(network.state_dict())),
-        _pickled(moments),
-        json.dumps(dict(state), indent=1).encode(),
-    )
-    write_together({folder / f"{LATEST}.{end}": c for end, c in zip(_ENDINGS, contents)})
-
-
-def load_latest(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer) -> dict[str, Any]:
-    """Put a network and its optimizer where :func:`save_latest` left them.
-
-    Returns:
-        The state that was saved with them.
-
-    Raises:
-        CheckpointError: there is none, or it is of another network.
-    """
-    paths = [folder / f"{LATEST}.{end}" for end in _ENDINGS]
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise CheckpointError(
-            str(folder),
-            expected="the checkpoint of an earlier run",
-            found=f"no {', '.join(missing)}",
-            fix="train without --resume first, or name that run's folder with -o output=DIR",
-        )
-    load_weights(network, paths[0])
-    _load_optimizer(network, optimizer, paths[1])
-    return _read_state(paths[2])
-
-
-def read_arrays(path: Path) -> Arrays:
-    """Read {name: array} from a file that :func:`save_weights` wrote.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or holds anything but arrays.
-    """
-    found = ""
-    arrays: Any = None
-    try:
-        arrays = _ArraysOnly(io.BytesIO(path.read_bytes())).load()
-    except OSError as error:
-        found = error.strerror or str(error)
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        found = f"a damaged or foreign file ({type(error).__name__}: {error})"
-    if not found and not isinstance(arrays, dict):
-        found = f"a {type(arrays).__name__}"
-    if found:
+    wrong = [
+        f"{name} is {value.dtype}" if value.dtype != np.float32 else f"{name} is not finite"
+        for name, value in arrays.items()
+        if value.dtype != np.float32 or not np.isfinite(value).all()
+    ]
+    if wrong:
         raise CheckpointError(
             str(path),
-            expected="weights written by tools/train.py",
-            found=found,
-            fix="give the folder of a finished run",
+            expected="finite float32 weights",
+            found="; ".join(wrong[:3]),
+            fix="train again with a lower train.learning_rate",
         )
-    return {str(name): value for name, value in arrays.items()}
+    network.set_state_dict({name: paddle.to_tensor(value) for name, value in arrays.items()})
 
 
 def check_same_shapes(
@@ -140,7 +167,7 @@ def check_same_shapes(
     """
     differences = [
         *(f"{name} is missing" for name in expected if name not in found),
-        *(f"{name} is unknown" for name in found if name not in expected),
+        *(f"{name} is unknown" for name in sorted(found) if name not in expected),
         *(
             f"{name} is {list(found[name])} instead of {list(shape)}"
             for name, shape in expected.items()
@@ -157,28 +184,65 @@ def check_same_shapes(
         )
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Builds NumPy arrays and plain containers; anything else in the file is refused."""
+def _read_arrays(path: Path, expected: str) -> Arrays:
+    """The arrays of a safetensors file whose digest is ``expected``."""
+    try:
+        content = path.read_bytes()
+        found = "" if digest(content) == expected else "a file of another checkpoint, or damaged"
+        arrays: Arrays = {} if found else safetensors.numpy.load(content)
+    except OSError as error:
+        found = error.strerror or str(error)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        found = f"no safetensors file ({error})"
+    if found:
+        raise CheckpointError(
+            str(path),
+            expected=f"the file whose digest {STATE} names ({expected})",
+            found=found,
+            fix="copy the whole output folder again, or train anew",
+        )
+    return arrays
 
-    _ALLOWED = {("_reconstruct", "multiarray"), ("ndarray", "numpy"), ("dtype", "numpy")}
 
-    def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "numpy" and (name, module.split(".")[-1]) in self._ALLOWED:
-            # NumPy 2 renamed numpy.core; either spelling may stand in the file.
-            return np.empty(0).__reduce__()[0] if name == "_reconstruct" else getattr(np, name)
-        raise pickle.UnpicklingError(f"it holds {module}.{name}")
-
-
-def _pickled(arrays: Arrays) -> bytes:
-    return pickle.dumps(arrays, protocol=4)
+def _read_state(path: Path) -> CheckpointState | None:
+    try:
+        state = CheckpointState(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    whole = type(state.step) is int and state.step >= 0
+    texts = isinstance(state.weights, str) and isinstance(state.optimizer, str)
+    return state if whole and texts else None
 
 
-def _arrays(state: Mapping[str, Any]) -> Arrays:
+def _rename_next(folder: Path) -> None:
+    for name in CHECKPOINT:
+        if (folder / f"{name}{_NEXT}").exists():
+            os.replace(folder / f"{name}{_NEXT}", folder / name)
+
+
+def _complete(folder: Path) -> None:
+    """Finish the renames of a :func:`save_checkpoint` that was killed among them.
+
+    The state is written last and renamed last: while ``latest.json.next`` is there and both
+    other files exist with its digests, under either name, the new checkpoint is whole.
+    """
+    state = _read_state(folder / f"{STATE}{_NEXT}")
+    if state is None:
+        return
+    for name, expected in ((WEIGHTS, state.weights), (OPTIMIZER, state.optimizer)):
+        paths = (folder / f"{name}{_NEXT}", folder / name)
+        if not any(path.is_file() and digest(path.read_bytes()) == expected for path in paths):
+            return
+    with writing(folder):
+        _rename_next(folder)
+
+
+def _arrays(state: Mapping[str, paddle.Tensor]) -> Arrays:
     return {name: np.array(value.numpy()) for name, value in state.items()}
 
 
 def _optimizer_arrays(network: TwoTaskNetwork, optimizer: Optimizer) -> Arrays:
-    """Moments under the network's names: Paddle's own count up with every layer built."""
+    """Adam's moments under the network's names: Paddle's own count up with every layer built."""
     state = {k: v for k, v in optimizer.state_dict().items() if hasattr(v, "numpy")}
     renamed: Arrays = {}
     for name, parameter in network.named_parameters():
@@ -186,27 +250,3 @@ def _optimizer_arrays(network: TwoTaskNetwork, optimizer: Optimizer) -> Arrays:
         for key in [key for key in state if key.startswith(prefix)]:
             renamed[f"{name}/{key[len(prefix) :]}"] = np.array(state.pop(key).numpy())
     return renamed
-
-
-def _load_optimizer(network: TwoTaskNetwork, optimizer: Optimizer, path: Path) -> None:
-    names = {name: parameter.name for name, parameter in network.named_parameters()}
-    state = {}
-    for key, value in read_arrays(path).items():
-        name, _, moment = key.rpartition("/")
-        if name not in names:
-            check_same_shapes(str(path), {}, {key: tuple(np.shape(value))})
-        state[f"{names[name]}_{moment}"] = paddle.to_tensor(value)
-    optimizer.set_state_dict(state)
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            str(path),
-            expected="the state of a run as JSON",
-            found=" ".join(str(error).split()),
-            fix="train again without --resume",
-        ) from None
-    return dict(state)

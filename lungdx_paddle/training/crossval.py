@@ -1,78 +1,86 @@
-"""Cross-validation: a network for each fold, judged on it; together they are one model.
+"""Cross-validation: one network a fold, each scored on its fold; together they are one model.
 
-The scores are those of single networks on what they have not seen.  The model, which is the
-mean of all networks, has seen all folds; on others it should do a little better than they say.
+The scores are those of single networks on crops they were not trained on.  The exported model is
+the mean of all networks; it was trained on every fold, and on new patients it should do a little
+better than these scores.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
-from lungdx_paddle import RESEARCH_USE
-from lungdx_paddle.commands.wording import closing
+import numpy as np
+
 from lungdx_paddle.config import save_config
-from lungdx_paddle.evaluation.predictions import PREDICTIONS, write_predictions
+from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, split_of
+from lungdx_paddle.environment import Environment
 from lungdx_paddle.evaluation.scores import evaluate
-from lungdx_paddle.files import writable_folder, write_text
+from lungdx_paddle.files import writable_folder
+from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training import trainer
-from lungdx_paddle.training.parallel.jobs import How, train_each
-from lungdx_paddle.training.run import data_name, judge_unseen, load_run
+from lungdx_paddle.training.held_out import held_out_part, predict_held_out
+from lungdx_paddle.training.parallel.jobs import JobOptions, train_all
+from lungdx_paddle.training.run import Run, RunMetrics, data_name, start_run
+from lungdx_paddle.training.split_record import SplitRecord
+from lungdx_paddle.training.trainer import resumable, train
 
 
-def train_and_tell(config: Config, how: How, audit: bool, say: Callable[[str], None]) -> None:
-    """Train what a config describes, and say what came out and what to do next.
-
-    Args:
-        config: with ``data.manifest`` set.
-        how: as for :func:`train`.
-        audit: where the split leaks, train the same split by patient too, and say its number.
-        say: is given each line.
-
-    Raises:
-        LungdxError: as :func:`train`.
-    """
-    apart = audit and config.data.split != "patient"
-    for each in (config.by_patient(), config) if apart else (config,):
-        metrics = train(each, how, say)
-    if metrics:  # of several processes only the first has them
-        say(closing(config, metrics))
-
-
-def train(config: Config, how: How, say: Callable[[str], None]) -> dict[str, Any]:
+def train_any(config: Config, options: JobOptions) -> RunMetrics | None:
     """Train what a config describes: one network, or one for each fold.
 
     Args:
         config: with ``data.manifest`` set.
-        how: folds train at once where its workers allow.
-        say: is given each line of progress.
+        options: device, resume, and how many folds are trained at once.
 
     Returns:
-        What stands in ``metrics.json``.
+        What stands in ``metrics.json``; None in a process that is not rank 0.
 
     Raises:
         LungdxError: as :func:`lungdx_paddle.training.trainer.train`.
     """
     writable_folder(config.output_folder)
-    if not config.is_ensemble:
-        return trainer.train(config, how.device, how.resume, say)
-    folds = [config.of_fold(k) for k in range(config.data.folds)]
-    train_each(folds, how, say)
-    save_config(config, config.output_folder / "config.yaml")
-    _, network = load_run(config.output_folder, "latest")
-    said, leakage = judge_unseen(network, config)
-    metrics = {
-        "config": config.name,
-        "data": data_name(said, config),
-        "step": config.train.steps,
-        "split": f"{config.data.split}, {config.data.folds} folds",
-        "test": evaluate(said).to_dict(),
-        "leakage": leakage,
-        "note": RESEARCH_USE,
-    }
-    folder = config.output_folder
-    write_predictions(folder / PREDICTIONS, said)
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    if config.is_ensemble:
+        return cross_validate(config, options)
+    return train(config, options.device, options.resume, options.pictures)
+
+
+def cross_validate(config: Config, options: JobOptions) -> RunMetrics:
+    """Train a network for each fold and score each on its own fold.
+
+    Raises:
+        LungdxError: as :func:`lungdx_paddle.training.trainer.train`.
+    """
+    place = set_up(options.device, config.seed)
+    dataset = load_dataset(config.data)
+    begun = options.resume and (config.output_folder / "config.yaml").is_file()
+    if begun:
+        run = Run(config.output_folder, config, resumable(config).record)
+        dataset = run.record.align(dataset, config.data.manifest)
+        save_config(config, run.folder / "config.yaml")
+    else:
+        run = start_run(config, _folds(dataset, config), place)
+    train_all([config.of_fold(k) for k in range(config.data.folds)], options)
+    predictions, leakage = predict_held_out(run, run.network(), dataset)
+    metrics = RunMetrics(
+        run=config.name,
+        step=run.step,
+        digests=run.digests,
+        data=data_name(dataset.manifest, config.data.manifest),
+        part=held_out_part(config),
+        split=config.data.split,
+        folds=config.data.folds,
+        test=evaluate(predictions),
+        train=None,
+        leakage=leakage,
+        environment=Environment.current(place),
+    )
+    run.finish(metrics, predictions)
     return metrics
+
+
+def _folds(dataset: NoduleDataset, config: Config) -> SplitRecord:
+    """The fold in which each crop is held out."""
+    parts = np.full(len(dataset), "", dtype=object)
+    for k in range(config.data.folds):
+        parts[split_of(dataset, replace(config.data, fold=k)).test] = str(k)
+    return SplitRecord.of(dataset, parts.tolist())

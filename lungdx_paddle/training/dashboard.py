@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from visualdl import LogWriter
 from visualdl.component.base_component import pr_curve_raw, roc_curve_raw
 from visualdl.proto.record_pb2 import Record
@@ -36,7 +37,7 @@ and shares at their floor differ by float32's rounding only."""
 _HEADER = struct.Struct("<Q")
 """Before each record VisualDL writes its length."""
 
-_ONCE = ("hparam", "embeddings")
+_ONCE = ("hparam", "embeddings", "text")
 """Kinds of record that say something of the whole run.  The server shows the first of a
 tag, and VisualDL gives them no step, so a resumed run writes them anew."""
 
@@ -57,7 +58,6 @@ class Dashboard:
         _cut(folder / LOG_NAME, keep_until)
         with contextlib.redirect_stdout(io.StringIO()):  # it announces that it appends
             self._writer = LogWriter(logdir=str(folder), file_name=LOG_NAME, flush_secs=10)
-        self._has_hyper_parameters = False
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
         """Write {tag: value} at ``step``; a value of None has nothing to show."""
@@ -75,7 +75,7 @@ class Dashboard:
         if len(finite):
             self._writer.add_histogram(tag, finite, step, buckets=_edges(finite))
 
-    def curves(self, step: int, name: str, calls: ThresholdCounts) -> None:
+    def curves(self, step: int, name: str, counts: ThresholdCounts) -> None:
         """Write a binary question's PR curve under ``pr/`` and its ROC under ``roc/``.
 
         VisualDL 2.5.3 cannot make their points with NumPy from 1.24 on (``np.float``), so
@@ -85,33 +85,31 @@ class Dashboard:
         Args:
             step: of the run.
             name: of the question.
-            calls: with a positive and a negative.
+            counts: with a positive and a negative.
         """
-        calls = calls.thinned(CURVE_POINTS)
-        counts = {
-            "tp": calls.true_positives,
-            "fp": calls.false_positives,
-            "tn": calls.false_positives[-1] - calls.false_positives,
-            "fn": calls.true_positives[-1] - calls.true_positives,
+        counts = counts.thinned(CURVE_POINTS)
+        points = {
+            "tp": counts.true_positives,
+            "fp": counts.false_positives,
+            "tn": counts.false_positives[-1] - counts.false_positives,
+            "fn": counts.true_positives[-1] - counts.true_positives,
         }
-        pr = {"precision": calls.precision, "recall": calls.recall}
-        roc = {"tpr": calls.recall, "fpr": calls.false_positive_rate}
+        pr = {"precision": counts.precision, "recall": counts.recall}
+        roc = {"tpr": counts.recall, "fpr": counts.false_positive_rate}
         now = round(time.time() * 1000)
-        self._add(pr_curve_raw(f"pr/{name}", step=step, walltime=now, **_rising(counts, pr)))
-        self._add(roc_curve_raw(f"roc/{name}", step=step, walltime=now, **_rising(counts, roc)))
+        self._add(pr_curve_raw(f"pr/{name}", step=step, walltime=now, **_rising(points, pr)))
+        self._add(roc_curve_raw(f"roc/{name}", step=step, walltime=now, **_rising(points, roc)))
 
     def hyper_parameters(
         self, values: Mapping[str, str | int | float], metrics: Sequence[str]
     ) -> None:
-        """Write the run's settings, once: later calls change nothing.
+        """Write the run's settings.
 
         Args:
             values: {setting: value}.
             metrics: tags of scalars whose last value is shown beside them.
         """
-        if not self._has_hyper_parameters:
-            self._writer.add_hparams(dict(values), list(metrics))
-            self._has_hyper_parameters = True
+        self._writer.add_hparams(dict(values), list(metrics))
 
     def embedding(self, tag: str, points: np.ndarray, columns: Mapping[str, Sequence[str]]) -> None:
         """Write points of a high-dimensional space; the server shows a tag's first only.
@@ -127,6 +125,10 @@ class Dashboard:
             metadata=[list(values) for values in columns.values()],
             metadata_header=list(columns),
         )
+
+    def text(self, tag: str, text: str) -> None:
+        """Write a text in Markdown; the server shows a tag's first only."""
+        self._writer.add_text(tag, text, 0)
 
     def flush(self) -> None:
         """Put on disk what is waiting, so that a reader sees it."""
@@ -190,7 +192,11 @@ def _records(data: bytes) -> Iterator[tuple[bytes, Record]]:
         end = start + _HEADER.size + length
         if end > len(data):
             return
-        yield data[start:end], Record.FromString(data[start + _HEADER.size : end])
+        try:
+            record = Record.FromString(data[start + _HEADER.size : end])
+        except DecodeError:  # a damaged log is good up to here
+            return
+        yield data[start:end], record
         start = end
 
 

@@ -1,25 +1,27 @@
-"""What a training shows beyond scalars: pictures, curves, sharing units, settings, features.
+"""What the dashboard shows of a training: scalars, curves, sharing units, settings, features,
+and the environment beside the paper's Table 1.
 
-All of it follows from the network and the test part; nothing is drawn at random, and
-nothing but the log changes.
+All of it follows from the network and the test part; nothing is drawn at random, and nothing but
+the log changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 import numpy as np
 
+from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.data.dataset import NoduleDataset
+from lungdx_paddle.environment import Environment
 from lungdx_paddle.evaluation.predictions import Predictions, features
 from lungdx_paddle.evaluation.ranking import auc, threshold_counts
-from lungdx_paddle.evaluation.scores import binary_rankings, image_accuracy
-from lungdx_paddle.figures.crop_mosaic import draw_crops
-from lungdx_paddle.figures.score_plots import draw_confusion, pixels
+from lungdx_paddle.evaluation.scores import binary_rankings, with_total
 from lungdx_paddle.models.network import TwoTaskNetwork
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.dashboard import Dashboard
+from lungdx_paddle.training.step import StepResult
 
 MOST_WEIGHTS = 100_000
 """Of a histogram: a dense unit's matrices have a million times as many, and take seconds."""
@@ -28,54 +30,18 @@ MOST_POINTS = 500
 """Of an embedding: what a browser can turn into a picture while one waits."""
 
 
-def show(
-    dashboard: Dashboard, config: Config, step: int, network: TwoTaskNetwork, said: Predictions
-) -> None:
-    """Write what a logged row can show: settings, pictures, curves and sharing units.
-
-    What the test part does not define, such as the confusion of a task without labels, is
-    left out; so is everything while the network's outputs are not numbers.
-
-    Args:
-        dashboard: where to.
-        config: the run's.
-        step: steps done.
-        network: as it is after them.
-        said: what it says of the test part.
-    """
-    if not all(np.isfinite(p).all() for p in said.probabilities.values()):
-        return
-    known = [task for task, value in image_accuracy(said).items() if value is not None]
-    dashboard.hyper_parameters(_settings(config), [f"accuracy_test/{task}" for task in known])
-    dashboard.picture(step, "crops/test", draw_crops(said))
-    for task in said.labels:
-        if task in known:
-            figure = draw_confusion(said, task, f"test part, step {step}")
-            dashboard.picture(step, f"confusion/{task}", pixels(figure))
-    for question, (yes, score) in binary_rankings(said).items():
-        dashboard.curves(step, question, threshold_counts(yes, score))
-        dashboard.scalars(step, {f"auc_test/{question}": auc(yes, score)})
-    for tag, values in _sharing(network):
-        dashboard.histogram(step, tag, values)
+def step_scalars(result: StepResult) -> dict[str, float | None]:
+    """{tag: value} of a training step; None where the batch has no label."""
+    return {
+        "loss/total": result.loss,
+        **{f"loss/{task}": value for task, value in result.losses.items()},
+        **{f"accuracy_batch/{t}": value for t, value in with_total(result.accuracies).items()},
+        "learning_rate": result.learning_rate,
+    }
 
 
-def show_features(dashboard: Dashboard, network: TwoTaskNetwork, test: NoduleDataset) -> None:
-    """Write where the network puts the test crops: the fc features that each head reads.
-
-    Args:
-        dashboard: where to.
-        network: at the end of its training.
-        test: the test part; at most MOST_POINTS of it are shown, evenly spaced.
-    """
-    places = np.linspace(0, len(test) - 1, min(len(test), MOST_POINTS)).astype(int)
-    part = test.subset(places)
-    for task, points in features(network, part).items():
-        if np.isfinite(points).all():
-            dashboard.embedding(f"fc/{task}", points, _columns(part))
-
-
-def _settings(config: Config) -> dict[str, str | int | float]:
-    """{group/setting: value} without where the run writes.
+def show_settings(dashboard: Dashboard, config: Config, test: NoduleDataset) -> None:
+    """Write every setting, for the page Hyper Parameters.
 
     VisualDL's table leaves cells empty under a title with a dot, and takes ``name`` for the
     run's own.
@@ -88,7 +54,67 @@ def _settings(config: Config) -> dict[str, str | int | float]:
             elif isinstance(value, bool):  # VisualDL knows numbers and texts
                 value = str(value).lower()
             settings[f"{group}/{name}"] = value
-    return settings
+    known = [task for task, labels in test.labels.items() if (labels >= 0).any()]
+    metrics = [f"accuracy_test/{task}" for task in (["total", *known] if known else [])]
+    dashboard.hyper_parameters(settings, metrics)
+
+
+def show_environment(dashboard: Dashboard, environment: Environment) -> None:
+    """Write the machine and the versions beside the paper's Table 1, for the page Text."""
+    lines = ["| | paper (Table 1) | this run |", "|---|---|---|"]
+    lines += [f"| {name} | {paper} | {ours} |" for name, paper, ours in environment.rows()]
+    dashboard.text("environment", "\n".join([*lines, "", f"For {RESEARCH_USE}."]))
+
+
+def show_row(
+    dashboard: Dashboard,
+    step: int,
+    network: TwoTaskNetwork,
+    accuracies: Mapping[str, Mapping[str, float | None]],
+    predictions: Predictions,
+) -> None:
+    """Write what a row of Table 2 can show: accuracies, PR and ROC curves, sharing units.
+
+    What the test part does not define is left out; so are curves and histograms while the
+    network's outputs are not numbers.
+
+    Args:
+        dashboard: where to.
+        step: steps done.
+        network: as it is after them.
+        accuracies: {"train" or "test": {"total" or a task: accuracy}}.
+        predictions: of the test part.
+    """
+    shown = {
+        f"accuracy_{side}/{task}": value
+        for side, values in accuracies.items()
+        for task, value in values.items()
+    }
+    for site, shares in network.shares().items():
+        shown.update({f"share_{task}/{site}": share for task, share in shares.items()})
+    dashboard.scalars(step, shown)
+    if not all(np.isfinite(p).all() for p in predictions.probabilities.values()):
+        return
+    for question, (positive, score) in binary_rankings(predictions).items():
+        dashboard.curves(step, question, threshold_counts(positive, score))
+        dashboard.scalars(step, {f"auc_test/{question}": auc(positive, score)})
+    for tag, values in _sharing(network):
+        dashboard.histogram(step, tag, values)
+
+
+def show_features(dashboard: Dashboard, network: TwoTaskNetwork, test: NoduleDataset) -> None:
+    """Write the fc features of test crops that each head reads, for High Dimensional.
+
+    Args:
+        dashboard: where to.
+        network: at the end of its training.
+        test: the test part; at most MOST_POINTS of it are shown, evenly spaced.
+    """
+    places = np.linspace(0, len(test) - 1, min(len(test), MOST_POINTS)).astype(int)
+    part = test.subset(places)
+    for task, points in features(network, part).items():
+        if np.isfinite(points).all():
+            dashboard.embedding(f"fc/{task}", points, _columns(part))
 
 
 def _sharing(network: TwoTaskNetwork) -> Iterator[tuple[str, np.ndarray]]:

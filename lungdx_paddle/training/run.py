@@ -1,250 +1,340 @@
-"""A finished training, read back and judged once more, on its own crops or on others."""
+"""The record of a training: one folder that holds all that is needed to evaluate, resume, export
+and explain it, without its crops.
+
+==================================  ============================================================
+``config.yaml``                     every setting
+``split.csv``                       what it trains on and what it holds out
+``environment.json``                machine, versions, commit and date: the paper's Table 1
+``table2.csv``, ``vdl/``            loss and accuracies by step
+``latest.safetensors``, ``.json``   the weights that are evaluated and exported, and their digest
+``latest_optimizer.safetensors``    what ``--resume`` needs beside them
+``predictions.csv``                 the held-out crops with each task's probabilities
+``metrics.json``                    the scores of exactly these weights on exactly these crops
+==================================  ============================================================
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lungdx_paddle import RESEARCH_USE
-from lungdx_paddle.commands.wording import leakage_line, on_unseen_patients, result_lines
-from lungdx_paddle.config import load_config, with_overrides
-from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, split_of
-from lungdx_paddle.data.splits import not_learned
-from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
-from lungdx_paddle.evaluation.leakage import Leakage, leakage
-from lungdx_paddle.evaluation.predictions import (
-    PREDICTIONS,
-    Predictions,
-    predict,
-    write_predictions,
-)
-from lungdx_paddle.evaluation.scores import Scores, evaluate
-from lungdx_paddle.figures.score_plots import draw_scores
-from lungdx_paddle.files import writable_folder, write_text, writing
-from lungdx_paddle.manifest import manifest_file
+from lungdx_paddle.config import config_text, load_config, save_config
+from lungdx_paddle.environment import Environment
+from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.evaluation.leakage import Leakage
+from lungdx_paddle.evaluation.predictions import Predictions, read_predictions, write_predictions
+from lungdx_paddle.evaluation.scores import Scores
+from lungdx_paddle.files import write_text, writing
+from lungdx_paddle.manifest import Manifest
 from lungdx_paddle.models.ensemble import Ensemble, Trained
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
-from lungdx_paddle.runtime import set_up
-from lungdx_paddle.settings import FOLD, Config, DataConfig
-from lungdx_paddle.training.checkpoint import BEST, load_weights
+from lungdx_paddle.settings import FOLD, Config
+from lungdx_paddle.training.checkpoint import (
+    CHECKPOINT,
+    load_weights,
+    read_checkpoint_state,
+    weights_digest,
+)
+from lungdx_paddle.training.split_record import SPLIT, SplitRecord
 
-PICTURE = "scores.png"
+CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
+METRICS, PREDICTIONS, TABLE2, LOG = "metrics.json", "predictions.csv", "table2.csv", "vdl"
+EVALUATION = "eval"
+"""Folder of a later evaluation, inside the run's."""
+
+_RESULTS = (METRICS, PREDICTIONS, TABLE2, ENVIRONMENT, SPLIT, *CHECKPOINT)
 
 
-def load_run(run: Path, weights: str = BEST) -> tuple[Config, Trained]:
-    """The config and the trained network, or ensemble, of an output folder, to infer with.
+@dataclass(frozen=True)
+class Digests:
+    """What a result rests on: two results with equal digests are of the same training."""
 
-    Args:
-        run: a folder that tools/train.py wrote.
-        weights: best_model or latest.
+    config: str
+    """Of every setting that changes what is learned."""
+    data: str
+    """Of the pixels and labels of all crops, of both parts."""
+    weights: str
+
+
+@dataclass(frozen=True, repr=False)
+class RunMetrics:
+    """The scores of a run's weights on some crops, as they stand in ``metrics.json``."""
+
+    run: str
+    """Name of the config."""
+    step: int
+    digests: Digests
+    data: str
+    """``phantom``, or the manifest."""
+    part: str
+    """Which crops were scored, in words."""
+    split: str
+    """image, nodule or patient."""
+    folds: int
+    """Of a cross-validation; 0: one split."""
+    test: Scores
+    train: Mapping[str, float | None] | None
+    """Accuracy over the training images: {"total" or a task: value}; None if not computed."""
+    leakage: Leakage
+    environment: Environment
+    """Where the scores were computed."""
+
+    def __repr__(self) -> str:
+        return f"RunMetrics({self.run}, step {self.step}, {self.part}: {self.test!r})"
+
+    def write(self, path: Path) -> None:
+        """Write JSON.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        entries = {
+            **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
+            "digests": dataclasses.asdict(self.digests),
+            "test": self.test.to_dict(),
+            "leakage": self.leakage.to_dict(),
+            "environment": dataclasses.asdict(self.environment),
+            "note": RESEARCH_USE,
+        }
+        write_text(path, json.dumps(entries, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> RunMetrics:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            CheckpointError: it is missing or something else.
+        """
+        try:
+            entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            entries.pop("note")
+            return cls(
+                **{
+                    **entries,
+                    "digests": Digests(**entries["digests"]),
+                    "test": Scores.from_dict(entries["test"]),
+                    "leakage": Leakage.from_dict(entries["leakage"]),
+                    "environment": Environment(**entries["environment"]),
+                }
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                str(path),
+                expected="the metrics of a run",
+                found=getattr(error, "strerror", None) or f"something else ({error})",
+                fix="evaluate the run again (tools/eval.py --run DIR)",
+            ) from error
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A training that was started: its settings, its crops, and how far it is."""
+
+    folder: Path
+    config: Config
+    record: SplitRecord
+
+    def __repr__(self) -> str:
+        state = "finished" if self.is_finished else f"step {self.step} of {self.config.train.steps}"
+        return f"Run({str(self.folder)!r}, {state}, {self.record!r})"
+
+    @property
+    def members(self) -> tuple[Path, ...]:
+        """Folder of each network: its own, or those of a cross-validation's folds."""
+        if not self.config.is_ensemble:
+            return (self.folder,)
+        return tuple(self.folder / f"{FOLD}{k}" for k in range(self.config.data.folds))
+
+    @property
+    def step(self) -> int:
+        """Steps done, by the last checkpoint; of a cross-validation by the slowest fold."""
+        steps = []
+        for folder in self.members:
+            try:
+                steps.append(read_checkpoint_state(folder).step)
+            except CheckpointError:
+                return 0
+        return min(steps)
+
+    @property
+    def digests(self) -> Digests:
+        """What its results must rest on, of the files as they are now.
+
+        Raises:
+            CheckpointError: a network has no checkpoint yet.
+        """
+        weights = [weights_digest(folder) for folder in self.members]
+        joined = weights[0] if len(weights) == 1 else _digest("".join(weights))
+        return Digests(config_digest(self.config), self.record.digest, joined)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its metrics are those of its present weights, settings and crops."""
+        try:
+            metrics = RunMetrics.read(self.folder / METRICS)
+            done = metrics.step == self.step == self.config.train.steps
+            return done and metrics.digests == self.digests
+        except CheckpointError:
+            return False
+
+    @property
+    def metrics(self) -> RunMetrics:
+        """The scores at the end of the training.
+
+        Raises:
+            CheckpointError: it is not finished, or they are of other weights.
+        """
+        if not self.is_finished:
+            raise CheckpointError(
+                str(self.folder),
+                expected="a finished training",
+                found=f"one at step {self.step} of {self.config.train.steps}, or metrics of others",
+                fix="go on with tools/train.py --resume, or evaluate it with tools/eval.py",
+            )
+        return RunMetrics.read(self.folder / METRICS)
+
+    @property
+    def predictions(self) -> Predictions:
+        """What the networks predict for the held-out crops, at the end of the training.
+
+        Raises:
+            CheckpointError: as :attr:`metrics`.
+        """
+        _ = self.metrics
+        return read_predictions(self.folder / PREDICTIONS)
+
+    @property
+    def environment(self) -> Environment:
+        """Where the training was started.
+
+        Raises:
+            CheckpointError: the record of it is missing or damaged.
+        """
+        return read_environment(self.folder / ENVIRONMENT)
+
+    def network(self) -> Trained:
+        """Build the trained network, or ensemble, in inference mode, on the device in use.
+
+        Raises:
+            CheckpointError: its weights are missing, damaged, or do not fit its config.
+        """
+        networks = [self._one(folder) for folder in self.members]
+        network = Ensemble(networks) if self.config.is_ensemble else networks[0]
+        network.eval()
+        return network
+
+    def _one(self, folder: Path) -> TwoTaskNetwork:
+        network = build_network(self.config)
+        load_weights(network, folder)
+        return network
+
+    def finish(self, metrics: RunMetrics, predictions: Predictions) -> None:
+        """Write the results of a training that is at its end.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        write_predictions(self.folder / PREDICTIONS, predictions)
+        metrics.write(self.folder / METRICS)
+
+
+def load_run(folder: Path) -> Run:
+    """Open the output folder of a training, finished or not.
 
     Raises:
-        CheckpointError: it is no such folder, or its weights do not fit its config.
+        CheckpointError: it is no such folder, or its record is damaged.
+        ConfigError: its config.yaml is damaged.
     """
-    if not (run / "config.yaml").is_file():
+    if not (folder / CONFIG).is_file():
         raise CheckpointError(
-            str(run),
+            str(folder),
             expected="the output folder of tools/train.py",
-            found="no config.yaml in it" if run.is_dir() else "no such folder",
+            found=f"no {CONFIG} in it" if folder.is_dir() else "no such folder",
             fix="train first, or give the folder with --run",
         )
-    config = load_config(run / "config.yaml")
-    network: Trained
-    if config.is_ensemble:
-        folds = range(config.data.folds)
-        network = Ensemble([_network(config, run / f"{FOLD}{k}", weights) for k in folds])
-    else:
-        network = _network(config, run, weights)
-    network.eval()
-    return config, network
+    return Run(folder, load_config(folder / CONFIG), SplitRecord.read(folder / SPLIT))
 
 
-def _network(config: Config, folder: Path, weights: str) -> TwoTaskNetwork:
-    network = build_network(config)
-    load_weights(network, folder / f"{weights}.pdparams")
-    return network
+def start_run(config: Config, record: SplitRecord, device: str) -> Run:
+    """Begin the record of a training, in its output folder.
 
-
-def judge_unseen(
-    network: Trained, trained: Config, data: DataConfig | None = None
-) -> tuple[Predictions, dict[str, Any]]:
-    """What a run's networks say of the crops that they have not learned from.
-
-    A crop is judged by the networks whose training part had nothing of its image, nodule or
-    patient, as the run was split: by one network its test part; by an ensemble each crop by the
-    network of its fold, and one of a patient who is in no fold by all of them.
+    The results of an earlier training there are removed first, so that none outlives it.
 
     Args:
-        network: the run's.
-        trained: the run's config, which says what each network learned from.
-        data: where the crops are, if they are not the run's own.
-
-    Returns:
-        Predictions of those crops, and what leaks, summed over the networks.
+        config: of the training.
+        record: its crops.
+        device: in Paddle's words.
 
     Raises:
-        ManifestError: the networks have learned from all crops.
+        OutputError: the folder cannot be written to.
     """
-    learned = _learned_from(trained)
-    dataset = learned if data in (None, trained.data) else load_dataset(data)
-    found: dict[str, np.ndarray] = {}
-    judges = np.zeros(len(dataset), dtype=np.int64)
-    leaks = Leakage(0, 0, 0, 0, 0, 0)
-    for k, member in enumerate(network.members):
-        own = trained.of_fold(k) if trained.is_ensemble else trained
-        train = learned.subset(split_of(learned, own.data, own.seed).train)
-        rows = np.flatnonzero(not_learned(dataset.manifest, train.manifest, own.data.split))
-        test = dataset.subset(rows)
-        judges[rows] += 1
-        for task, p in (predict(member, test).probabilities if len(rows) else {}).items():
-            found.setdefault(task, np.zeros((len(dataset), p.shape[1]), p.dtype))[rows] += p
-        leaks += leakage(train, test)
-    _check_any(judges, trained)
-    rows = np.flatnonzero(judges)
-    means = {task: p[rows] / judges[rows, np.newaxis].astype(p.dtype) for task, p in found.items()}
-    part = dataset.subset(rows)
-    said = Predictions(tuple(part.manifest.rows), part.labels, means, part.label_set, part.images)
-    return said, leaks.to_dict()
+    folder = config.output_folder
+    with writing(folder):
+        for name in _RESULTS:
+            for path in folder.glob(f"{name}*"):
+                path.unlink()
+        for name in (LOG, EVALUATION):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    record.write(folder / SPLIT)
+    write_environment(folder / ENVIRONMENT, Environment.current(device))
+    save_config(config, folder / CONFIG)
+    return Run(folder, config, record)
 
 
-def _check_any(judges: np.ndarray, trained: Config) -> None:
-    if not judges.any():
-        raise ManifestError(
-            "the crops to be judged",
-            expected=f"some whose {trained.data.split} the run has not learned from",
-            found=f"{len(judges)} crops, all of them in its training part",
-            fix="give other crops, or --all to judge these, too",
-        )
+def config_digest(config: Config) -> str:
+    """BLAKE2b of every setting that changes what is learned (:func:`learned_config`)."""
+    return _digest(config_text(learned_config(config)))
 
 
-def data_name(said: Predictions, config: Config) -> str:
+def learned_config(config: Config) -> Config:
+    """A config with everything that does not change what is learned set to one value.
+
+    That is names and places, the rows of Table 2, and, where the learning rate does not depend on
+    it, the number of steps; the crops have a digest of their own.
+    """
+    steps = 1 if config.train.schedule == "constant" else config.train.steps
+    return replace(
+        config,
+        name="",
+        output="",
+        data=replace(config.data, manifest="", phantom_patients=4),
+        train=replace(config.train, steps=steps, log_every=1),
+    )
+
+
+def data_name(manifest: Manifest, path: str) -> str:
     """``phantom`` if any crop is of one, else the manifest's path."""
-    sources = {row.extra.get("source", "") for row in said.rows}
-    return "phantom" if "phantom" in sources else config.data.manifest
+    return "phantom" if manifest.source == "phantom" else path
 
 
-def evaluate_run(
-    run: Path,
-    out: Path,
-    overrides: Sequence[str] = (),
-    whole: bool = False,
-    weights: str = "latest",
-    device: str | None = None,
-) -> list[str]:
-    """Write ``metrics.json``, ``predictions.csv`` and ``scores.png`` of a run.
+def write_environment(path: Path, environment: Environment) -> None:
+    """Write ``environment.json``."""
+    write_text(path, json.dumps(dataclasses.asdict(environment), indent=1) + "\n")
 
-    Args:
-        run: a folder that tools/train.py wrote.
-        out: where to write.
-        overrides: ``data.manifest=...`` and other settings of the data.
-        whole: judge all crops of the manifest, not the test part of the run's split.
-        weights: best_model or latest (those of the last step, as in the run's own metrics).
-        device: cpu, gpu or None.
 
-    Returns:
-        The closing lines.
+def read_environment(path: Path) -> Environment:
+    """Read ``environment.json``.
 
     Raises:
-        CheckpointError: the run cannot be read.
-        ConfigError: an override changes more than the data.
-        ManifestError: the crops are bad.
-        OutputError: ``out`` cannot be written to.
+        CheckpointError: it is missing or something else.
     """
-    trained, network = load_run(run, weights)
-    config = with_overrides(trained, overrides)
-    _check_only_the_crops_change(config, trained, overrides)
-    out = writable_folder(out)
-    place = set_up(device, config.seed)
-    said, leaks = (
-        _all(config, trained, network) if whole else judge_unseen(network, trained, config.data)
-    )
-    metrics = {
-        "run": str(run),
-        "weights": weights,
-        "data": data_name(said, config),
-        "part": "all crops" if whole else _part(config, trained),
-        "test": evaluate(said).to_dict(),
-        "leakage": leaks,
-        "note": RESEARCH_USE,
-        "device": place,
-    }
-    write_text(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    write_predictions(out / PREDICTIONS, said)
-    with writing(out / PICTURE):
-        draw_scores(said, f"{metrics['data']}, {metrics['part']}").savefig(out / PICTURE, dpi=110)
-    honest = [on_unseen_patients(trained)] if leaks["leaks"] and not whole else []
-    return [*_lines(metrics), *honest, f"written to {out}"]
-
-
-def _check_only_the_crops_change(config: Config, trained: Config, overrides: Sequence[str]) -> None:
-    own = replace(config.data, manifest=trained.data.manifest, min_readers=trained.data.min_readers)
-    if replace(config, data=own) != trained:
-        raise ConfigError(
-            "-o",
-            expected="which crops to judge: data.manifest=crops/manifest.csv, data.min_readers=1",
-            found=" ".join(overrides),
-            fix="the network, its classes and what it has learned from are those of the run; "
-            "leave the others out",
-        )
-
-
-def _part(config: Config, trained: Config) -> str:
-    if config.data != trained.data:
-        return f"crops whose {trained.data.split} the run has not learned from"
-    if config.is_ensemble:
-        return f"{config.data.folds} folds by {config.data.split}, each by a network without it"
-    return f"test part of the split by {config.data.split}"
-
-
-def _all(config: Config, trained: Config, network: Trained) -> tuple[Predictions, dict[str, Any]]:
-    """What it says of all crops, and how many of their patients it may have learned from."""
-    dataset = load_dataset(config.data)
-    said = predict(network, dataset)
-    if not manifest_file(trained.data.manifest).is_file():
-        words = "what the run was trained on is gone, so it is not known which patients it knows"
-        return said, {"leaks": None, "in_words": words, "patients_on_both_sides": None}
-    known = {row.patient_id for row in _learned_from(trained).manifest.rows}
-    shared = {row.patient_id for row in dataset.manifest.rows} & known
-    words = f"{len(shared)} of these patients are among the {len(known)} that the run was made with"
-    return said, {
-        "leaks": bool(shared),
-        "in_words": words,
-        "patients_on_both_sides": len(shared),
-    }
-
-
-def _learned_from(trained: Config) -> NoduleDataset:
-    """The crops of both parts of a run."""
-    path = manifest_file(trained.data.manifest)
-    if not path.is_file():
-        raise ManifestError(
+    try:
+        return Environment(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
             str(path),
-            expected="the manifest that the run was trained on, which tells what it has not seen",
-            found="no such file",
-            fix="put it back, or judge every crop of another one with --all",
-        )
-    return load_dataset(trained.data)
+            expected="the environment of a training",
+            found=getattr(error, "strerror", None) or "something else",
+            fix="copy the whole output folder again",
+        ) from error
 
 
-def _lines(metrics: Mapping[str, Any]) -> list[str]:
-    lines = [f"{metrics['run']} ({metrics['weights']}) on {metrics['data']}, {metrics['part']}:"]
-    lines += result_lines(metrics["test"])
-    scores = Scores.from_dict(metrics["test"])
-    shown = (
-        ("malignancy within one level, by nodule", scores.nodule["malignancy"].within_one),
-        ("quadratic kappa, by nodule", scores.nodule["malignancy"].quadratic_kappa),
-        ("AUC benign / malignant nodules", scores.nodule["malignancy"].auc),
-        ("AUC benign / malignant diagnosis, by patient", scores.diagnosis_auc),
-        ("the readers: within one level", scores.readers.within_one),
-        ("the readers: AUC of the diagnosis", scores.readers.diagnosis_auc),
-    )
-    lines += [f"  {name:46}{value}" for name, value in shown]
-    lines.append(leakage_line(metrics["leakage"]))
-    if metrics["data"] == "phantom":
-        lines.append("This is PHANTOM data, made by a program: the numbers mean nothing medical.")
-    return [*lines, f"For {RESEARCH_USE}."]
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -54,9 +54,9 @@ def test_a_copy_under_another_name_is_counted(write_crops: Callable[..., Path]) 
     dataset.images[:] = np.random.default_rng(0).integers(0, 255, dataset.images.shape)
     split = make_split(dataset.manifest, "patient", 0.2, 0, dataset.labels["pathology"])
     train, test = dataset.subset(split.train), dataset.subset(split.test)
-    assert leakage(train, test) == Leakage(len(test), 0, 0, 0, 0, 0)
+    assert leakage(train.manifest.rows, test, train.images) == Leakage(len(test), 0, 0, 0, 0, 0)
     dataset.images[split.test[0]] = dataset.images[split.train[0]]
-    found = leakage(train, dataset.subset(split.test))
+    found = leakage(train.manifest.rows, dataset.subset(split.test), train.images)
     assert not found.leaks
     assert found.near_duplicate_test_images == found.near_duplicates_of_other_patients == 1
 
@@ -67,7 +67,7 @@ def test_patients_nodules_and_images_on_both_sides_are_counted(
     dataset = NoduleDataset(read_manifest(write_crops()), LABEL_SETS["paper6"])
     # 10 crops a patient, 5 a nodule: P00 with both nodules, P01 with one of two.
     train, test = dataset.subset(range(0, 15)), dataset.subset([0, 5, 15, 20])
-    found = leakage(train, test)
+    found = leakage(train.manifest.rows, test, train.images)
     assert found.leaks and found.to_dict()["leaks"] is True
     assert (found.patients_on_both_sides, found.nodules_on_both_sides) == (2, 2)
     assert (found.test_images, found.test_images_of_known_patients) == (4, 3)

@@ -15,24 +15,22 @@ import paddle
 import pytest
 import yaml
 
-from lungdx_paddle.commands.predict_request import answer
 from lungdx_paddle.config import load_config
 from lungdx_paddle.data.dataset import load_dataset
 from lungdx_paddle.errors import CheckpointError, InstallError, ManifestError
 from lungdx_paddle.evaluation.predictions import predict
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.inference import sessions
-from lungdx_paddle.inference.crops import of_manifest
 from lungdx_paddle.inference.export import export
+from lungdx_paddle.inference.findings import findings_from_crops, findings_from_manifest
 from lungdx_paddle.inference.onnx import require_paddle2onnx
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training.crossval import train as train_any
-from lungdx_paddle.training.parallel.jobs import How
+from lungdx_paddle.training.crossval import train_any
+from lungdx_paddle.training.parallel.jobs import JobOptions
 from lungdx_paddle.training.run import load_run
 from lungdx_paddle.training.trainer import train
-from lungdx_paddle.workers import Workers
 
 AGREEMENT = 1e-5
 """The exported program and the network differ by the order of float32 sums only."""
@@ -51,7 +49,7 @@ def run(write_crops: Callable[..., Path], configs: Path, tmp_path: Path) -> Path
 def model(run: Path) -> Path:
     folder = run / "inference"
     folder.mkdir()
-    export(run, folder)
+    export(load_run(run), folder)
     return folder
 
 
@@ -62,19 +60,47 @@ def either(
     """A run that has trained one network, or an ensemble of folds."""
     own = [f"data.folds={request.param}", "data.split=patient", f"data.manifest={write_crops()}"]
     config = load_config(configs / "testing.yaml", [f"output={tmp_path / 'run'}", *own])
-    train_any(config, How(Workers(1), "cpu", resume=False), lambda line: None)
+    train_any(config, JobOptions(jobs=1, device="cpu"))
     return config
 
 
 def test_the_model_file_agrees_with_what_was_trained(either: Config, tmp_path: Path) -> None:
     config = either
-    export(tmp_path / "run", writable_folder(tmp_path / "inference"))
-    _, network = load_run(tmp_path / "run")
+    export(load_run(tmp_path / "run"), writable_folder(tmp_path / "inference"))
+    network = load_run(tmp_path / "run").network()
     dataset = load_dataset(config.data)
     trained = predict(network, dataset).probabilities
     exported = Predictor(tmp_path / "inference").probabilities(dataset.images)
     for task, expected in trained.items():
         assert np.abs(expected - exported[task]).max() < AGREEMENT
+
+
+def test_the_exported_model_predicts_what_the_run_was_scored_with(run: Path, model: Path) -> None:
+    """What predict answers equals the run's predictions.csv."""
+    trained = load_run(run)
+    scored = {row.image: i for i, row in enumerate(trained.predictions.rows)}
+    manifest = Path(trained.config.data.manifest)
+    for finding in findings_from_manifest(Predictor(model), manifest):
+        i = scored.pop(finding.about["image"], None)
+        for task, found in (finding.probabilities or {}).items() if i is not None else ():
+            expected = trained.predictions.probabilities[task][i]
+            assert np.abs(found - expected).max() < AGREEMENT
+    assert not scored
+
+
+def test_a_run_is_exported_without_its_crops(run: Path, tmp_path: Path) -> None:
+    manifest = Path(load_run(run).config.data.manifest)
+    shutil.rmtree(manifest.parent)
+    moved = tmp_path / "elsewhere"
+    shutil.move(run, moved)
+    export(load_run(moved), writable_folder(tmp_path / "model"))
+    assert Predictor(tmp_path / "model").window == (20.0, 2040.0)
+
+
+def test_paddle_itself_reads_the_weights_beside_the_model(run: Path, model: Path) -> None:
+    read = paddle.load(str(model / "weights.pdparams"))
+    for name, value in load_run(run).network().state_dict().items():
+        assert np.array_equal(value.numpy(), read[name].numpy()), name
 
 
 def test_a_predictor_leaves_nothing_in_the_working_directory(
@@ -98,7 +124,7 @@ def test_the_files_are_those_of_this_paddle(run: Path, model: Path) -> None:
     assert files <= {path.name for path in model.iterdir()}
     (model / "inference.json").write_text("of another Paddle", encoding="utf-8")
     (model / "inference.onnx").touch()
-    export(run, model)  # what another export left must not stay beside it
+    export(load_run(run), model)  # what another export left must not stay beside it
     assert not (model / "inference.onnx").exists()
     assert ("inference.json" in files) == (model / "inference.json").exists()
 
@@ -124,15 +150,19 @@ def test_the_description_says_what_one_must_know(model: Path) -> None:
     assert len(description["outputs"][1]["classes"]) == 6
     assert description["input"]["window"] == {"center": 20.0, "width": 2040.0, "unit": "HU"}
     assert description["versions"]["paddle"] == paddle.__version__
+    assert description["input"]["crop"] == "paper"
     assert "phantom" in description["training"]["data"]
+    assert description["training"]["step"] == 20
+    assert description["scores"]["part"] == "test part of the split by image"
     assert "not a medical device" in description["note"]
 
 
 def test_findings_are_one_json_line_a_crop_in_order(run: Path, model: Path) -> None:
     config = load_config(run / "config.yaml")
     manifest = read_manifest(config.data.manifest)
-    paths = [str(manifest.image_path(row)) for row in manifest.rows[:3]]
-    lines = [json.loads(line) for line in answer(model, {"images": paths})]
+    paths = [str(path) for path in manifest.image_paths()[:3]]
+    predictor = Predictor(model)
+    lines = [finding.to_dict() for finding in findings_from_crops(predictor, paths)]
     assert [line["image"] for line in lines] == paths
     for line in lines:
         assert len(line["malignancy"]["probabilities"]) == 5
@@ -140,9 +170,10 @@ def test_findings_are_one_json_line_a_crop_in_order(run: Path, model: Path) -> N
         assert line["malignancy"]["level"] == best + 1
         assert len(line["pathology"]["probabilities"]) == 6
         assert isinstance(line["pathology"]["class"], str)
-    of_all = list(of_manifest(Predictor(model), Path(config.data.manifest)))
-    assert [finding["image"] for finding in of_all] == [row.image for row in manifest.rows]
-    assert of_all[1]["malignancy"] == lines[1]["malignancy"]
+    of_all = list(findings_from_manifest(predictor, Path(config.data.manifest)))
+    assert [finding.about["image"] for finding in of_all] == [row.image for row in manifest.rows]
+    assert of_all[1].to_dict()["malignancy"] == lines[1]["malignancy"]
+    assert json.loads(json.dumps(lines)) == lines
 
 
 def test_a_manifest_with_another_window_is_told_so(run: Path, model: Path) -> None:
@@ -150,7 +181,14 @@ def test_a_manifest_with_another_window_is_told_so(run: Path, model: Path) -> No
     rows = read_manifest(path).rows
     write_manifest(path, [replace(row, window_center=-600.0, window_width=1500.0) for row in rows])
     with pytest.raises(ManifestError, match="window 20/2040 HU, found -600/1500; preprocess with"):
-        next(of_manifest(Predictor(model), path))
+        next(findings_from_manifest(Predictor(model), path))
+
+
+def test_a_manifest_by_another_crop_rule_is_told_so(run: Path, model: Path) -> None:
+    path = Path(load_run(run).config.data.manifest)
+    write_manifest(path, [replace(row, crop="context") for row in read_manifest(path).rows])
+    with pytest.raises(ManifestError, match="rule paper, found .*context"):
+        next(findings_from_manifest(Predictor(model), path))
 
 
 def test_an_array_of_another_shape_is_refused(model: Path) -> None:
@@ -186,12 +224,12 @@ def onnx(either: Config, tmp_path: Path) -> Path:
         require_paddle2onnx()
     except InstallError as error:
         pytest.skip(str(error))
-    export(either.output_folder, writable_folder(tmp_path / "onnx"), onnx=True)
+    export(load_run(either.output_folder), writable_folder(tmp_path / "onnx"), onnx=True)
     return tmp_path / "onnx"
 
 
 def test_the_onnx_file_gives_the_same_probabilities(either: Config, onnx: Path) -> None:
-    _, network = load_run(either.output_folder)
+    network = load_run(either.output_folder).network()
     dataset = load_dataset(either.data)
     predictor = Predictor(onnx)
     assert predictor.runtime == "ONNX Runtime"
@@ -232,8 +270,8 @@ def test_without_paddle2onnx_nothing_is_written_and_one_line_says_what_to_instal
     monkeypatch.setitem(sys.modules, "paddle2onnx", None)
     out = tmp_path / "out"
     out.mkdir()
-    with pytest.raises(InstallError, match="found .*paddle2onnx.*; (pip install|export with)"):
-        export(run, out, onnx=True)
+    with pytest.raises(InstallError, match="found .*paddle2onnx.*; pip install paddle2onnx"):
+        export(load_run(run), out, onnx=True)
     assert not list(out.iterdir())
 
 

@@ -17,7 +17,7 @@ def make_state(make_config: Callable[..., Config]) -> Callable[..., TrainingStat
 
     def make(folder: str, *overrides: str) -> TrainingState:
         config = make_config(folder, *overrides)
-        dataset, split = load_split(config.data, config.seed)
+        dataset, split = load_split(config.data)
         return prepare(config, dataset.subset(split.train), dataset.subset(split.test))
 
     return make

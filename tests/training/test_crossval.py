@@ -1,12 +1,10 @@
-"""A cross-validation: every patient is judged by a network that has not seen it."""
+"""A cross-validation: every patient is scored by a network that was not trained on it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
@@ -19,13 +17,15 @@ from lungdx_paddle.evaluation.predictions import predict, read_predictions
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.models.ensemble import Ensemble
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training.crossval import train
-from lungdx_paddle.training.parallel.jobs import How
-from lungdx_paddle.training.run import evaluate_run, load_run
+from lungdx_paddle.training import trainer
+from lungdx_paddle.training.crossval import cross_validate
+from lungdx_paddle.training.held_out import evaluate_run
+from lungdx_paddle.training.parallel.jobs import JobOptions
+from lungdx_paddle.training.run import RunMetrics, load_run
 from lungdx_paddle.training.step import learning_rate
-from lungdx_paddle.workers import Workers
 
-ONE_BY_ONE = How(Workers(1), "cpu", resume=False)
+ONE_BY_ONE = JobOptions(jobs=1, device="cpu")
+RESUMED = replace(ONE_BY_ONE, resume=True)
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def config(write_crops: Callable[..., Path], configs: Path, tmp_path: Path) -> C
 
 
 @pytest.fixture
-def trained(config: Config, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, dict[str, Any]]:
+def trained(config: Config, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, RunMetrics]:
     monkeypatch.setenv("LUNGDX_THREADS", "1")
-    return config, train(config, ONE_BY_ONE, lambda line: None)
+    return config, cross_validate(config, ONE_BY_ONE)
 
 
 def test_the_folds_test_every_image_once_and_share_no_patient(config: Config) -> None:
@@ -48,13 +48,14 @@ def test_the_folds_test_every_image_once_and_share_no_patient(config: Config) ->
     splits = [split_of(dataset, config.of_fold(k).data) for k in range(2)]
     tested = np.concatenate([split.test for split in splits])
     assert sorted(tested) == list(range(len(dataset)))
+    patients = np.array([row.patient_id for row in dataset.manifest.rows])
     for split in splits:
-        assert split.leakage().patients == 0
         assert len(split.test) > 0
+        assert not set(patients[split.train]) & set(patients[split.test])
 
 
-def test_each_image_is_judged_by_the_network_that_has_not_seen_it(
-    trained: tuple[Config, dict[str, Any]],
+def test_each_image_is_scored_by_the_network_that_was_not_trained_on_it(
+    trained: tuple[Config, RunMetrics],
 ) -> None:
     config, metrics = trained
     pooled = read_predictions(config.output_folder / "predictions.csv")
@@ -65,14 +66,14 @@ def test_each_image_is_judged_by_the_network_that_has_not_seen_it(
             for task, probabilities in own.probabilities.items():
                 there = pooled.probabilities[task][place[row.image]]
                 np.testing.assert_allclose(there, probabilities[i], rtol=1e-5)
-    assert metrics["test"]["images"] == len(pooled)
-    assert metrics["leakage"]["leaks"] is False
-    assert metrics == json.loads((config.output_folder / "metrics.json").read_text())
+    assert metrics.test.images == len(pooled.rows) == len(load_dataset(config.data))
+    assert not metrics.leakage.leaks
+    assert load_run(config.output_folder).metrics == metrics
 
 
-def test_the_model_is_the_mean_of_its_networks(trained: tuple[Config, dict[str, Any]]) -> None:
+def test_the_model_is_the_mean_of_its_networks(trained: tuple[Config, RunMetrics]) -> None:
     config, _ = trained
-    _, network = load_run(config.output_folder, "latest")
+    network = load_run(config.output_folder).network()
     assert isinstance(network, Ensemble)
     dataset = load_dataset(config.data)
     parts = [predict(member, dataset).probabilities for member in network.members]
@@ -81,54 +82,89 @@ def test_the_model_is_the_mean_of_its_networks(trained: tuple[Config, dict[str, 
         np.testing.assert_allclose(mean, expected, atol=1e-6)
 
 
-def test_judging_it_again_gives_the_scores_of_its_training(
-    trained: tuple[Config, dict[str, Any]], tmp_path: Path
+def test_evaluating_it_again_gives_the_scores_of_its_training(
+    trained: tuple[Config, RunMetrics],
 ) -> None:
     config, metrics = trained
-    lines = evaluate_run(config.output_folder, tmp_path / "eval")
-    again = json.loads((tmp_path / "eval" / "metrics.json").read_text())
-    assert again["test"]["image"] == metrics["test"]["image"]
-    assert "2 folds by patient" in lines[0]
+    again = evaluate_run(load_run(config.output_folder), device="cpu").metrics
+    assert again.test == metrics.test and again.digests == metrics.digests
+    assert "2 folds by patient" in again.part
 
 
-def test_a_patient_of_no_fold_is_judged_by_all_networks_and_others_by_their_own(
-    trained: tuple[Config, dict[str, Any]], tmp_path: Path
+def test_a_patient_of_no_fold_is_scored_by_all_networks_and_others_by_their_own(
+    trained: tuple[Config, RunMetrics],
 ) -> None:
     config, _ = trained
     whole = read_manifest(config.data.manifest)
-    stranger = [replace(row, patient_id="NEW") for row in whole.rows if row.patient_id == "P00"]
-    renamed = [row for row in whole.rows if row.patient_id != "P00"] + stranger
-    other = whole.folder / "other.csv"
-    write_manifest(other, renamed)
-    evaluate_run(config.output_folder, tmp_path / "eval", [f"data.manifest={other}"])
-    found = read_predictions(tmp_path / "eval" / "predictions.csv")
-    own = read_predictions(config.output_folder / "predictions.csv")
-    _, network = load_run(config.output_folder, "latest")
-    mean = predict(network, load_dataset(config.data))
-    place = {row.image: i for i, row in enumerate(own.rows)}
+    new = [
+        replace(row, patient_id="NEW", series_uid="9.9")
+        for row in whole.rows
+        if row.patient_id == "P00"
+    ]
+    write_manifest(
+        whole.folder / "other.csv", [*(r for r in whole.rows if r.patient_id != "P00"), *new]
+    )
+    data = replace(config.data, manifest=str(whole.folder / "other.csv"))
+    run = load_run(config.output_folder)
+    found = evaluate_run(run, data, device="cpu").predictions
+    mean = predict(run.network(), load_dataset(config.data))
+    place = {row.image: i for i, row in enumerate(mean.rows)}
+    own = {row.image: i for i, row in enumerate(run.predictions.rows)}
     assert sorted(place) == sorted(row.image for row in found.rows)
     for i, row in enumerate(found.rows):
-        expected = mean if row.patient_id == "NEW" else own
+        is_new = row.patient_id == "NEW"
+        expected, j = (mean, place[row.image]) if is_new else (run.predictions, own[row.image])
         for task, probabilities in expected.probabilities.items():
-            there = probabilities[place[row.image]]
-            np.testing.assert_allclose(found.probabilities[task][i], there, rtol=1e-4, atol=1e-6)
+            there = found.probabilities[task][i]
+            np.testing.assert_allclose(there, probabilities[j], rtol=1e-4, atol=1e-6)
 
 
-def test_resuming_trains_only_what_is_missing(trained: tuple[Config, dict[str, Any]]) -> None:
+def test_resuming_trains_only_what_is_missing(
+    trained: tuple[Config, RunMetrics], caplog: pytest.LogCaptureFixture
+) -> None:
     config, metrics = trained
-    kept = (config.output_folder / "fold0" / "latest.pdparams").stat().st_mtime_ns
+    kept = (config.output_folder / "fold0" / "latest.safetensors").stat().st_mtime_ns
     (config.output_folder / "fold1" / "metrics.json").unlink()
-    lines: list[str] = []
-    assert train(config, How(Workers(1), "cpu", resume=True), lines.append) == metrics
-    assert lines[0] == "2 trainings, 1 of them finished before"
-    assert (config.output_folder / "fold0" / "latest.pdparams").stat().st_mtime_ns == kept
+    caplog.set_level("INFO", logger="lungdx_paddle")
+    again = cross_validate(config, RESUMED)
+    assert replace(again, environment=metrics.environment) == metrics
+    assert "2 trainings, 1 of them finished before" in caplog.messages
+    assert (config.output_folder / "fold0" / "latest.safetensors").stat().st_mtime_ns == kept
 
 
-def test_a_missing_fold_is_named(trained: tuple[Config, dict[str, Any]]) -> None:
+def test_a_cross_validation_begun_anew_and_stopped_is_not_taken_for_finished(
+    trained: tuple[Config, RunMetrics], monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, _ = trained
-    (config.output_folder / "fold1" / "latest.pdparams").unlink()
-    with pytest.raises(CheckpointError, match="fold1.latest.pdparams"):
-        load_run(config.output_folder, "latest")
+    step = trainer.training_step
+
+    def interrupted(state: trainer.TrainingState) -> object:
+        if state.config.data.fold == 1:
+            raise KeyboardInterrupt
+        return step(state)
+
+    monkeypatch.setattr(trainer, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(config, ONE_BY_ONE)
+    run = load_run(config.output_folder)
+    assert not run.is_finished and not (run.folder / "metrics.json").exists()
+
+
+def test_a_cross_validation_is_not_resumed_on_other_data(
+    trained: tuple[Config, RunMetrics],
+) -> None:
+    config, _ = trained
+    rows = read_manifest(config.data.manifest).rows
+    write_manifest(config.data.manifest, [row for row in rows if row.patient_id != "P03"])
+    with pytest.raises(ManifestError, match="crops that the run was started with.*missing"):
+        cross_validate(config, RESUMED)
+
+
+def test_a_missing_fold_is_named(trained: tuple[Config, RunMetrics]) -> None:
+    config, _ = trained
+    (config.output_folder / "fold1" / "latest.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="fold1.*found no latest.safetensors"):
+        load_run(config.output_folder).network()
 
 
 @pytest.mark.parametrize("wrong", ["data.folds=1", "data.fold=2"])

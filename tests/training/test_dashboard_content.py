@@ -17,16 +17,18 @@ from visualdl import LogReader
 
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
 from lungdx_paddle.data.labels import LABEL_SETS
-from lungdx_paddle.evaluation.predictions import Predictions, features, predict
+from lungdx_paddle.evaluation.predictions import features, predict
 from lungdx_paddle.evaluation.ranking import threshold_counts
 from lungdx_paddle.evaluation.scores import binary_rankings
+from lungdx_paddle.figures.dashboard_pictures import dashboard_pictures
 from lungdx_paddle.manifest import Manifest
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import dashboard_content, trainer
 from lungdx_paddle.training.dashboard import CURVE_POINTS, LOG_NAME, NARROWEST, Dashboard
-from lungdx_paddle.training.dashboard_content import show, show_features
+from lungdx_paddle.training.dashboard_content import show_features, show_row, show_settings
 from lungdx_paddle.training.run import load_run
+from lungdx_paddle.training.split_record import TEST
 from lungdx_paddle.training.trainer import train
 
 Make = Callable[..., Config]
@@ -61,8 +63,16 @@ def curve(record: Any) -> dict[str, np.ndarray]:
 def shown(make_config: Make) -> tuple[Config, Log]:
     """A training of 20 steps with two rows, and its log."""
     config = make_config("run")
-    train(config, "cpu")
+    train(config, "cpu", pictures=dashboard_pictures)
     return config, Log(config.output_folder)
+
+
+def held_out(config: Config) -> NoduleDataset:
+    record = load_run(config.output_folder).record
+    dataset = load_dataset(config.data)
+    return dataset.subset(
+        [i for i, part in zip(record.find(dataset), record.parts) if part == TEST]
+    )
 
 
 @pytest.fixture
@@ -72,11 +82,15 @@ def setting(make_config: Make, tmp_path: Path) -> tuple[Config, TwoTaskNetwork, 
     return config, network, load_dataset(config.data)
 
 
-def written(setting: tuple[Config, TwoTaskNetwork, NoduleDataset], said: Predictions) -> Log:
-    config, network, dataset = setting
+def written(setting: tuple[Config, TwoTaskNetwork, NoduleDataset], test: NoduleDataset) -> Log:
+    config, network, _ = setting
+    predictions = predict(network, test)
     with Dashboard(config.output_folder / "vdl") as dashboard:
-        show(dashboard, config, 5, network, said)
-        show_features(dashboard, network, dataset)
+        show_settings(dashboard, config, test)
+        show_row(dashboard, 5, network, {}, predictions)
+        for tag, image in dashboard_pictures(predictions, 5).items():
+            dashboard.picture(5, tag, image)
+        show_features(dashboard, network, test)
     return Log(config.output_folder)
 
 
@@ -110,9 +124,8 @@ def test_the_pictures_can_be_looked_at(shown: tuple[Config, Log]) -> None:
 def test_the_curves_are_those_of_the_network(shown: tuple[Config, Log]) -> None:
     """The log's points against scikit-learn on the test part, predicted again."""
     config, log = shown
-    _, network = load_run(config.output_folder, "latest")
-    run = trainer.prepare(config)
-    for question, (yes, score) in binary_rankings(predict(network, run.test)).items():
+    network = load_run(config.output_folder).network()
+    for question, (yes, score) in binary_rankings(predict(network, held_out(config))).items():
         points = curve(log.records("roc_curve", f"roc/{question}")[-1])
         area = np.trapezoid if hasattr(np, "trapezoid") else np.trapz
         expected = roc_auc_score(yes, score)
@@ -143,7 +156,7 @@ def test_a_curve_of_many_has_few_points_and_the_same_ends(tmp_path: Path) -> Non
 
 def test_histograms_hold_each_sites_shares_and_weights(shown: tuple[Config, Log]) -> None:
     config, log = shown
-    _, network = load_run(config.output_folder, "latest")
+    network = load_run(config.output_folder).network()
     assert len(log.tags("histogram")) == 3 * (2 + 4)  # sites; tasks, own and cross of both
     for site, shares in network.output_shares().items():
         for task, values in shares.items():
@@ -175,7 +188,7 @@ def test_a_matrix_with_too_many_weights_shows_its_shares_alone(
     config, _, dataset = setting
     network = build_network(replace(config, sharing=replace(config.sharing, unit="dense")))
     monkeypatch.setattr(dashboard_content, "MOST_WEIGHTS", 200)
-    log = written((config, network, dataset), predict(network, dataset))
+    log = written((config, network, dataset), dataset)
     with_weights = {tag.split("/")[1] for tag in log.tags("histogram") if "weights" in tag}
     assert with_weights == {"fc"}  # 10 x 10; pool2 has 384 x 384
     assert "shares_malignancy/pool2" in log.tags("histogram")
@@ -198,8 +211,8 @@ def test_the_settings_stand_beside_the_last_accuracies(shown: tuple[Config, Log]
 
 def test_the_embeddings_are_the_features_of_the_test_crops(shown: tuple[Config, Log]) -> None:
     config, log = shown
-    _, network = load_run(config.output_folder, "latest")
-    test = trainer.prepare(config).test
+    network = load_run(config.output_folder).network()
+    test = held_out(config)
     for task, expected in features(network, test).items():
         (record,) = log.records("embeddings", f"fc/{task}")
         points = record.embeddings.embeddings
@@ -216,7 +229,7 @@ def test_only_so_many_points_are_embedded(
 ) -> None:
     _, network, dataset = setting
     monkeypatch.setattr(dashboard_content, "MOST_POINTS", 7)
-    log = written(setting, predict(network, dataset))
+    log = written(setting, dataset)
     assert len(log.records("embeddings", "fc/pathology")[0].embeddings.embeddings) == 7
 
 
@@ -225,7 +238,7 @@ def test_a_task_without_labels_has_nothing_to_show(
 ) -> None:
     _, network, dataset = setting
     unlabelled = relabelled(dataset, diagnosis=None, malignancy_ratings=())
-    log = written(setting, predict(network, unlabelled))
+    log = written(setting, unlabelled)
     assert log.tags("image") == ["crops/test"]
     assert log.tags("pr_curve") == log.tags("roc_curve") == []
     assert not any(tag.startswith("auc_test") for tag in log.tags("scalar"))
@@ -238,7 +251,7 @@ def test_one_class_alone_has_no_curve(
 ) -> None:
     _, network, dataset = setting
     alone = relabelled(dataset, diagnosis=1, primary_site="", malignancy_ratings=(5, 5, 4))
-    log = written(setting, predict(network, alone))
+    log = written(setting, alone)
     assert log.tags("pr_curve") == log.tags("roc_curve") == []
     assert log.tags("image") == ["confusion/malignancy", "confusion/pathology", "crops/test"]
 
@@ -249,22 +262,22 @@ def test_outputs_that_are_not_numbers_are_not_shown(
     _, network, dataset = setting
     network.heads["pathology"].bias.set_value(paddle.full([6], float("nan")))
     network.towers["malignancy"].bn3.bias.set_value(paddle.full([10], float("nan")))
-    log = written(setting, predict(network, dataset))
-    assert set(log.reader.get_tags()) <= {"meta_data", "embeddings"}
+    log = written(setting, dataset)
+    shown = set(log.reader.get_tags())
+    assert shown <= {"meta_data", "embeddings", "hyper_parameters", "scalar"}
 
 
 def test_showing_draws_nothing_at_random_and_leaves_the_network_alone(
     setting: tuple[Config, TwoTaskNetwork, NoduleDataset],
 ) -> None:
     _, network, dataset = setting
-    said = predict(network, dataset)
     network.train()
     before = {name: value.numpy().copy() for name, value in network.state_dict().items()}
     paddle.seed(3)
     expected = paddle.rand([4]).numpy()
     paddle.seed(3)
     of_numpy = np.random.get_state()[1].copy()
-    written(setting, said)
+    written(setting, dataset)
     np.testing.assert_array_equal(paddle.rand([4]).numpy(), expected)
     np.testing.assert_array_equal(np.random.get_state()[1], of_numpy)
     assert network.training
@@ -279,10 +292,10 @@ def test_a_resumed_run_shows_what_an_unbroken_one_shows(
     train(whole, "cpu")
     real_step = trainer.training_step
 
-    def step_until_25(run: trainer.Run) -> tuple:
-        if run.step == 25:
+    def step_until_25(state: trainer.TrainingState) -> object:
+        if state.step == 25:
             raise KeyboardInterrupt
-        return real_step(run)
+        return real_step(state)
 
     monkeypatch.setattr(trainer, "training_step", step_until_25)
     with pytest.raises(KeyboardInterrupt):
@@ -304,7 +317,23 @@ def test_a_longer_run_shows_its_own_settings_and_last_features(make_config: Make
     (record,) = log.records("hyper_parameters", "hparam")
     assert {i.name: i.int_value for i in record.hparam.hparamInfos}["train/steps"] == 30
     (record,) = log.records("embeddings", "fc/pathology")
-    _, network = load_run(longer.output_folder, "latest")
-    expected = features(network, trainer.prepare(longer).test)["pathology"]
+    network = load_run(longer.output_folder).network()
+    expected = features(network, held_out(longer))["pathology"]
     found = [list(point.vectors) for point in record.embeddings.embeddings]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_environment_is_shown_beside_the_papers_table_1(shown: tuple[Config, Log]) -> None:
+    config, log = shown
+    (record,) = log.records("text", "environment")
+    written = record.text.encoded_text_string
+    assert "| paddle | 1.8 |" in written
+    assert load_run(config.output_folder).environment.processor in written
+
+
+def test_a_finished_run_resumed_keeps_its_settings_and_environment(make_config: Make) -> None:
+    config = make_config("run")
+    train(config, "cpu")
+    before = Log(config.output_folder).every_record()
+    train(config, "cpu", resume=True)
+    assert Log(config.output_folder).every_record() == before

@@ -1,109 +1,318 @@
-"""A finished training judged once more, on its own test part and on other crops."""
+"""A run knows what it was trained on, whatever becomes of the manifest afterwards."""
 
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 
-from lungdx_paddle.data.dataset import load_dataset
-from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
-from lungdx_paddle.evaluation.predictions import read_predictions
-from lungdx_paddle.manifest import read_manifest, write_manifest
+from lungdx_paddle.data.matching import match_rows
+from lungdx_paddle.errors import CheckpointError, ConfigError, LungdxError, ManifestError
+from lungdx_paddle.manifest import ManifestRow, read_manifest, write_manifest
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training.run import evaluate_run
+from lungdx_paddle.training import trainer
+from lungdx_paddle.training.held_out import evaluate_run
+from lungdx_paddle.training.run import RunMetrics, load_run
+from lungdx_paddle.training.split_record import SplitRecord
 from lungdx_paddle.training.trainer import train
 
+Make = Callable[..., Config]
+Change = Callable[[Path], None]
+
+
+def change_rows(manifest: Path, change: Callable[[list[ManifestRow]], list[ManifestRow]]) -> None:
+    write_manifest(manifest, change(list(read_manifest(manifest).rows)))
+
+
+def grow(manifest: Path) -> None:
+    """As many patients again, sorted before the others, as after another download."""
+    folder = manifest.parent
+    rows = list(read_manifest(manifest).rows)
+    new = []
+    for row in rows:
+        image = f"more/{row.image}"
+        (folder / image).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / row.image, folder / image)
+        new.append(
+            replace(
+                row, image=image, patient_id=f"A{row.patient_id}", series_uid=f"9.{row.series_uid}"
+            )
+        )
+    write_manifest(manifest, [*new, *rows])
+
+
+def shrink(manifest: Path) -> None:
+    change_rows(manifest, lambda rows: [row for row in rows if row.patient_id != "P01"])
+
+
+def relabel(manifest: Path) -> None:
+    def corrected(row: ManifestRow) -> ManifestRow:
+        return replace(row, malignancy_ratings=(1, 1)) if row.patient_id == "P02" else row
+
+    change_rows(manifest, lambda rows: [corrected(row) for row in rows])
+
+
+def repaint(manifest: Path) -> None:
+    rows = read_manifest(manifest).rows
+    path = manifest.parent / next(row for row in rows if row.readers >= 3).image
+    cv2.imwrite(str(path), 255 - cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+
+
+def sort_rows(manifest: Path) -> None:
+    change_rows(manifest, lambda rows: rows[::-1])
+
+
+def rename_files(manifest: Path) -> None:
+    """The same crops under other file names, in another order."""
+    folder, rows = manifest.parent, list(read_manifest(manifest).rows)
+    random.Random(0).shuffle(rows)
+    renamed = []
+    for i, row in enumerate(rows):
+        shutil.move(folder / row.image, folder / f"crops/{i:04d}.jpg")
+        renamed.append(replace(row, image=f"crops/{i:04d}.jpg"))
+    write_manifest(manifest, renamed)
+
+
+CHANGES = {
+    "added": grow,
+    "missing": shrink,
+    "with another label": relabel,
+    "with other pixels": repaint,
+}
+HARMLESS = {"sorted": sort_rows, "renamed": rename_files}
+
 
 @pytest.fixture
-def run(make_config: Callable[..., Config]) -> Path:
-    """A folder of a training of a few steps."""
-    config = make_config("run")
-    train(config, "cpu")
-    return config.output_folder
+def by_patient(make_config: Make) -> Config:
+    return make_config("run", "data.split=patient")
 
 
-@pytest.fixture
-def by_patient(make_config: Callable[..., Config]) -> tuple[Config, set[str]]:
-    """A training split by patient, and the patients of its test part."""
-    config = make_config("run", "data.split=patient")
-    train(config, "cpu")
-    return config, set(read_predictions(config.output_folder / "predictions.csv").patients)
+def half_done(config: Config, monkeypatch: pytest.MonkeyPatch, until: int = 15) -> None:
+    """Train, and be interrupted."""
+    step = trainer.training_step
+
+    def interrupted(state: trainer.TrainingState) -> object:
+        if state.step == until:
+            raise KeyboardInterrupt
+        return step(state)
+
+    monkeypatch.setattr(trainer, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, "cpu")
+    monkeypatch.setattr(trainer, "training_step", step)
 
 
-def test_the_test_part_scores_as_at_the_end_of_training(run: Path, tmp_path: Path) -> None:
-    lines = "\n".join(evaluate_run(run, tmp_path / "eval"))
-    again = json.loads((tmp_path / "eval" / "metrics.json").read_text())
-    before = json.loads((run / "metrics.json").read_text())
-    assert again["test"] == before["test"]
-    assert again["leakage"] == before["leakage"]
-    assert (tmp_path / "eval" / "predictions.csv").read_bytes() == (
-        run / "predictions.csv"
-    ).read_bytes()
-    assert (tmp_path / "eval" / "scores.png").stat().st_size > 10_000
-    assert "this split leaks" in lines and "PHANTOM" in lines and "not a medical device" in lines
-    assert "nan" not in lines.replace("malignancy", "").replace("malignant", "")
+def trained_on(config: Config) -> set[str]:
+    """The patients of the training part, by the record."""
+    record = load_run(config.output_folder).record
+    return {record.rows[i].patient_id for i in record.training_rows()}
 
 
-def test_all_crops_are_judged_and_known_patients_counted(run: Path, tmp_path: Path) -> None:
-    lines = evaluate_run(run, tmp_path / "eval", whole=True)
-    metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
-    assert metrics["part"] == "all crops"
-    assert metrics["test"]["patients"] == metrics["leakage"]["patients_on_both_sides"]
-    assert any("of these patients are among the" in line for line in lines)
+def weights(config: Config) -> bytes:
+    return (config.output_folder / "latest.safetensors").read_bytes()
 
 
-def test_other_crops_are_judged_only_where_the_run_has_not_learned_from_them(
-    by_patient: tuple[Config, set[str]], tmp_path: Path
+@pytest.mark.parametrize("change", [*CHANGES.values(), *HARMLESS.values()])
+def test_no_crop_that_was_trained_on_is_scored_as_unseen_after_the_data_changed(
+    by_patient: Config, change: Change
 ) -> None:
-    """With slices of fewer readers the same split would be dealt anew, and leak."""
-    config, unseen = by_patient
-    evaluate_run(config.output_folder, tmp_path / "eval", ["data.min_readers=1"])
-    judged = read_predictions(tmp_path / "eval" / "predictions.csv")
-    assert set(judged.patients) == unseen
-    metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
-    assert metrics["leakage"]["leaks"] is False
-    every = load_dataset(replace(config.data, min_readers=1)).manifest.rows
-    assert len(judged) == sum(row.patient_id in unseen for row in every)
+    train(by_patient, "cpu")
+    before = trained_on(by_patient)
+    change(Path(by_patient.data.manifest))
+    evaluation = evaluate_run(load_run(by_patient.output_folder), device="cpu")
+    assert not before & {row.patient_id for row in evaluation.predictions.rows}
+    assert evaluation.metrics.leakage.patients_on_both_sides == 0
 
 
-def test_crops_that_the_run_has_learned_from_are_refused(
-    by_patient: tuple[Config, set[str]], tmp_path: Path
+@pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
+def test_sorting_or_renaming_the_crops_changes_no_score(by_patient: Config, change: Change) -> None:
+    metrics = train(by_patient, "cpu")
+    change(Path(by_patient.data.manifest))
+    evaluation = evaluate_run(load_run(by_patient.output_folder), device="cpu")
+    assert metrics is not None and not evaluation.changes
+    assert evaluation.metrics.digests == metrics.digests
+    for task, value in metrics.test.image.items():
+        assert evaluation.metrics.test.image[task].accuracy == value.accuracy
+
+
+@pytest.mark.parametrize("word", CHANGES)
+def test_what_changed_in_the_data_is_counted(by_patient: Config, word: str) -> None:
+    train(by_patient, "cpu")
+    CHANGES[word](Path(by_patient.data.manifest))
+    evaluation = evaluate_run(load_run(by_patient.output_folder), device="cpu")
+    assert f"crops {word}" in str(evaluation.changes)
+
+
+@pytest.mark.parametrize("word", CHANGES)
+def test_a_training_is_not_resumed_on_other_data(
+    by_patient: Config, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
-    config, unseen = by_patient
-    whole = read_manifest(config.data.manifest)
-    learned = [row for row in whole.rows if row.patient_id not in unseen]
-    write_manifest(whole.folder / "learned.csv", learned)
-    with pytest.raises(ManifestError, match="all of them in its training part; .*--all"):
-        other = f"data.manifest={whole.folder / 'learned.csv'}"
-        evaluate_run(config.output_folder, tmp_path / "eval", [other])
+    half_done(by_patient, monkeypatch)
+    before = weights(by_patient)
+    CHANGES[word](Path(by_patient.data.manifest))
+    with pytest.raises(ManifestError, match=f"crops that the run was started with.*crops {word}"):
+        train(by_patient, "cpu", resume=True)
+    assert weights(by_patient) == before
 
 
-def test_without_the_runs_own_crops_all_of_others_can_be_judged(
-    make_config: Callable[..., Config], tmp_path: Path
+@pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
+def test_a_training_resumed_on_sorted_or_renamed_crops_ends_as_an_unbroken_one(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch, change: Change
 ) -> None:
-    config = make_config("run")
-    train(config, "cpu")
-    own = read_manifest(config.data.manifest).folder
-    shutil.move(str(own), str(tmp_path / "elsewhere"))
-    other = [f"data.manifest={tmp_path / 'elsewhere' / 'manifest.csv'}"]
-    with pytest.raises(ManifestError, match="the manifest that the run was trained on.*--all"):
-        evaluate_run(config.output_folder, tmp_path / "eval", other)
-    lines = evaluate_run(config.output_folder, tmp_path / "eval", other, whole=True)
-    assert any("not known which patients it knows" in line for line in lines)
+    whole, broken = (make_config(name, "data.split=patient") for name in ("whole", "broken"))
+    train(whole, "cpu")
+    half_done(broken, monkeypatch)
+    change(Path(broken.data.manifest))
+    train(broken, "cpu", resume=True)
+    assert weights(broken) == weights(whole)
 
 
-@pytest.mark.parametrize("setting", ["model.fc=12", "data.split=patient", "data.label_set=binary"])
-def test_only_the_crops_may_be_overridden(run: Path, tmp_path: Path, setting: str) -> None:
-    with pytest.raises(ConfigError, match="expected which crops to judge"):
-        evaluate_run(run, tmp_path / "eval", [setting])
-    assert not (tmp_path / "eval").exists()
+def test_a_training_resumed_on_moved_crops_ends_as_an_unbroken_one(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole, broken = (make_config(name, "data.split=patient") for name in ("whole", "broken"))
+    train(whole, "cpu")
+    half_done(broken, monkeypatch)
+    folder = Path(broken.data.manifest).parent
+    shutil.move(folder, tmp_path / "moved")
+    moved = replace(broken, data=replace(broken.data, manifest=str(tmp_path / "moved")))
+    train(moved, "cpu", resume=True)
+    assert weights(broken) == weights(whole)
 
 
-def test_a_folder_without_a_run_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="expected the output folder of tools/train.py"):
-        evaluate_run(tmp_path, tmp_path / "eval")
+def test_a_run_is_evaluated_on_moved_crops(by_patient: Config, tmp_path: Path) -> None:
+    metrics = train(by_patient, "cpu")
+    shutil.move(Path(by_patient.data.manifest).parent, tmp_path / "moved")
+    run = load_run(by_patient.output_folder)
+    with pytest.raises(ManifestError, match="No such file"):
+        evaluate_run(run, device="cpu")
+    data = replace(by_patient.data, manifest=str(tmp_path / "moved" / "manifest.csv"))
+    evaluation = evaluate_run(run, data, device="cpu")
+    assert metrics is not None and evaluation.metrics.test.image == metrics.test.image
+
+
+def test_crops_by_another_window_or_rule_are_refused(by_patient: Config) -> None:
+    train(by_patient, "cpu")
+    manifest, run = Path(by_patient.data.manifest), load_run(by_patient.output_folder)
+    change_rows(
+        manifest,
+        lambda rows: [replace(r, window_center=-600.0, window_width=1500.0) for r in rows],
+    )
+    with pytest.raises(ManifestError, match="window 20/2040 HU, found .*-600/1500"):
+        evaluate_run(run, every=True, device="cpu")
+    change_rows(
+        manifest,
+        lambda rows: [
+            replace(r, window_center=20.0, window_width=2040.0, crop="context") for r in rows
+        ],
+    )
+    with pytest.raises(ManifestError, match="rule paper.*found .*context"):
+        evaluate_run(run, device="cpu")
+
+
+def test_a_training_that_starts_anew_removes_the_results_before(
+    by_patient: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(by_patient, "cpu")
+    run = load_run(by_patient.output_folder)
+    assert run.is_finished
+    half_done(by_patient, monkeypatch)
+    assert not load_run(by_patient.output_folder).is_finished
+    left = {path.name for path in by_patient.output_folder.iterdir()}
+    assert not left & {"metrics.json", "predictions.csv", "eval"}
+    with pytest.raises(CheckpointError, match="expected a finished training, found one at step 10"):
+        _ = load_run(by_patient.output_folder).metrics
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "latest.safetensors", "split.csv"])
+def test_results_beside_another_runs_weights_are_not_taken_for_finished(
+    make_config: Make, name: str
+) -> None:
+    mine, other = make_config("mine"), make_config("other", "seed=1", "data.split_seed=1")
+    for config in (mine, other):
+        train(config, "cpu")
+    shutil.copy(other.output_folder / name, mine.output_folder / name)
+    try:
+        finished = load_run(mine.output_folder).is_finished
+    except LungdxError:
+        finished = False
+    assert not finished or name == "split.csv"  # the same crops, dealt another way
+
+
+def test_a_cosine_schedule_is_not_resumed_with_other_steps(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half_done(make_config("run", "train.schedule=cosine"), monkeypatch)
+    longer = make_config("run", "train.schedule=cosine", "train.steps=40")
+    with pytest.raises(ConfigError, match="train.steps is 40 instead of 20 .the learning rate of"):
+        train(longer, "cpu", resume=True)
+
+
+def test_fewer_steps_than_are_done_are_refused(make_config: Make) -> None:
+    train(make_config("run"), "cpu")
+    with pytest.raises(ConfigError, match="expected train.steps of 20 or more.*found 10"):
+        train(make_config("run", "train.steps=10"), "cpu", resume=True)
+
+
+def test_the_split_has_a_seed_of_its_own(make_config: Make) -> None:
+    records = []
+    for name, *settings in (("a",), ("b", "seed=1"), ("c", "data.split_seed=1")):
+        config = make_config(name, *settings)
+        train(config, "cpu")
+        records.append(load_run(config.output_folder).record.parts)
+    assert records[0] == records[1] != records[2]
+
+
+def test_the_record_comes_back_as_it_was_written(by_patient: Config) -> None:
+    train(by_patient, "cpu")
+    path = by_patient.output_folder / "split.csv"
+    record = SplitRecord.read(path)
+    assert path.read_text(encoding="utf-8").splitlines()[0].endswith(record.digest)
+    record.write(path.with_name("again.csv"))
+    assert path.with_name("again.csv").read_bytes() == path.read_bytes()
+    run = load_run(by_patient.output_folder)
+    assert RunMetrics.read(run.folder / "metrics.json") == run.metrics
+
+
+def test_a_record_that_was_edited_is_noticed(by_patient: Config) -> None:
+    train(by_patient, "cpu")
+    path = by_patient.output_folder / "split.csv"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"split.csv: .*found a first line of other crops"):
+        load_run(by_patient.output_folder)
+
+
+def test_the_environment_stands_beside_the_papers_table_1(by_patient: Config) -> None:
+    train(by_patient, "cpu")
+    written = json.loads((by_patient.output_folder / "environment.json").read_text())
+    assert {"processor", "cores", "threads", "memory_gb", "paddle", "commit", "date"} <= set(
+        written
+    )
+    rows = load_run(by_patient.output_folder).environment.rows()
+    assert ("paddle", "1.8", written["paddle"]) in rows
+
+
+def test_a_run_says_what_it_is(by_patient: Config) -> None:
+    train(by_patient, "cpu")
+    run = load_run(by_patient.output_folder)
+    assert "finished" in repr(run) and "test" in repr(run)
+    assert "step 20" in repr(run.metrics)
+
+
+@pytest.mark.lidc
+def test_slices_are_known_whatever_their_files_are_called(
+    lidc32: Path,
+) -> None:
+    """Crops of the same slices from DICOM have other file names than those of the public set."""
+    rows = read_manifest(lidc32).rows
+    mine = [r for r in rows if r.patient_id in ("LIDC-IDRI-0001", "LIDC-IDRI-0012")]
+    renamed = [replace(r, image=f"elsewhere/{i}.jpg", extra={}) for i, r in enumerate(mine)]
+    assert len(mine) > 40
+    assert (match_rows(renamed, rows) >= 0).all()

@@ -5,19 +5,16 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from visualdl import LogReader
 
-from lungdx_paddle.commands.wording import closing
 from lungdx_paddle.errors import ConfigError, LungdxError, ManifestError
-from lungdx_paddle.evaluation.scores import Scores
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import trainer
-from lungdx_paddle.training.checkpoint import read_arrays
 from lungdx_paddle.training.dashboard import LOG_NAME
 from lungdx_paddle.training.trainer import train
 
@@ -37,16 +34,17 @@ def scalars(config: Config, tag: str) -> list[tuple]:
 def test_it_learns_what_can_be_learned(make_config: Make) -> None:
     """The made-up crops' brightness is their malignancy."""
     metrics = train(make_config("run", "train.steps=120", "train.log_every=60"), "cpu")
-    assert metrics["test"]["image"]["malignancy"]["accuracy"]["value"] > 0.7
-    assert metrics["train"]["malignancy"] > 0.7
+    assert metrics is not None and metrics.train is not None
+    assert (metrics.test.accuracy("image", "malignancy").value or 0.0) > 0.7
+    assert (metrics.train["malignancy"] or 0.0) > 0.7
 
 
 def test_table2_begins_with_the_papers_columns_and_holds_a_row_every_log_every(
-    make_config: Make,
+    make_config: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="lungdx_paddle")
     config = make_config("run", "train.steps=25")
-    said: list[str] = []
-    metrics = train(config, "cpu", say=said.append)
+    metrics = train(config, "cpu")
     rows = table_of(config)
     paper = (
         "global_step_value",
@@ -61,8 +59,9 @@ def test_table2_begins_with_the_papers_columns_and_holds_a_row_every_log_every(
     last = rows[-1]
     own = [float(last[f"accuracy_test_{task}"]) for task in ("malignancy", "pathology")]
     assert float(last["accuracy_test_value"]) == pytest.approx(sum(own) / 2, abs=1e-6)
-    assert Scores.from_dict(metrics["test"]).total("image") == pytest.approx(sum(own) / 2, abs=1e-6)
-    assert sum("    25" in line for line in said) == 1
+    assert metrics is not None
+    assert metrics.test.total("image") == pytest.approx(sum(own) / 2, abs=1e-6)
+    assert sum("    25" in line for line in caplog.messages) == 1
 
 
 def test_the_dashboard_has_every_step_and_every_row(make_config: Make) -> None:
@@ -92,10 +91,10 @@ def test_a_resumed_run_ends_as_an_unbroken_one(
     broken = make_config("broken", "train.steps=40")
     real_step = trainer.training_step
 
-    def step_until_25(run: trainer.Run) -> tuple:
-        if run.step == 25:
+    def step_until_25(state: trainer.TrainingState) -> object:
+        if state.step == 25:
             raise KeyboardInterrupt
-        return real_step(run)
+        return real_step(state)
 
     monkeypatch.setattr(trainer, "training_step", step_until_25)
     with pytest.raises(KeyboardInterrupt):
@@ -103,9 +102,8 @@ def test_a_resumed_run_ends_as_an_unbroken_one(
     monkeypatch.setattr(trainer, "training_step", real_step)
     train(broken, "cpu", resume=True)
     assert table_of(broken) == table_of(whole)
-    weights = [read_arrays(c.output_folder / "latest.pdparams") for c in (whole, broken)]
-    for name in weights[0]:
-        np.testing.assert_allclose(weights[0][name], weights[1][name], rtol=1e-5, atol=1e-7)
+    weights = [(c.output_folder / "latest.safetensors").read_bytes() for c in (whole, broken)]
+    assert weights[0] == weights[1]
     tag = "loss/total"
     assert dict(scalars(broken, tag)) == pytest.approx(dict(scalars(whole, tag)))
     assert len(list((broken.output_folder / "vdl").iterdir())) == 1  # the server reads one file
@@ -123,7 +121,9 @@ def test_the_same_seed_gives_the_same_table(make_config: Make) -> None:
 def test_a_finished_run_resumed_says_the_same_and_longer_steps_go_on(make_config: Make) -> None:
     config = make_config("run")
     first = train(config, "cpu")
-    assert train(config, "cpu", resume=True) == first
+    again = train(config, "cpu", resume=True)
+    assert first is not None and again is not None
+    assert replace(again, environment=first.environment) == first
     train(make_config("run", "train.steps=30"), "cpu", resume=True)
     assert [row["global_step_value"] for row in table_of(config)] == ["10", "20", "30"]
 
@@ -145,17 +145,6 @@ def test_another_run_is_not_resumed(make_config: Make, override: str, message: s
     assert table_of(config) == before
 
 
-def test_the_last_lines_tell_result_leak_phantom_and_what_to_do(make_config: Make) -> None:
-    config = make_config("run")
-    text = closing(config, train(config, "cpu"))
-    assert "PHANTOM" in text and "this split leaks" in text
-    assert "research use, not a medical device" in text
-    for line in ("image", "nodule", "patient"):
-        assert f"\n  {line}" in text
-    for command in ("visualdl --logdir", "tools/export.py --run", "tools/predict.py --model"):
-        assert command in text
-
-
 def test_metrics_have_every_level_and_no_nan(make_config: Make) -> None:
     config = make_config("run", "data.split=patient")
     train(config, "cpu")
@@ -163,7 +152,7 @@ def test_metrics_have_every_level_and_no_nan(make_config: Make) -> None:
     assert "NaN" not in text
     metrics = json.loads(text)
     assert metrics["leakage"]["leaks"] is False
-    assert Scores.from_dict(metrics["test"]).to_dict() == metrics["test"]
+    assert {"image", "nodule", "patient", "diagnosis_auc", "readers"} <= set(metrics["test"])
 
 
 def test_a_loss_that_is_no_number_stops_the_run(make_config: Make) -> None:
@@ -174,8 +163,6 @@ def test_a_loss_that_is_no_number_stops_the_run(make_config: Make) -> None:
 def test_a_task_without_a_label_is_an_error(make_config: Make) -> None:
     config = make_config("run")
     manifest = Path(config.data.manifest)
-    from dataclasses import replace
-
     rows = read_manifest(manifest).rows
     write_manifest(manifest, [replace(row, diagnosis=None) for row in rows])
     with pytest.raises(ManifestError, match="images with a label for pathology, found none"):

@@ -6,39 +6,43 @@ import contextlib
 import functools
 import io
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from lungdx_paddle.config import differences, load_config
-from lungdx_paddle.errors import ConfigError
-from lungdx_paddle.evaluation.scores import Scores
+from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
+from lungdx_paddle.errors import CheckpointError, ConfigError
 from lungdx_paddle.files import writable_folder
-from lungdx_paddle.progress import bar
+from lungdx_paddle.progress import bar, log
 from lungdx_paddle.runtime import THREADS, process_of, quiet_paddle
-from lungdx_paddle.settings import Config
+from lungdx_paddle.settings import Config, DataConfig
+from lungdx_paddle.training.run import RunMetrics, load_run
+from lungdx_paddle.training.trainer import Pictures, no_pictures, train
 from lungdx_paddle.workers import Workers
 
 
 @dataclass(frozen=True)
-class How:
+class JobOptions:
     """Where trainings run, and what becomes of earlier ones."""
 
-    workers: Workers = Workers()
-    device: str | None = "cpu"
+    jobs: int | None = None
+    """Trainings at once; None: one a core."""
+    device: str | None = None
     """cpu, gpu or None."""
-    resume: bool = True
+    resume: bool = False
     """Keep finished runs and go on with begun ones; or train all anew."""
+    pictures: Pictures = no_pictures
+    """For the dashboard; a function of a module, since worker processes import it."""
 
 
-def train_each(configs: Sequence[Config], how: How, say: Callable[[str], None]) -> None:
+def train_all(configs: Sequence[Config], options: JobOptions) -> None:
     """Make every training that is not finished.
 
     Raises:
-        ConfigError: a folder holds a run with other settings.
+        ConfigError: a folder holds a run of other settings, or this process is one of several of
+            ``paddle.distributed.launch``.
         LungdxError: the data are bad, or a training failed; the finished ones are kept.
     """
-    how.workers.check([])
     if process_of()[1] > 1:
         raise ConfigError(
             "several trainings at once",
@@ -46,40 +50,40 @@ def train_each(configs: Sequence[Config], how: How, say: Callable[[str], None]) 
             found=f"{process_of()[1]} processes for each",
             fix="use --jobs, or choose one of them (data.fold=0 and so on)",
         )
-    if how.resume:
-        for config in configs:
-            _check_same(config)
-    todo = [c for c in configs if not (how.resume and _is_finished(c))]
-    say(f"{len(configs)} trainings, {len(configs) - len(todo)} of them finished before")
-    one = functools.partial(train_quietly, device=how.device, resume=how.resume)
-    with bar(total=len(configs), initial=len(configs) - len(todo), unit="run") as done:
-        for config, metrics in zip(todo, how.workers.map(one, todo)):
+    known: dict[DataConfig, NoduleDataset] = {}
+    todo = [c for c in configs if not (options.resume and _is_finished(c, known))]
+    finished = len(configs) - len(todo)
+    log.info("%d trainings, %d of them finished before", len(configs), finished)
+    one = functools.partial(train_quietly, options=options)
+    with bar(total=len(configs), initial=finished, unit="run") as done:
+        for config, metrics in zip(todo, Workers(options.jobs).map(one, todo)):
             done.update()
-            say(f"{config.output_folder}: test accuracy {_shown(metrics)}")
+            log.info("%s: test accuracy %s", config.output_folder, metrics.test.total("image"))
 
 
-def train_quietly(config: Config, device: str | None, resume: bool) -> dict[str, Any]:
-    """One training without a bar, with one thread, since the other cores have other runs."""
+def train_quietly(config: Config, options: JobOptions) -> RunMetrics:
+    """One training in a worker process: no bar, and one thread, since others use the cores."""
     os.environ[THREADS] = "1"
     quiet_paddle()
-    from lungdx_paddle.training.trainer import train
-
     folder = writable_folder(config.output_folder)
-    begun = resume and (folder / "latest.pdparams").is_file()
+    begun = options.resume and (folder / "latest.json").is_file()
     with contextlib.redirect_stderr(io.StringIO()):  # its bar would tear the others'
-        return train(config, device, resume=begun)
+        metrics = train(config, options.device, begun, options.pictures)
+    assert metrics is not None  # there is one process a training
+    return metrics
 
 
-def _shown(metrics: dict[str, Any]) -> str:
-    value = Scores.from_dict(metrics["test"]).total("image")
-    return "-" if value is None else f"{value:.4f}"
+def _is_finished(config: Config, known: dict[DataConfig, NoduleDataset]) -> bool:
+    """Whether the folder holds this very training, at its end.
 
+    Args:
+        config: of the training.
+        known: datasets that were read before, which this adds to.
 
-def _is_finished(config: Config) -> bool:
-    return (config.output_folder / "metrics.json").is_file()
-
-
-def _check_same(config: Config) -> None:
+    Raises:
+        ConfigError: it holds one of other settings.
+        ManifestError: it holds one of other crops.
+    """
     path = config.output_folder / "config.yaml"
     changed = differences(load_config(path), config) if path.is_file() else []
     if changed:
@@ -89,3 +93,15 @@ def _check_same(config: Config) -> None:
             found="; ".join(changed[:3]),
             fix="choose another output folder, or remove that one",
         )
+    try:
+        run = load_run(config.output_folder)
+    except CheckpointError:
+        return False
+    if not run.is_finished:
+        return False
+    crops = replace(DataConfig(), manifest=config.data.manifest, label_set=config.data.label_set)
+    crops = replace(crops, min_readers=config.data.min_readers)
+    if crops not in known:
+        known[crops] = load_dataset(crops)
+    run.record.align(known[crops], config.data.manifest)
+    return True

@@ -17,10 +17,9 @@ import pytest
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.models.network import build_network
-from lungdx_paddle.runtime import THREADS, prepare_environment, process_of
-from lungdx_paddle.training.parallel.jobs import How, train_each
+from lungdx_paddle.runtime import THREADS, chosen_threads, process_of
+from lungdx_paddle.training.parallel.jobs import JobOptions, train_all
 from lungdx_paddle.training.parallel.processes import ProcessError, Processes, data_parallel
-from lungdx_paddle.workers import Workers
 
 ROOT = Path(__file__).parent.parent.parent.parent
 TRAIN = str(ROOT / "tools" / "train.py")
@@ -174,15 +173,12 @@ def test_several_trainings_at_once_want_one_process_each(
     monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
     config = load_config(configs / "testing.yaml")
     with pytest.raises(ConfigError, match="without paddle.distributed.launch"):
-        train_each([config], How(Workers(1), "cpu"), lambda line: None)
+        train_all([config], JobOptions(jobs=1, device="cpu"))
 
 
 def test_the_processes_of_a_machine_share_its_cores() -> None:
     environment = {"PADDLE_LOCAL_SIZE": "2", "PADDLE_TRAINER_ID": "1", "PADDLE_TRAINERS_NUM": "4"}
-    prepare_environment(environment, vendor="GenuineIntel")
-    alone: dict[str, str] = {}
-    prepare_environment(alone, vendor="GenuineIntel")
-    assert int(environment[THREADS]) == max(1, int(alone[THREADS]) // 2)
+    assert chosen_threads(environment) == max(1, chosen_threads({}) // 2)
     assert process_of(environment) == (1, 4) and process_of({}) == (0, 1)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from lungdx_paddle.models.network import build_network
 from lungdx_paddle.runtime import THREADS
 from lungdx_paddle.settings import STAGES, Config
-from lungdx_paddle.training.checkpoint import read_arrays
+from lungdx_paddle.training.checkpoint import OPTIMIZER, WEIGHTS
 from lungdx_paddle.training.parallel.processes import Processes
 from lungdx_paddle.training.parallel.threads import Threads, share_towers, uninterrupted
 from lungdx_paddle.training.trainer import train
@@ -30,9 +31,8 @@ def test_threads_change_no_bit(
         monkeypatch.setenv(THREADS, cores)
         config = make_config(cores, f"sharing.sites=[{', '.join(sites)}]")
         train(config, "cpu")
-        endings = ("pdparams", "pdopt")
-        files = {end: read_arrays(config.output_folder / f"latest.{end}") for end in endings}
-        left[cores] = {f"{end}/{name}": w for end in endings for name, w in files[end].items()}
+        folder = config.output_folder
+        left[cores] = load_file(folder / WEIGHTS) | load_file(folder / OPTIMIZER)
     assert left["1"].keys() == left["2"].keys()
     for name, weight in left["1"].items():
         np.testing.assert_array_equal(weight, left["2"][name], err_msg=name)

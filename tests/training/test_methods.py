@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from lungdx_paddle.config import load_config
-from lungdx_paddle.errors import CheckpointError, ConfigError
+from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
+from lungdx_paddle.evaluation.comparison import compare_methods
 from lungdx_paddle.evaluation.predictions import read_predictions
-from lungdx_paddle.training.compare import Plan, compare, plan_of, results_of
-from lungdx_paddle.training.parallel import jobs as many
+from lungdx_paddle.figures.method_bars import write_comparison
+from lungdx_paddle.manifest import read_manifest, write_manifest
+from lungdx_paddle.training.methods import MethodResults, Plan, compare, plan_methods, results_of
+from lungdx_paddle.training.parallel import jobs
 
 SHORT = ("train.steps=4", "train.log_every=2")
 
@@ -33,7 +36,7 @@ def make_plan(
         files = [tmp_path / f"{name}.yaml" for name in names]
         data = f"data.manifest={manifest}"
         own = [*SHORT, data, *overrides]
-        return plan_of(files, own, seeds, ("image", "patient"), tmp_path / "out")
+        return plan_methods(files, own, seeds, ("image", "patient"), tmp_path / "out")
 
     return make
 
@@ -42,15 +45,25 @@ def make_plan(
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which runs were trained, in order; in this process."""
     runs: list[str] = []
-    original = many.train_quietly
+    original = jobs.train_quietly
 
     def counted(config: Any, **how: Any) -> Any:
         runs.append(config.output)
         return original(config, **how)
 
-    monkeypatch.setattr(many, "train_quietly", counted)
+    monkeypatch.setattr(jobs, "train_quietly", counted)
     monkeypatch.setenv("LUNGDX_THREADS", "1")
     return runs
+
+
+ONE_BY_ONE = jobs.JobOptions(jobs=1, device="cpu", resume=True)
+
+
+def run_and_draw(plan: Plan) -> MethodResults:
+    """Train what is missing and write Figure 7."""
+    results = compare(plan, ONE_BY_ONE)
+    write_comparison(plan.out, compare_methods(results.predictions), "PHANTOM data")
+    return results
 
 
 def table(path: Path) -> list[dict]:
@@ -62,14 +75,14 @@ def test_every_method_split_and_seed_is_trained_once(
     make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
     plan = make_plan()
-    compare(plan, 1, lambda line: None)
+    run_and_draw(plan)
     assert len(trained) == 8
     first = (plan.out / "figure7.md").read_bytes()
-    compare(plan, 1, lambda line: None)
+    run_and_draw(plan)
     assert len(trained) == 8
     lost = plan.out / "runs" / "patient" / "alone" / "seed1"
     (lost / "metrics.json").unlink()
-    compare(plan, 1, lambda line: None)
+    run_and_draw(plan)
     assert trained[8:] == [str(lost)]
     assert (plan.out / "figure7.md").read_bytes() == first
 
@@ -78,7 +91,7 @@ def test_the_tables_have_every_method_task_and_pair(
     make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
     plan = make_plan(seeds=1)
-    compare(plan, 1, lambda line: None)
+    run_and_draw(plan)
     rows = table(plan.out / "figure7.csv")
     assert {(r["split"], r["task"], r["method"]) for r in rows} == {
         (split, task, method)
@@ -106,7 +119,7 @@ def test_identical_methods_do_not_differ(
 ) -> None:
     (tmp_path / "twin.yaml").write_text((tmp_path / "alone.yaml").read_text())
     plan = make_plan(names=("alone", "twin"))
-    compare(plan, 1, lambda line: None)
+    run_and_draw(plan)
     for row in table(plan.out / "figure7_tests.csv"):
         if row["patients"] == "0":  # no patient of the test parts has a pathology label
             assert (row["task"], row["p"], row["p_holm"]) == ("pathology", "", "")
@@ -117,18 +130,18 @@ def test_identical_methods_do_not_differ(
 def test_a_folder_with_another_run_is_refused(
     make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
-    compare(make_plan(seeds=1), 1, lambda line: None)
+    run_and_draw(make_plan(seeds=1))
     with pytest.raises(ConfigError, match="the same settings, found train.steps is"):
-        compare(make_plan("train.steps=6", seeds=1), 1, lambda line: None)
+        run_and_draw(make_plan("train.steps=6", seeds=1))
 
 
 def test_predictions_that_are_missing_are_named(
     make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
     plan = make_plan(seeds=1)
-    compare(plan, 1, lambda line: None)
+    run_and_draw(plan)
     (plan.out / "runs" / "image" / "alone" / "seed0" / "predictions.csv").unlink()
-    with pytest.raises(CheckpointError, match=r"seed0.predictions.csv: expected a table"):
+    with pytest.raises(CheckpointError, match=r"seed0.predictions.csv: expected"):
         results_of(plan)
 
 
@@ -144,9 +157,21 @@ def test_nothing_to_compare_is_one_clear_line(
 
 def test_a_run_keeps_its_predictions(make_plan: Callable[..., Plan], trained: list[str]) -> None:
     plan = make_plan(seeds=1)
-    compare(plan, 1, lambda line: None)
+    run_and_draw(plan)
     *_, config = next(plan.runs())
-    said = read_predictions(config.output_folder / "predictions.csv")
+    predictions = read_predictions(config.output_folder / "predictions.csv")
     assert load_config(config.output_folder / "config.yaml") == config
-    assert said.probabilities["malignancy"].shape == (len(said), 5)
-    assert said.probabilities["malignancy"].sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert predictions.probabilities["malignancy"].shape == (len(predictions.rows), 5)
+    assert predictions.probabilities["malignancy"].sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_finished_runs_on_other_crops_are_refused(
+    make_plan: Callable[..., Plan], trained: list[str]
+) -> None:
+    plan = make_plan(seeds=1)
+    run_and_draw(plan)
+    manifest = next(iter(plan.methods.values())).data.manifest
+    rows = read_manifest(manifest).rows
+    write_manifest(manifest, [row for row in rows if row.patient_id != "P05"])
+    with pytest.raises(ManifestError, match="crops that the run was started with.*missing"):
+        run_and_draw(plan)

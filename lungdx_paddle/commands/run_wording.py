@@ -1,0 +1,112 @@
+"""A run's scores, leakage and environment in words, for the screen."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from lungdx_paddle import RESEARCH_USE
+from lungdx_paddle.environment import Environment
+from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.evaluation.scores import SCORE_LEVELS, Scores
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training.run import RunMetrics, learned_config, load_run
+
+PHANTOM_LINE = "This is PHANTOM data, made by a program: the numbers mean nothing medical."
+
+FEW_PATIENTS = 10
+"""A task with fewer labelled patients says next to nothing."""
+
+
+def accuracy_lines(scores: Scores) -> list[str]:
+    """A table of accuracies at image, nodule and patient level, with what each rests on."""
+    tasks = list(scores.image)
+    lines = [f"  {'accuracy':10}" + "".join(f"{name:>12}" for name in ("both", *tasks))]
+    for level in SCORE_LEVELS:
+        values = [scores.total(level), *(scores.accuracy(level, task).value for task in tasks)]
+        shown = "".join(f"{number(value):>12}" for value in values)
+        lines.append(f"  {level:10}{shown}   of {getattr(scores, f'{level}s')} {level}s")
+    labelled = {task: scores.accuracy("image", task).patients for task in tasks}
+    lines.append("  patients with a label: " + ", ".join(f"{labelled[t]} with {t}" for t in tasks))
+    lines += [
+        f"  {task}: {labelled[task]} labelled patients are too few for a number to mean anything"
+        for task in tasks
+        if labelled[task] < FEW_PATIENTS
+    ]
+    return lines
+
+
+def score_lines(scores: Scores) -> list[str]:
+    """The scores that have an interval, the readers' beside the network's."""
+    malignancy = scores.nodule["malignancy"]
+    shown = {
+        "malignancy within one level, by nodule": malignancy.within_one,
+        "quadratic kappa, by nodule": malignancy.quadratic_kappa,
+        "AUC benign / malignant nodules": malignancy.auc,
+        "AUC benign / malignant diagnosis, by patient": scores.diagnosis_auc,
+        "the readers: within one level": scores.readers.within_one,
+        "the readers: AUC of the diagnosis": scores.readers.diagnosis_auc,
+    }
+    return [f"  {name:46}{value}" for name, value in shown.items()]
+
+
+def unseen_patients_line(config: Config) -> str:
+    """The accuracy of the same config split by patient, or the command that gives it."""
+    other = config.by_patient()
+    try:
+        run = load_run(other.output_folder)
+        metrics = run.metrics
+    except CheckpointError:
+        return (
+            "For the number on unseen patients: python tools/train.py -c "
+            f"{quoted(config.output_folder / 'config.yaml')} -o data.split=patient "
+            f"{quoted(f'output={other.output}')}"
+        )
+    if learned_config(run.config) != learned_config(other):
+        return f"{other.output_folder}: split by patient, but a run of other settings"
+    each = (f"{number(metrics.test.total(level))} by {level}" for level in ("image", "patient"))
+    return f"Split by patient, the same config: test accuracy {', '.join(each)}"
+
+
+def environment_line(environment: Environment) -> str:
+    """Processor, threads and versions in one line."""
+    commit = f", commit {environment.commit}" if environment.commit else ""
+    return (
+        f"{environment.processor}, {environment.cores} cores, {environment.threads} threads; "
+        f"Paddle {environment.paddle}, NumPy {environment.numpy}, Python {environment.python}"
+        f"{commit} (the paper: Tesla V100, Paddle 1.8)"
+    )
+
+
+def table1_lines(environment: Environment) -> list[str]:
+    """The paper's Table 1 beside the environment of a run."""
+    rows = [("", "paper, Table 1", "this run"), *environment.rows()]
+    wide = [max(len(row[k]) for row in rows) for k in range(3)]
+    return ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, wide)).rstrip() for row in rows]
+
+
+def result_lines(metrics: RunMetrics) -> list[str]:
+    """Accuracies of a run at its end, and what they are worth."""
+    lines = [
+        "",
+        f"Test accuracy after step {metrics.step}, {metrics.part}:",
+        *accuracy_lines(metrics.test),
+    ]
+    if metrics.data == "phantom":
+        lines.append(PHANTOM_LINE)
+    return lines
+
+
+def closing_note() -> str:
+    """What every result is for."""
+    return f"For {RESEARCH_USE}."
+
+
+def number(value: float | None) -> str:
+    """Four digits, or a dash for what is not defined."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def quoted(argument: str | Path) -> str:
+    """An argument as it can be pasted into a shell."""
+    return shlex.quote(str(argument))

@@ -1,0 +1,139 @@
+"""Evaluate a run on crops that its networks were not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
+from lungdx_paddle.data.matching import check_made_alike
+from lungdx_paddle.environment import Environment
+from lungdx_paddle.errors import ManifestError
+from lungdx_paddle.evaluation.leakage import Leakage, leakage
+from lungdx_paddle.evaluation.predictions import Predictions, predict
+from lungdx_paddle.evaluation.scores import evaluate
+from lungdx_paddle.models.ensemble import Trained
+from lungdx_paddle.runtime import set_up
+from lungdx_paddle.settings import Config, DataConfig
+from lungdx_paddle.training.run import Run, RunMetrics, data_name
+from lungdx_paddle.training.split_record import TEST, DataChanges, SplitRecord
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a run, what they were computed from, and what is doubtful about the crops."""
+
+    metrics: RunMetrics
+    predictions: Predictions
+    changes: DataChanges
+    """How the manifest at hand differs from the recorded crops; empty for another manifest."""
+
+
+def evaluate_run(
+    run: Run, data: DataConfig | None = None, every: bool = False, device: str | None = None
+) -> Evaluation:
+    """Score a run.
+
+    By default on its own held-out crops, as far as the manifest still has them; of other crops on
+    those that share no image, nodule or patient (as the run was split) with its training part.
+
+    Args:
+        run: a training with a checkpoint.
+        data: where other crops are; None: the run's own.
+        every: score all crops, also those it was trained on.
+        device: cpu, gpu or None.
+
+    Raises:
+        CheckpointError: the run has no weights.
+        ManifestError: the crops are missing or damaged, were made by another rule or window, or
+            all of them were trained on.
+    """
+    place = set_up(device, run.config.seed)
+    network = run.network()
+    config = run.config.data if data is None else data
+    own = config == run.config.data
+    dataset = load_dataset(config)
+    crops = run.record.manifest
+    check_made_alike(dataset.manifest, crops.crop_rules[0], crops.windows[0], "the run's")
+    if every:
+        predictions, found = predict(network, dataset), leakage(run.record.rows, dataset)
+    else:
+        predictions, found = predict_held_out(run, network, dataset, own)
+    present = SplitRecord.of(dataset, [TEST] * len(dataset))
+    metrics = RunMetrics(
+        run=run.config.name,
+        step=run.step,
+        digests=replace(run.digests, data=present.digest),
+        data=data_name(dataset.manifest, config.manifest),
+        part="all crops" if every else held_out_part(run.config, own),
+        split=run.config.data.split,
+        folds=run.config.data.folds if run.config.is_ensemble else 0,
+        test=evaluate(predictions),
+        train=None,
+        leakage=found,
+        environment=Environment.current(place),
+    )
+    return Evaluation(metrics, predictions, run.record.changes(dataset) if own else DataChanges())
+
+
+def predict_held_out(
+    run: Run, network: Trained, dataset: NoduleDataset, own: bool = True
+) -> tuple[Predictions, Leakage]:
+    """Predict the crops of a dataset that a run's networks were not trained on.
+
+    Each crop by the networks whose training part has nothing of its image, nodule or patient, as
+    the run was split: by one network its test part; by a cross-validation each crop by the
+    network of its fold, and a patient of no fold by the mean of all.
+
+    Args:
+        run: its record says what each network was trained on.
+        network: the run's network or ensemble.
+        dataset: the run's own crops, or others.
+        own: leave out crops that the record does not know.
+
+    Returns:
+        Predictions of those crops, and what leaks, summed over the networks.
+
+    Raises:
+        ManifestError: all crops were trained on.
+    """
+    place = run.record.find(dataset)
+    if own:
+        dataset = dataset.subset(np.sort(place[place >= 0]))
+        place = run.record.find(dataset)
+    sums: dict[str, np.ndarray] = {}
+    networks = np.zeros(len(dataset), dtype=np.int64)
+    leaks = []
+    for k, member in enumerate(network.members):
+        fold = k if run.config.is_ensemble else None
+        rows = np.flatnonzero(~run.record.seen(dataset, run.config.data.split, fold))
+        networks[rows] += 1
+        test = dataset.subset(rows)
+        for task, p in (predict(member, test).probabilities if len(rows) else {}).items():
+            sums.setdefault(task, np.zeros((len(dataset), p.shape[1]), p.dtype))[rows] += p
+        trained = run.record.training_rows(fold)
+        there = place[trained][place[trained] >= 0]
+        images = dataset.images[there] if len(there) == len(trained) else None
+        leaks.append(leakage([run.record.rows[i] for i in trained], test, images))
+    if not networks.any():
+        raise ManifestError(
+            "the crops to evaluate",
+            expected=f"some whose {run.config.data.split} the run was not trained on",
+            found=f"{len(dataset)} crops, all of them in its training part",
+            fix="give other crops, or --all to score these, too",
+        )
+    rows = np.flatnonzero(networks)
+    means = {t: p[rows] / networks[rows, np.newaxis].astype(p.dtype) for t, p in sums.items()}
+    part = dataset.subset(rows)
+    found = Predictions(tuple(part.manifest.rows), part.labels, means, part.label_set, part.images)
+    return found, sum(leaks[1:], leaks[0])
+
+
+def held_out_part(config: Config, own: bool = True) -> str:
+    """Which crops of a run are scored, in words."""
+    if not own:
+        return f"crops whose {config.data.split} the run was not trained on"
+    if config.is_ensemble:
+        return f"{config.data.folds} folds by {config.data.split}, each by a network without it"
+    return f"test part of the split by {config.data.split}"

@@ -1,0 +1,96 @@
+"""Train several methods with several seeds and splits, for the paper's Figure 7.
+
+A run that is finished is not made again, and one that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lungdx_paddle.config import load_config
+from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.evaluation.predictions import Predictions
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training.parallel.jobs import JobOptions, train_all
+from lungdx_paddle.training.run import load_run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which trainings are compared."""
+
+    methods: Mapping[str, Config]
+    """By name, in the order in which they are shown; all on one manifest."""
+    seeds: int
+    """Each seed is another split, other initial weights and another order."""
+    splits: tuple[str, ...]
+    out: Path
+
+    def runs(self) -> Iterator[tuple[str, str, int, Config]]:
+        """(split, method, seed, config) of every training, seed by seed."""
+        for seed in range(self.seeds):
+            for split in self.splits:
+                for name, config in self.methods.items():
+                    folder = self.out / "runs" / split / name / f"seed{seed}"
+                    data = replace(config.data, split=split, split_seed=seed)
+                    run = replace(config, data=data, seed=seed, output=str(folder))
+                    yield split, name, seed, run
+
+
+@dataclass(frozen=True)
+class MethodResults:
+    """What every training of a plan predicts for its test part."""
+
+    predictions: Mapping[str, Mapping[str, Sequence[Predictions]]]
+    """{split: {method: predictions of each seed}}."""
+    data: str
+    """``phantom``, or the manifest."""
+    seeds: int
+
+
+def plan_methods(
+    configs: Sequence[Path], overrides: Sequence[str], seeds: int, splits: Sequence[str], out: Path
+) -> Plan:
+    """Read the methods' configs.
+
+    Raises:
+        ConfigError: a config is bad, two have one name, or there is nothing to compare.
+    """
+    methods = {config.name: config for config in (load_config(c, overrides) for c in configs)}
+    if len(methods) < len(configs) or len(methods) < 2 or seeds < 1:
+        raise ConfigError(
+            "what to compare",
+            expected="two configs or more, of different names, and a seed or more",
+            found=f"{', '.join(c.stem for c in configs)}; {seeds} seeds",
+            fix="see tools/compare.py --help",
+        )
+    return Plan(methods, seeds, tuple(dict.fromkeys(splits)), out)
+
+
+def compare(plan: Plan, options: JobOptions) -> MethodResults:
+    """Make the trainings of a plan that are missing, and read what all of them predict.
+
+    Raises:
+        LungdxError: as :func:`lungdx_paddle.training.parallel.jobs.train_all`.
+    """
+    train_all([config for _, _, _, config in plan.runs()], options)
+    return results_of(plan)
+
+
+def results_of(plan: Plan) -> MethodResults:
+    """Read the results of finished trainings.
+
+    Raises:
+        CheckpointError: one is not finished.
+    """
+    found: dict[str, dict[str, list[Predictions]]] = {
+        split: {method: [] for method in plan.methods} for split in plan.splits
+    }
+    data = ""
+    for split, method, _, config in plan.runs():
+        run = load_run(config.output_folder)
+        found[split][method].append(run.predictions)
+        data = run.metrics.data
+    return MethodResults(found, data, plan.seeds)

@@ -1,0 +1,240 @@
+"""``split.csv``: what a run trains on and what it holds out, one row a crop.
+
+Written when a training starts.  Whatever evaluates, resumes or exports the run later reads this
+file and never deals the split again, since the manifest may have grown, shrunk or been sorted
+meanwhile.  The file is a manifest with further columns: the part of each crop, its labels and a
+digest of its pixels.  Its first line names the digest of all pixels and labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from lungdx_paddle.data.dataset import NoduleDataset
+from lungdx_paddle.data.labels import UNLABELLED
+from lungdx_paddle.data.matching import match_rows
+from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.manifest import Manifest, ManifestRow, read_rows, write_manifest
+
+SPLIT = "split.csv"
+
+TRAIN, TEST = "train", "test"
+"""Values of the column ``side``."""
+
+_COMMENT = "crops and labels: blake2b "
+"""On the first line, before their digest."""
+
+
+@dataclass(frozen=True)
+class DataChanges:
+    """How the crops at hand differ from those that a run recorded, in numbers of crops."""
+
+    missing: int = 0
+    added: int = 0
+    relabelled: int = 0
+    altered: int = 0
+    """Crops with other pixels."""
+
+    def __bool__(self) -> bool:
+        return any((self.missing, self.added, self.relabelled, self.altered))
+
+    def __str__(self) -> str:
+        counts = {
+            "missing": self.missing,
+            "added": self.added,
+            "with another label": self.relabelled,
+            "with other pixels": self.altered,
+        }
+        found = [f"{count} crops {what}" for what, count in counts.items() if count]
+        return ", ".join(found) or "the same crops"
+
+
+@dataclass(frozen=True, repr=False)
+class SplitRecord:
+    """The crops of a run, in the order in which it was trained."""
+
+    rows: tuple[ManifestRow, ...]
+    parts: tuple[str, ...]
+    """Of each crop: ``train`` or ``test``, or its fold ("0", "1", ...) in a cross-validation."""
+    labels: Mapping[str, np.ndarray]
+    """{task: (n,) int64 classes, -1 for no label}."""
+    pixels: tuple[str, ...]
+    """Digest of each crop's pixels."""
+
+    @classmethod
+    def of(cls, dataset: NoduleDataset, parts: Sequence[str]) -> SplitRecord:
+        """Record a dataset whose crops belong to ``parts``."""
+        rows = tuple(dataset.manifest.rows)
+        return cls(rows, tuple(parts), dict(dataset.labels), pixel_digests(dataset.images))
+
+    def __repr__(self) -> str:
+        counts = {part: self.parts.count(part) for part in sorted(set(self.parts))}
+        return f"SplitRecord({len(self.rows)} crops: {counts}, digest {self.digest})"
+
+    @property
+    def digest(self) -> str:
+        """BLAKE2b of all crops' pixels and labels; it does not depend on their order."""
+        lines = sorted(
+            f"{row.patient_id}\0{row.nodule}\0{pixels}\0{labels}"
+            for row, pixels, *labels in zip(self.rows, self.pixels, *self.labels.values())
+        )
+        return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The recorded rows as a manifest: its window, crop rule and source."""
+        return Manifest(Path(), self.rows)
+
+    def training_rows(self, fold: int | None = None) -> np.ndarray:
+        """Indices of the training part; in a cross-validation, of the network of ``fold``."""
+        chosen = [p == TRAIN if fold is None else p != str(fold) for p in self.parts]
+        return np.flatnonzero(chosen)
+
+    def write(self, path: Path) -> None:
+        """Write ``split.csv``.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        column = "side" if set(self.parts) <= {TRAIN, TEST} else "fold"
+        rows = [
+            replace(
+                row,
+                extra={
+                    **row.extra,
+                    column: part,
+                    **{f"{t}_label": _cell(values[i]) for t, values in self.labels.items()},
+                    "pixels": pixels,
+                },
+            )
+            for i, (row, part, pixels) in enumerate(zip(self.rows, self.parts, self.pixels))
+        ]
+        write_manifest(path, rows, comment=_COMMENT + self.digest)
+
+    @classmethod
+    def read(cls, path: Path) -> SplitRecord:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or was changed by hand.
+        """
+        try:
+            record = cls._from_rows(read_rows(path))
+            with path.open(encoding="utf-8") as file:
+                first = file.readline().strip()
+            whole = first == f"# {_COMMENT}{record.digest}"
+            found = "" if whole else "a first line of other crops"
+        except (ManifestError, KeyError, ValueError) as error:
+            found = str(error)
+        if found:
+            raise CheckpointError(
+                str(path),
+                expected="the record of a training's crops",
+                found=found,
+                fix="copy the whole output folder again; a run of an earlier version has to be "
+                "trained again",
+            )
+        return record
+
+    @classmethod
+    def _from_rows(cls, rows: Sequence[ManifestRow]) -> SplitRecord:
+        column = "side" if "side" in rows[0].extra else "fold"
+        tasks = [name.removesuffix("_label") for name in rows[0].extra if name.endswith("_label")]
+        own = {column, "pixels", *(f"{task}_label" for task in tasks)}
+        return cls(
+            tuple(
+                replace(row, extra={k: v for k, v in row.extra.items() if k not in own})
+                for row in rows
+            ),
+            tuple(row.extra[column] for row in rows),
+            {
+                t: np.array([int(row.extra[f"{t}_label"] or UNLABELLED) for row in rows])
+                for t in tasks
+            },
+            tuple(row.extra["pixels"] for row in rows),
+        )
+
+    def find(self, dataset: NoduleDataset) -> np.ndarray:
+        """(n,) index of each recorded crop in ``dataset``, -1 where it is missing.
+
+        Crops are the same by patient, series, nodule and slice, never by file name.
+        """
+        return match_rows(
+            self.rows, dataset.manifest.rows, self.pixels, pixel_digests(dataset.images)
+        )
+
+    def changes(self, dataset: NoduleDataset) -> DataChanges:
+        """Compare the crops of a manifest with the recorded ones."""
+        place = self.find(dataset)
+        mine = np.flatnonzero(place >= 0)
+        there = place[mine]
+        pixels = pixel_digests(dataset.images)
+        other_label = np.zeros(len(mine), dtype=bool)
+        for task, labels in self.labels.items():
+            other_label |= labels[mine] != dataset.labels[task][there]
+        return DataChanges(
+            missing=len(place) - len(mine),
+            added=len(dataset) - len(set(there.tolist())),
+            relabelled=int(other_label.sum()),
+            altered=sum(self.pixels[i] != pixels[j] for i, j in zip(mine, there)),
+        )
+
+    def align(self, dataset: NoduleDataset, where: str) -> NoduleDataset:
+        """The recorded crops, in the recorded order, for a training that goes on.
+
+        Raises:
+            ManifestError: the crops are not those of the record; the message counts how.
+        """
+        changes = self.changes(dataset)
+        if changes:
+            raise ManifestError(
+                where,
+                expected=f"the {len(self.rows)} crops that the run was started with",
+                found=str(changes),
+                fix="resume with the crops and labels as they were, or train anew into another "
+                "folder (-o output=DIR)",
+            )
+        return dataset.subset(self.find(dataset))
+
+    def seen(self, dataset: NoduleDataset, by: str, fold: int | None = None) -> np.ndarray:
+        """(n,) bool: which crops share an image, nodule or patient with the training part.
+
+        Args:
+            dataset: the run's own crops, or others.
+            by: image, nodule or patient.
+            fold: of a cross-validation, whose network is meant.
+        """
+        trained = self.training_rows(fold)
+        rows = dataset.manifest.rows
+        if by == "patient":
+            patients = {self.rows[i].patient_id for i in trained}
+            return np.array([row.patient_id in patients for row in rows], dtype=bool)
+        if by == "nodule":
+            nodules = {self.rows[i].nodule_key for i in trained}
+            return np.array([row.nodule_key in nodules for row in rows], dtype=bool)
+        place = match_rows(rows, self.rows, pixel_digests(dataset.images), self.pixels)
+        # Of a nodule with a training crop of which no slice is known, no other is surely unseen.
+        doubtful = {
+            row.nodule_key
+            for row in (self.rows[i] for i in trained)
+            if not row.sop_uid and row.z_mm is None
+        }
+        known = set(trained.tolist())
+        return np.array(
+            [i in known if i >= 0 else row.nodule_key in doubtful for i, row in zip(place, rows)],
+            dtype=bool,
+        )
+
+
+def pixel_digests(images: np.ndarray) -> tuple[str, ...]:
+    """BLAKE2b of each of (n, 32, 32) uint8 crops, 16 hexadecimal digits."""
+    return tuple(hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest() for image in images)
+
+
+def _cell(label: int) -> str:
+    return "" if label == UNLABELLED else str(label)
