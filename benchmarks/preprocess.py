@@ -35,7 +35,6 @@ from lungdx_paddle.preprocess.lungs.paper_steps import (
 from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.preprocess.slice_images import write_slice_images
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, apply_window
-from lungdx_paddle.workers import ALONE
 
 PACKAGES = ("numpy", "scipy", "opencv-python-headless", "pydicom", "scikit-image")
 ROUNDS = 5
@@ -178,7 +177,7 @@ def _whole(source: Path, scan: Scan, folder: Path) -> dict[str, Ways]:
     def into_new_folder(write: Callable[..., Any], **options: Any) -> None:
         out = tempfile.mkdtemp(dir=folder)
         with contextlib.redirect_stderr(io.StringIO()):  # the progress bar
-            write(source, Path(out), workers=ALONE, **options)
+            write(source, Path(out), **options)
 
     def masks_and_crops() -> None:
         lung_volume(scan.series)

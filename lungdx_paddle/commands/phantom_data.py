@@ -10,6 +10,7 @@ from lungdx_paddle.phantom.collection import DIAGNOSIS_TABLE
 from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.progress import log
 from lungdx_paddle.settings import Config
+from lungdx_paddle.workers import executor
 
 
 def with_data(config: Config) -> Config:
@@ -28,6 +29,8 @@ def with_data(config: Config) -> Config:
     log.info("No data.manifest: training on PHANTOM data, made by a program, in %s", folder)
     if not (collection / DIAGNOSIS_TABLE).is_file():
         write_phantom(collection, config.data.phantom_patients)
-    for line in report_lines(preprocess(collection, crops)):
+    with executor() as pool:
+        report = preprocess(collection, crops, pool=pool)
+    for line in report_lines(report):
         log.info(line)
     return replace(config, data=replace(config.data, manifest=str(crops / "manifest.csv")))

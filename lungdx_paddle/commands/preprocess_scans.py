@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.files import writable_folder
 from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM
 from lungdx_paddle.lidc.sources import Skipped
 from lungdx_paddle.manifest import CROP_RULES
@@ -18,7 +19,7 @@ from lungdx_paddle.preprocess.patches.patch_pipeline import preprocess_slices
 from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.preprocess.report import DONE, FAILED, UNMARKED, Report, by_reason
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, parse_window
-from lungdx_paddle.workers import Workers
+from lungdx_paddle.workers import executor
 
 EXAMPLES = 3
 """How many of many patients a line names."""
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--dask", metavar="ADDRESS", help="scheduler of a cluster, such as tcp://10.0.0.1:8786")
     args = parser.parse_args(argv)
     _check_task(args)
-    window, workers = parse_window(args.window), Workers(args.jobs, args.dask)
+    window = parse_window(args.window)
+    more = {"xml": args.xml, "diagnosis": args.diagnosis}
     if args.annotations_only:
         lines = table_lines(write_nodule_table(args.xml, args.out))
     elif args.slices:
@@ -56,12 +58,14 @@ def main(argv: Sequence[str] | None = None) -> None:
                 found=args.window,
                 fix="leave it out, or preprocess the DICOM with --lidc",
             )
-        more = {"xml": args.xml, "diagnosis": args.diagnosis, "workers": workers}
-        lines = report_lines(preprocess_slices(args.slices, args.out, rule=args.crop, **more))
+        with executor(args.jobs, args.dask, [args.slices]) as pool:
+            report = preprocess_slices(args.slices, args.out, rule=args.crop, pool=pool, **more)
+        lines = report_lines(report)
     else:
         crops = CropSettings(args.crop, window)
-        more = {"xml": args.xml, "diagnosis": args.diagnosis, "workers": workers}
-        lines = report_lines(preprocess(args.lidc, args.out, crops=crops, **more))
+        with executor(args.jobs, args.dask, [args.lidc, writable_folder(args.out)]) as pool:
+            report = preprocess(args.lidc, args.out, crops=crops, pool=pool, **more)
+        lines = report_lines(report)
     cli.say("\n".join((*lines, f"written to {args.out}")))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from lungdx_paddle.lidc.pixels import read_hu
 from lungdx_paddle.lidc.slices import NotASlice, Slice, read_slices
 from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, SourceFile, list_files
 from lungdx_paddle.progress import bar
-from lungdx_paddle.workers import ALONE, Workers
+from lungdx_paddle.workers import run_all
 
 __all__ = ["Series", "Skipped", "find_series"]
 
@@ -99,7 +100,7 @@ class Series:
         return {s.sop_uid: i for i, s in enumerate(self.slices)}
 
 
-def find_series(source: Path, workers: Workers = ALONE) -> tuple[list[Series], list[Skipped]]:
+def find_series(source: Path, pool: Executor | None = None) -> tuple[list[Series], list[Skipped]]:
     """Find every CT series below a folder or in a zip archive, whatever its layout.
 
     Only headers are read here.  A slice of a series
@@ -119,7 +120,7 @@ def find_series(source: Path, workers: Workers = ALONE) -> tuple[list[Series], l
 
     Args:
         source: a folder, a zip archive or one file.
-        workers: who reads the headers of a large collection.
+        pool: reads the headers of a large collection; None: this process.
 
     Returns:
         The series by patient and UID, and every file that is no slice of one, with the
@@ -132,7 +133,7 @@ def find_series(source: Path, workers: Workers = ALONE) -> tuple[list[Series], l
     found: dict[str, list[Slice]] = {}
     few = len(files) < FEW_FILES
     with bar(total=len(files), desc="headers", unit="file", disable=few, leave=False) as done:
-        for slices, others in _read_all_headers(files, workers):
+        for slices, others in _read_all_headers(files, pool):
             for s in slices:  # by series: eight LIDC patients have two
                 found.setdefault(s.series_uid, []).append(s)
             skipped.extend(others)
@@ -142,12 +143,12 @@ def find_series(source: Path, workers: Workers = ALONE) -> tuple[list[Series], l
 
 
 def _read_all_headers(
-    files: Sequence[SourceFile], workers: Workers
+    files: Sequence[SourceFile], pool: Executor | None
 ) -> Iterable[tuple[list[Slice], list[Skipped]]]:
     if len(files) <= FILES_AT_ONCE:
         return (_read_headers([file]) for file in files)
     portions = [files[i : i + FILES_AT_ONCE] for i in range(0, len(files), FILES_AT_ONCE)]
-    return workers.map(_read_headers, portions)
+    return run_all(pool, _read_headers, portions)
 
 
 def _read_headers(files: Sequence[SourceFile]) -> tuple[list[Slice], list[Skipped]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder, writing
@@ -27,6 +27,7 @@ from lungdx_paddle.phantom.geometry import Grid, add_noise, cover
 from lungdx_paddle.phantom.lesions import draw_lesion, place_lesions, render
 from lungdx_paddle.phantom.simulated_readers import Point, read_series
 from lungdx_paddle.progress import bar
+from lungdx_paddle.workers import executor, run_all
 
 DEFAULT_PATIENTS = 55
 """Five turns through the diseases: enough crops to train on, few enough to write soon."""
@@ -86,9 +87,10 @@ def write_phantom(
     target = writable_folder(Path(folder).resolve())
     with writing(target):
         _remove_earlier(target)
-        work = bar(range(patients), desc="phantom", unit="patient", leave=False)
-        write = delayed(_write_patient)
-        rows = Parallel(n_jobs=jobs or -1)(write(target, p, seed, settings) for p in work)
+        write = partial(_write_patient, target, seed, settings)
+        with executor(jobs) as pool:
+            written = run_all(pool, write, range(patients))
+            rows = list(bar(written, total=patients, desc="phantom", unit="patient", leave=False))
         write_diagnoses(target / DIAGNOSIS_TABLE, [row for row in rows if row is not None])
 
 
@@ -110,7 +112,7 @@ def _remove_earlier(folder: Path) -> None:
 
 
 def _write_patient(
-    folder: Path, patient: int, seed: int, settings: PhantomSettings
+    folder: Path, seed: int, settings: PhantomSettings, patient: int
 ) -> tuple[str, int, int, str] | None:
     """Write one patient; return the row of the diagnosis table, if there is one."""
     rng = np.random.default_rng([seed, patient])

@@ -8,6 +8,7 @@ ends with the same manifest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from lungdx_paddle.preprocess.resume import (
 )
 from lungdx_paddle.preprocess.series import crop_series
 from lungdx_paddle.progress import bar
-from lungdx_paddle.workers import HERE, Workers
+from lungdx_paddle.workers import run_all
 
 TABLE_SUFFIXES = (".xls", ".csv")
 """Endings of a diagnosis table."""
@@ -60,7 +61,7 @@ def preprocess(
     xml: Path | None = None,
     diagnosis: Path | None = None,
     crops: CropSettings = DEFAULT_CROPS,
-    workers: Workers = HERE,
+    pool: Executor | None = None,
 ) -> Report:
     """Cut the nodules out of every series of a collection.
 
@@ -74,18 +75,17 @@ def preprocess(
         xml: folder or zip archive of LIDC XML files; None: they lie beside the DICOM.
         diagnosis: the diagnosis table; None: looked for in ``lidc``.
         crops: how crops are cut.
-        workers: who does it; on a cluster they read ``lidc`` and write to ``out`` themselves.
+        pool: processes or a cluster, which read ``lidc`` and write to ``out`` themselves; None:
+            this process.
 
     Raises:
         LidcError: no CT series, no annotations of any of them, every one failed, or a
             diagnosis table that cannot be read.
         OutputError: ``out`` cannot be written to; what is finished is kept.
-        ConfigError: there are no such workers.
     """
     # Workers elsewhere know another current folder.
     lidc, out = Path(lidc).resolve(), writable_folder(Path(out).resolve())
-    workers.check([lidc, out])
-    series, skipped = find_series(lidc, workers)
+    series, skipped = find_series(lidc, pool)
     fix = "give the folder of the LIDC-IDRI download"
     check_found(lidc, series, skipped, expected="DICOM files of CT series", fix=fix)
     annotations, skipped_xml = find_annotations(lidc if xml is None else Path(xml))
@@ -96,7 +96,7 @@ def preprocess(
     results: dict[str, _Result] = {}
     slices = sum(len(s.slices) for s in marked)
     with bar(total=slices, desc="preprocess", unit="slice") as done:
-        for job, result in zip(jobs, workers.map(partial(attempt, _finish), jobs)):
+        for job, result in zip(jobs, run_all(pool, partial(attempt, _finish), jobs)):
             results[job.scan.series.series_uid] = result
             done.update(len(job.scan.series.slices))
     report = Report(

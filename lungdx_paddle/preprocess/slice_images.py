@@ -15,6 +15,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from lungdx_paddle.preprocess.lungs.paper_steps import lung_steps
 from lungdx_paddle.preprocess.resume import file_name
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, Window, apply_window
 from lungdx_paddle.progress import bar
-from lungdx_paddle.workers import HERE, Workers
+from lungdx_paddle.workers import run_all
 
 SLICE_JPG_QUALITY = 100
 """Of 100: on LIDC-IDRI-0001 and 0012 no pixel is off by more than 2 gray levels (mean 0.07) and
@@ -124,7 +125,7 @@ def write_slice_images(
     *,
     window: Window | None = DEFAULT_WINDOW,
     lungs: str | None = None,
-    workers: Workers = HERE,
+    pool: Executor | None = None,
 ) -> SliceImagesReport:
     """Write every slice of every CT series as an 8-bit JPG, if wanted with its lung mask.
 
@@ -138,12 +139,13 @@ def write_slice_images(
         out: folder for ``slices/`` and ``slices.csv``.
         window: (centre, width) in HU, or None for the one in each series' header.
         lungs: one of :data:`LUNG_MASKS`, or None for the slices alone.
-        workers: who does it; on a cluster they read ``lidc`` and write to ``out`` themselves.
+        pool: processes or a cluster, which read ``lidc`` and write to ``out`` themselves; None:
+            this process.
 
     Raises:
         LidcError: no CT series, or none that can be read.
         OutputError: ``out`` cannot be written to; finished series are kept.
-        ConfigError: there are no such workers, or no such lung mask.
+        ConfigError: there is no such lung mask.
     """
     if lungs not in (None, *LUNG_MASKS):
         raise ConfigError(
@@ -151,10 +153,9 @@ def write_slice_images(
         )
     # Workers elsewhere know another current folder.
     lidc, out = Path(lidc).resolve(), writable_folder(Path(out).resolve())
-    workers.check([lidc, out])
-    found, skipped = find_series(lidc, workers)
+    found, skipped = find_series(lidc, pool)
     jobs = [_Job(s, window, lungs, out, _fingerprint(s, window, lungs)) for s in found]
-    failures = _run(jobs, out / "slices.csv", workers)
+    failures = _run(jobs, out / "slices.csv", pool)
     series = (
         SeriesImages(s.patient_id, s.series_uid, len(s.slices), failures.get(s.series_uid, ""))
         for s in found
@@ -184,7 +185,7 @@ def _fingerprint(series: Series, window: Window | None, lungs: str | None) -> st
     return hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
 
 
-def _run(jobs: Sequence[_Job], table: Path, workers: Workers) -> dict[str, str]:
+def _run(jobs: Sequence[_Job], table: Path, pool: Executor | None) -> dict[str, str]:
     """Do what is not done yet: series UID -> why it failed."""
     todo = [job for job in jobs if not _rows(job)]
     if todo:  # images that the table lists may change; it is written again at the end
@@ -194,7 +195,7 @@ def _run(jobs: Sequence[_Job], table: Path, workers: Workers) -> dict[str, str]:
     before = slices - sum(len(job.series.slices) for job in todo)
     failures = {}
     with bar(total=slices, initial=before, desc="slices", unit="slice") as done:
-        for job, failure in zip(todo, workers.map(_write_series, todo)):
+        for job, failure in zip(todo, run_all(pool, _write_series, todo)):
             if failure:
                 failures[job.series.series_uid] = failure
             done.update(len(job.series.slices))

@@ -20,7 +20,6 @@ from lungdx_paddle.phantom import write_phantom
 from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.training.run import load_run
 from lungdx_paddle.training.trainer import train
-from lungdx_paddle.workers import ALONE
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small phantom, its crops, and a model of it."""
     folder = tmp_path_factory.mktemp("world")
     write_phantom(folder / "lidc", patients=5, jobs=1)
-    preprocess(folder / "lidc", folder / "crops", workers=ALONE)
+    preprocess(folder / "lidc", folder / "crops")
     configs = Path(__file__).parents[2] / "configs"
     own = [f"output={folder / 'run'}", f"data.manifest={folder / 'crops'}"]
     for made in ("run", "model"):

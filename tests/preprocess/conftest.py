@@ -11,7 +11,6 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 from lungdx_paddle.preprocess.pipeline import preprocess
-from lungdx_paddle.workers import ALONE
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
@@ -134,7 +133,7 @@ def lidc_dicom(lidc_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def real_crops(lidc_dicom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The preprocessed real scans."""
     out = tmp_path_factory.mktemp("crops")
-    preprocess(lidc_dicom, out, workers=ALONE)
+    preprocess(lidc_dicom, out)
     return out
 
 

@@ -21,7 +21,6 @@ from lungdx_paddle.preprocess.crop import (
 )
 from lungdx_paddle.preprocess.crop_files import CropSettings
 from lungdx_paddle.preprocess.pipeline import preprocess
-from lungdx_paddle.workers import ALONE
 
 DARK, BRIGHT = 20, 130
 PATIENTS = ("LIDC-IDRI-0001", "LIDC-IDRI-0012")
@@ -177,7 +176,7 @@ def test_context_crops_of_the_scans_are_those_of_lidc32_context(
     lidc_dicom: Path, lidc_folder: Path, tmp_path: Path
 ) -> None:
     """Whose HU were recovered from 8-bit pictures, to within 4 HU a slice."""
-    preprocess(lidc_dicom, tmp_path / "ours", crops=CropSettings("context"), workers=ALONE)
+    preprocess(lidc_dicom, tmp_path / "ours", crops=CropSettings("context"))
     ours = {(r.patient_id, r.nodule, r.z_mm): r for r in read_manifest(tmp_path / "ours").rows}
     with zipfile.ZipFile(lidc_folder / "lidc32-context.zip") as archive:
         text = archive.read("manifest.csv").decode()

@@ -18,12 +18,12 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
 from lungdx_paddle.commands.preprocess_scans import report_lines
-from lungdx_paddle.errors import ConfigError, LidcError, LungdxError, OutputError
+from lungdx_paddle.errors import LidcError, LungdxError, OutputError
 from lungdx_paddle.manifest import read_manifest
 from lungdx_paddle.preprocess import pipeline
 from lungdx_paddle.preprocess.crop_files import CropSettings
 from lungdx_paddle.preprocess.pipeline import preprocess
-from lungdx_paddle.workers import ALONE, Workers
+from lungdx_paddle.workers import executor
 
 LUNG = CropSettings(window=(-600.0, 1500.0))
 
@@ -44,7 +44,7 @@ def series_of(out: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_every_outlined_slice_becomes_a_row_and_a_crop(collection: Path, tmp_path: Path) -> None:
-    report = preprocess(collection, tmp_path / "out", workers=ALONE)
+    report = preprocess(collection, tmp_path / "out")
     rows = read_manifest(tmp_path / "out").rows
     assert [(r.patient_id, r.series_uid, r.nodule, r.z_mm) for r in rows] == [
         ("LIDC-IDRI-0001", "1.2.1", 0, 2.5),
@@ -70,14 +70,15 @@ def test_every_outlined_slice_becomes_a_row_and_a_crop(collection: Path, tmp_pat
 
 
 def test_no_name_and_no_birth_date_is_written(collection: Path, tmp_path: Path) -> None:
-    preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out")
     everything = b"".join(files(tmp_path / "out").values())
     assert b"Secret" not in everything and b"19500102" not in everything
 
 
 def test_the_number_of_processes_changes_no_byte(collection: Path, tmp_path: Path) -> None:
-    preprocess(collection, tmp_path / "one", workers=ALONE)
-    preprocess(collection, tmp_path / "two", workers=Workers(2))
+    preprocess(collection, tmp_path / "one")
+    with executor(2) as pool:
+        preprocess(collection, tmp_path / "two", pool=pool)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
@@ -90,7 +91,7 @@ class Killed(BaseException):
 def test_killed_and_run_again_it_ends_with_the_same_bytes(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, where: str
 ) -> None:
-    preprocess(collection, tmp_path / "whole", workers=ALONE)
+    preprocess(collection, tmp_path / "whole")
     original = getattr(pipeline, where)
     calls = []
 
@@ -103,16 +104,16 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, where, dies)
         with pytest.raises(Killed):
-            preprocess(collection, tmp_path / "out", workers=ALONE)
+            preprocess(collection, tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.csv").exists()
-    preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out")
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
 def test_killed_between_crops_and_part_nothing_is_left_over(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preprocess(collection, tmp_path / "whole", workers=ALONE)
+    preprocess(collection, tmp_path / "whole")
 
     def dies(*args: Any) -> None:
         raise Killed
@@ -121,8 +122,8 @@ def test_killed_between_crops_and_part_nothing_is_left_over(
         with monkeypatch.context() as patch:
             patch.setattr(step, dies)
             with pytest.raises(Killed):
-                preprocess(collection, tmp_path / "out", workers=ALONE)
-    preprocess(collection, tmp_path / "out", workers=ALONE)
+                preprocess(collection, tmp_path / "out")
+    preprocess(collection, tmp_path / "out")
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
@@ -130,7 +131,7 @@ def test_a_second_run_does_only_what_is_missing(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    preprocess(collection, out, workers=ALONE)
+    preprocess(collection, out)
     before = files(out)
     lost = read_manifest(out).rows[3]
     (out / lost.image).unlink()
@@ -142,17 +143,17 @@ def test_a_second_run_does_only_what_is_missing(
         return original(*args)
 
     monkeypatch.setattr(pipeline, "crop_series", counted)
-    preprocess(collection, out, workers=ALONE)
+    preprocess(collection, out)
     assert done == [lost.series_uid]
-    preprocess(collection, out, workers=ALONE)
+    preprocess(collection, out)
     assert len(done) == 1
     assert files(out) == before
 
 
 def test_another_window_replaces_all_crops(collection: Path, tmp_path: Path) -> None:
-    preprocess(collection, tmp_path / "out", workers=ALONE)
-    preprocess(collection, tmp_path / "out", crops=LUNG, workers=ALONE)
-    preprocess(collection, tmp_path / "fresh", crops=LUNG, workers=ALONE)
+    preprocess(collection, tmp_path / "out")
+    preprocess(collection, tmp_path / "out", crops=LUNG)
+    preprocess(collection, tmp_path / "fresh", crops=LUNG)
     assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
 
@@ -160,7 +161,7 @@ def test_another_window_replaces_all_crops(collection: Path, tmp_path: Path) -> 
 def test_killed_on_the_way_to_another_window_no_old_manifest_lists_new_crops(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out")
     before = (tmp_path / "out" / "manifest.csv").read_bytes()
     original = pipeline.store_finished
     calls = []
@@ -173,7 +174,7 @@ def test_killed_on_the_way_to_another_window_no_old_manifest_lists_new_crops(
 
     monkeypatch.setattr(pipeline, "store_finished", dies)
     with pytest.raises(Killed):
-        preprocess(collection, tmp_path / "out", crops=LUNG, workers=ALONE)
+        preprocess(collection, tmp_path / "out", crops=LUNG)
     manifest = tmp_path / "out" / "manifest.csv"
     assert not manifest.exists() if after else manifest.read_bytes() == before
 
@@ -210,11 +211,11 @@ def test_crops_of_other_pixels_are_made_anew(
             return collection
         return Path(shutil.make_archive(str(tmp_path / "lidc"), "zip", collection))
 
-    preprocess(source(), tmp_path / "out", workers=ALONE)
+    preprocess(source(), tmp_path / "out")
     before = files(tmp_path / "out" / "crops")
     change(collection)
-    preprocess(source(), tmp_path / "out", workers=ALONE)
-    preprocess(source(), tmp_path / "fresh", workers=ALONE)
+    preprocess(source(), tmp_path / "out")
+    preprocess(source(), tmp_path / "fresh")
     after = files(tmp_path / "out")
     assert after == files(tmp_path / "fresh")
     assert not set(before.items()) & set(files(tmp_path / "out" / "crops").items())
@@ -223,32 +224,32 @@ def test_crops_of_other_pixels_are_made_anew(
 def test_crops_of_another_version_of_the_rule_are_made_anew(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out")
     marker = next((tmp_path / "out").rglob("*.jpg"))
     marker.write_bytes(b"old")
     monkeypatch.setattr("lungdx_paddle.preprocess.resume.CROP_VERSION", 0)
-    preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out")
     assert marker.read_bytes() != b"old"
 
 
 def test_a_changed_slice_without_an_outline_needs_no_new_crops(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out")
     for path in collection.rglob("000000.dcm"):
         path.write_bytes(path.read_bytes()[:-2] + b"\x01\x01")
     monkeypatch.setattr(pipeline, "crop_series", None)
-    report = preprocess(collection, tmp_path / "out", workers=ALONE)
+    report = preprocess(collection, tmp_path / "out")
     assert len(report.having("done")) == 3
 
 
 def test_by_context_the_manifest_says_so_and_other_crops_are_replaced(
     collection: Path, tmp_path: Path
 ) -> None:
-    preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out")
     settings = CropSettings("context")
-    report = preprocess(collection, tmp_path / "out", crops=settings, workers=ALONE)
-    preprocess(collection, tmp_path / "fresh", crops=settings, workers=ALONE)
+    report = preprocess(collection, tmp_path / "out", crops=settings)
+    preprocess(collection, tmp_path / "fresh", crops=settings)
     assert files(tmp_path / "out") == files(tmp_path / "fresh")
     assert report.crop == "context"
     row = read_manifest(tmp_path / "out").rows[0]
@@ -260,26 +261,26 @@ def test_by_context_the_manifest_says_so_and_other_crops_are_replaced(
 
 
 def test_a_report_is_one_line_in_a_notebook(collection: Path, tmp_path: Path) -> None:
-    report = preprocess(collection, tmp_path / "out", workers=ALONE)
+    report = preprocess(collection, tmp_path / "out")
     assert repr(report).startswith("Report(paper crops: 3 series, 3 done, 1 diagnosed_patients,")
 
 
 def test_a_changed_xml_is_read_anew(collection: Path, tmp_path: Path) -> None:
-    preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out")
     xml = collection / "LIDC-IDRI-0002" / "1.2.2" / "001.xml"
     xml.write_text(xml.read_text(encoding="utf-8").replace("<malignancy>2", "<malignancy>3"))
-    preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out")
     assert read_manifest(tmp_path / "out").rows[3].malignancy_ratings == (1, 3)
 
 
 def test_a_changed_diagnosis_table_needs_no_new_crops(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preprocess(collection, tmp_path / "out", workers=ALONE)
+    preprocess(collection, tmp_path / "out")
     table = tmp_path / "other.csv"
     table.write_text("Patient ID,Diagnosis,Primary tumor site\nLIDC-IDRI-0002,1,\n")
     monkeypatch.setattr(pipeline, "crop_series", None)
-    preprocess(collection, tmp_path / "out", diagnosis=table, workers=ALONE)
+    preprocess(collection, tmp_path / "out", diagnosis=table)
     rows = read_manifest(tmp_path / "out").rows
     assert [r.diagnosis for r in rows] == [None] * 3 + [1] * 4
 
@@ -291,7 +292,8 @@ def test_a_series_that_fails_costs_only_itself(collection: Path, tmp_path: Path)
     header["PixelData"].is_undefined_length = True
     header.file_meta.TransferSyntaxUID = RLELossless
     header.save_as(str(broken))
-    report = preprocess(collection, tmp_path / "out", workers=Workers(2))
+    with executor(2) as pool:
+        report = preprocess(collection, tmp_path / "out", pool=pool)
     series = series_of(tmp_path / "out")
     assert [s["status"] for s in series.values()] == ["done", "failed", "done"]
     assert "000001.dcm" in series["1.2.2"]["reason"]
@@ -307,12 +309,12 @@ def test_where_every_series_fails_the_first_reason_is_said(
     with pytest.raises(
         LidcError, match="3 that cannot, the first because .* a window in the DICOM"
     ):
-        preprocess(collection, tmp_path / "out", crops=CropSettings(window=None), workers=ALONE)
+        preprocess(collection, tmp_path / "out", crops=CropSettings(window=None))
 
 
 def test_slices_of_the_xml_that_are_not_there_are_named(collection: Path, tmp_path: Path) -> None:
     (collection / "LIDC-IDRI-0001" / "1.2.1" / "000003.dcm").unlink()
-    report = preprocess(collection, tmp_path / "out", workers=ALONE)
+    report = preprocess(collection, tmp_path / "out")
     missing = series_of(tmp_path / "out")["1.2.1"]["missing_slices"]
     assert missing == [{"sop_uid": "1.2.1.3", "z_mm": 7.5}]
     assert "1 outlined slices are not there, see report.json: LIDC-IDRI-0001 (1)" in report_lines(
@@ -323,7 +325,7 @@ def test_slices_of_the_xml_that_are_not_there_are_named(collection: Path, tmp_pa
 
 def test_a_series_without_xml_is_reported(collection: Path, tmp_path: Path) -> None:
     (collection / "LIDC-IDRI-0001" / "1.2.1" / "001.xml").unlink()
-    report = preprocess(collection, tmp_path / "out", workers=ALONE)
+    report = preprocess(collection, tmp_path / "out")
     assert series_of(tmp_path / "out")["1.2.1"]["status"] == "no annotations"
     assert "1 series without LIDC XML: LIDC-IDRI-0001" in report_lines(report)
 
@@ -333,8 +335,8 @@ def test_the_xml_may_lie_elsewhere(collection: Path, tmp_path: Path) -> None:
         (tmp_path / "xml").mkdir(exist_ok=True)
         xml.rename(tmp_path / "xml" / f"{number}.xml")
     shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path / "xml")
-    preprocess(collection, tmp_path / "folder", xml=tmp_path / "xml", workers=ALONE)
-    preprocess(collection, tmp_path / "zip", xml=tmp_path / "all.zip", workers=ALONE)
+    preprocess(collection, tmp_path / "folder", xml=tmp_path / "xml")
+    preprocess(collection, tmp_path / "zip", xml=tmp_path / "all.zip")
     manifests = [tmp_path / name / "manifest.csv" for name in ("folder", "zip")]
     assert manifests[0].read_bytes() == manifests[1].read_bytes()
     assert len(read_manifest(manifests[0])) == 7
@@ -344,7 +346,7 @@ def test_other_files_are_skipped_and_counted(collection: Path, tmp_path: Path) -
     for name in ("a.txt", "b.txt", "LICENSE"):
         (collection / name).write_text("hello")
     (collection / "empty.dcm").touch()
-    report = preprocess(collection, tmp_path / "out", workers=ALONE)
+    report = preprocess(collection, tmp_path / "out")
     content = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     counts = {reason: s["files"] for reason, s in content["skipped_files"].items()}
     assert counts == {"no DICOM file": 3, "an empty file": 1}
@@ -353,7 +355,7 @@ def test_other_files_are_skipped_and_counted(collection: Path, tmp_path: Path) -
 
 def test_the_phantom_is_marked_as_such(tmp_path: Path, add_series: Callable[..., Path]) -> None:
     add_series(tmp_path / "c", "PHANTOM-0001")
-    preprocess(tmp_path / "c", tmp_path / "out", workers=ALONE)
+    preprocess(tmp_path / "c", tmp_path / "out")
     assert {r.source for r in read_manifest(tmp_path / "out").rows} == {"phantom"}
 
 
@@ -366,7 +368,7 @@ def test_a_patient_id_cannot_lead_out_of_the_folder(
         header = pydicom.dcmread(path)
         header.PatientID = patient
         header.save_as(str(path))
-    preprocess(tmp_path / "c", tmp_path / "out", workers=ALONE)
+    preprocess(tmp_path / "c", tmp_path / "out")
     manifest = read_manifest(tmp_path / "out")
     assert manifest.rows[0].patient_id == patient
     crops = (tmp_path / "out" / "crops").resolve()
@@ -384,12 +386,7 @@ def test_a_collection_without_any_xml_says_what_to_do(collection: Path, tmp_path
     for xml in collection.rglob("*.xml"):
         xml.unlink()
     with pytest.raises(LidcError, match="none for 3 series.*--xml"):
-        preprocess(collection, tmp_path / "out", workers=ALONE)
-
-
-def test_fewer_than_one_job_is_refused(collection: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="1 process or more"):
-        preprocess(collection, tmp_path / "out", workers=Workers(0))
+        preprocess(collection, tmp_path / "out")
 
 
 def test_an_output_that_is_a_file_is_refused(collection: Path, tmp_path: Path) -> None:
@@ -412,10 +409,10 @@ def test_a_full_disk_keeps_what_is_finished(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
         with pytest.raises(OutputError, match="No space left on device"):
-            preprocess(collection, out, workers=ALONE)
+            preprocess(collection, out)
     assert (out / "series" / "1.2.1.json").is_file()
-    preprocess(collection, out, workers=ALONE)
-    preprocess(collection, tmp_path / "whole", workers=ALONE)
+    preprocess(collection, out)
+    preprocess(collection, tmp_path / "whole")
     assert files(out) == files(tmp_path / "whole")
 
 
@@ -425,19 +422,21 @@ def test_a_place_that_cannot_be_written_stops_the_run(
 ) -> None:
     (tmp_path / "out" / "crops").mkdir(parents=True)
     (tmp_path / "out" / "crops" / "LIDC-IDRI-0002").touch()
-    with pytest.raises(OutputError, match="LIDC-IDRI-0002.*what was there before is whole"):
-        preprocess(collection, tmp_path / "out", workers=Workers(jobs))
+    whole = pytest.raises(OutputError, match="LIDC-IDRI-0002.*what was there before is whole")
+    with whole, executor(jobs) as pool:
+        preprocess(collection, tmp_path / "out", pool=pool)
+
+
+def die(job: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_worker_that_the_system_ends_is_one_clear_line(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies(*args: Any) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(pipeline, "_finish", dies)
-    with pytest.raises(LungdxError, match="run again with fewer jobs"):
-        preprocess(collection, tmp_path / "out", workers=Workers(2))
+    monkeypatch.setattr(pipeline, "_finish", die)
+    with pytest.raises(LungdxError, match="run again with fewer jobs"), executor(2) as pool:
+        preprocess(collection, tmp_path / "out", pool=pool)
 
 
 @pytest.mark.lidc
@@ -479,12 +478,12 @@ def test_a_partial_download_names_the_missing_slices(lidc_dicom: Path, tmp_path:
     for path in (tmp_path / "c").rglob("*.dcm"):
         if any(uid.encode() in path.read_bytes()[:4096] for uid in gone):
             path.unlink()
-    preprocess(tmp_path / "c", tmp_path / "out", workers=ALONE)
+    preprocess(tmp_path / "c", tmp_path / "out")
     (series,) = series_of(tmp_path / "out").values()
     assert {s["sop_uid"] for s in series["missing_slices"]} == gone
 
 
 def read_manifest_of(collection: Path, out: Path) -> list[str]:
     """SOP instance UIDs of the outlined slices, in order."""
-    preprocess(collection, out, workers=ALONE)
+    preprocess(collection, out)
     return [r.sop_uid for r in read_manifest(out).rows]

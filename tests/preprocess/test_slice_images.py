@@ -27,7 +27,7 @@ from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
 from lungdx_paddle.preprocess.lungs.paper_steps import lung_steps
 from lungdx_paddle.preprocess.slice_images import write_slice_images
 from lungdx_paddle.preprocess.window import apply_window
-from lungdx_paddle.workers import ALONE, Workers
+from lungdx_paddle.workers import executor
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -64,7 +64,7 @@ def chests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_slice_becomes_a_jpg_named_by_index_and_position(
     collection: Path, tmp_path: Path
 ) -> None:
-    report = write_slice_images(collection, tmp_path / "out", workers=ALONE)
+    report = write_slice_images(collection, tmp_path / "out")
     rows = table(tmp_path / "out")
     assert len(rows) == report.slices == 15
     assert rows[1] == {
@@ -90,7 +90,7 @@ def test_every_slice_becomes_a_jpg_named_by_index_and_position(
 def test_slices_are_in_caudal_to_cranial_order_whatever_the_files_are_called(
     chests: Path, tmp_path: Path
 ) -> None:
-    write_slice_images(chests, tmp_path / "out", workers=ALONE)
+    write_slice_images(chests, tmp_path / "out")
     for series in find_series(chests)[0]:
         rows = [r for r in table(tmp_path / "out") if r["series_uid"] == series.series_uid]
         assert [r["sop_uid"] for r in rows] == list(series.sop_uids)
@@ -100,7 +100,7 @@ def test_slices_are_in_caudal_to_cranial_order_whatever_the_files_are_called(
 
 @pytest.mark.parametrize("lungs", ["paper", "mended"])
 def test_mask_and_parenchyma_lie_beside_the_slice(chests: Path, tmp_path: Path, lungs: str) -> None:
-    write_slice_images(chests, tmp_path / "out", lungs=lungs, workers=ALONE)
+    write_slice_images(chests, tmp_path / "out", lungs=lungs)
     series = find_series(chests)[0][0]
     volume = lung_volume(series)
     for index, row in enumerate(table(tmp_path / "out")[:5]):
@@ -119,8 +119,9 @@ def test_mask_and_parenchyma_lie_beside_the_slice(chests: Path, tmp_path: Path, 
 def test_the_number_of_processes_changes_no_byte(
     chests: Path, tmp_path: Path, lungs: str | None
 ) -> None:
-    write_slice_images(chests, tmp_path / "one", lungs=lungs, workers=ALONE)
-    write_slice_images(chests, tmp_path / "two", lungs=lungs, workers=Workers(2))
+    write_slice_images(chests, tmp_path / "one", lungs=lungs)
+    with executor(2) as pool:
+        write_slice_images(chests, tmp_path / "two", lungs=lungs, pool=pool)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
@@ -136,9 +137,8 @@ def test_killed_in_the_middle_and_run_again_it_ends_with_the_same_bytes(
         "    time.sleep(0.1)\n"
         "    write(*args)\n"
         "slice_images._write_image = slowly\n"
-        "from lungdx_paddle.workers import ALONE\n"
         "slice_images.write_slice_images(\n"
-        "    Path(sys.argv[1]), Path(sys.argv[2]), lungs='paper', workers=ALONE)\n"
+        "    Path(sys.argv[1]), Path(sys.argv[2]), lungs='paper')\n"
     )
     out = tmp_path / "out"
     process = subprocess.Popen([sys.executable, "-c", code, str(chests), str(out)])
@@ -149,8 +149,8 @@ def test_killed_in_the_middle_and_run_again_it_ends_with_the_same_bytes(
     process.wait()
     assert not (out / "slices.csv").exists()
     assert [p.name for p in out.rglob("*~*")]
-    write_slice_images(chests, out, lungs="paper", workers=ALONE)
-    write_slice_images(chests, tmp_path / "whole", lungs="paper", workers=ALONE)
+    write_slice_images(chests, out, lungs="paper")
+    write_slice_images(chests, tmp_path / "whole", lungs="paper")
     assert files(out) == files(tmp_path / "whole")
 
 
@@ -158,7 +158,7 @@ def test_a_second_run_does_only_the_series_that_lacks_an_image(
     chests: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    write_slice_images(chests, out, workers=ALONE)
+    write_slice_images(chests, out)
     before = files(out)
     lost = table(out)[-1]
     (out / lost["image"]).unlink()
@@ -170,9 +170,9 @@ def test_a_second_run_does_only_the_series_that_lacks_an_image(
         return original(job)
 
     monkeypatch.setattr(slice_images, "_write_series", counted)
-    write_slice_images(chests, out, workers=ALONE)
+    write_slice_images(chests, out)
     assert done == [lost["series_uid"]]
-    write_slice_images(chests, out, workers=ALONE)
+    write_slice_images(chests, out)
     assert len(done) == 1
     assert files(out) == before
 
@@ -180,7 +180,7 @@ def test_a_second_run_does_only_the_series_that_lacks_an_image(
 def test_other_pixels_of_the_same_slices_give_other_images(
     collection: Path, tmp_path: Path
 ) -> None:
-    write_slice_images(collection, tmp_path / "out", workers=ALONE)
+    write_slice_images(collection, tmp_path / "out")
     name = table(tmp_path / "out")[0]["image"]
     before = gray(tmp_path / "out" / name).astype(int)
 
@@ -188,15 +188,15 @@ def test_other_pixels_of_the_same_slices_give_other_images(
         header.RescaleIntercept = str(int(header.RescaleIntercept) + 300)
 
     rewrite_headers(collection, brighter)
-    write_slice_images(collection, tmp_path / "out", workers=ALONE)
+    write_slice_images(collection, tmp_path / "out")
     after = gray(tmp_path / "out" / name).astype(int)
     assert abs(np.median(after - before) - 300 / 8) < 1
 
 
 def test_without_lungs_the_second_time_no_mask_is_left_over(chests: Path, tmp_path: Path) -> None:
-    write_slice_images(chests, tmp_path / "out", lungs="paper", workers=ALONE)
-    write_slice_images(chests, tmp_path / "out", workers=ALONE)
-    write_slice_images(chests, tmp_path / "fresh", workers=ALONE)
+    write_slice_images(chests, tmp_path / "out", lungs="paper")
+    write_slice_images(chests, tmp_path / "out")
+    write_slice_images(chests, tmp_path / "fresh")
     assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
 
@@ -206,7 +206,7 @@ def test_the_window_of_the_header_is_each_series_own(collection: Path, tmp_path:
             header.WindowCenter, header.WindowWidth = ("-600", "1500")
 
     rewrite_headers(collection, windowed)
-    report = write_slice_images(collection, tmp_path / "out", window=None, workers=ALONE)
+    report = write_slice_images(collection, tmp_path / "out", window=None)
     rows = table(tmp_path / "out")
     assert {(r["window_center"], r["window_width"]) for r in rows} == {("-600.0", "1500.0")}
     (failed,) = report.failed
@@ -228,7 +228,7 @@ def test_identifiers_that_look_alike_or_climb_stay_apart_and_inside(
 
         rewrite_headers(folder, renamed)
     out = tmp_path / "out"
-    report = write_slice_images(tmp_path / "c", out, workers=ALONE)
+    report = write_slice_images(tmp_path / "c", out)
     images = [row["image"] for row in table(out)]
     assert len(set(images)) == len(images) == report.slices == 25
     assert all((out / "slices").resolve() in (out / image).resolve().parents for image in images)
@@ -237,7 +237,7 @@ def test_identifiers_that_look_alike_or_climb_stay_apart_and_inside(
 
 
 def test_no_name_and_no_birth_date_is_written(collection: Path, tmp_path: Path) -> None:
-    write_slice_images(collection, tmp_path / "out", workers=ALONE)
+    write_slice_images(collection, tmp_path / "out")
     everything = b"".join(files(tmp_path / "out").values())
     assert b"Secret" not in everything and b"19500102" not in everything
 
@@ -261,8 +261,9 @@ def test_a_full_disk_is_one_clear_line_and_keeps_finished_series(
 
         monkeypatch.setattr(slice_images, "_write_image", full)
         reason = "No space left on device"
-    with pytest.raises(OutputError, match=f"PHANTOM-0002.*({reason}); free some space"):
-        write_slice_images(chests, out, workers=Workers(jobs))
+    full_disk = pytest.raises(OutputError, match=f"PHANTOM-0002.*({reason}); free some space")
+    with full_disk, executor(jobs) as pool:
+        write_slice_images(chests, out, pool=pool)
     assert not (out / "slices.csv").exists()
     assert not list(out.rglob("*~*")), "half a series gives its space back"
     assert len(list((out / "slices" / "PHANTOM-0001").rglob("*.jpg"))) == 5
@@ -278,7 +279,7 @@ def test_a_series_that_fails_costs_only_itself(
         raise ValueError("a strange slice")
 
     monkeypatch.setattr(slice_images, "lung_steps", fails_once)
-    report = write_slice_images(chests, tmp_path / "out", lungs="paper", workers=ALONE)
+    report = write_slice_images(chests, tmp_path / "out", lungs="paper")
     assert [s.failure for s in report.series] == ["ValueError: a strange slice", ""]
     assert {r["patient_id"] for r in table(tmp_path / "out")} == {"PHANTOM-0002"}
 
@@ -287,9 +288,9 @@ def test_no_ct_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "a.txt").write_text("hello")
     with pytest.raises(LidcError, match=r"found none in 0 series \(no DICOM file\)"):
-        write_slice_images(tmp_path / "c", tmp_path / "out", workers=ALONE)
+        write_slice_images(tmp_path / "c", tmp_path / "out")
 
 
 def test_another_lung_mask_is_refused_with_those_there_are(chests: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected paper or mended, found best"):
-        write_slice_images(chests, tmp_path / "out", lungs="best", workers=ALONE)
+        write_slice_images(chests, tmp_path / "out", lungs="best")

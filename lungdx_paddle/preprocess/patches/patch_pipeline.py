@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ from lungdx_paddle.preprocess.report import (
 )
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW
 from lungdx_paddle.progress import bar
-from lungdx_paddle.workers import HERE, Workers
+from lungdx_paddle.workers import run_all
 
 SOURCE = "lidc-slices"
 """The manifest's ``source`` of these crops."""
@@ -56,7 +57,7 @@ def preprocess_slices(
     xml: Path,
     diagnosis: Path | None = None,
     rule: str = PAPER,
-    workers: Workers = HERE,
+    pool: Executor | None = None,
 ) -> Report:
     """Cut the nodules out of the public set of nodule slices.
 
@@ -70,7 +71,7 @@ def preprocess_slices(
         diagnosis: the diagnosis table; None: no pathology labels.
         rule: one of :data:`~lungdx_paddle.manifest.CROP_RULES`.  By ``context`` a
             nodule whose 32 mm reach over its picture is left out.
-        workers: who does it; on a cluster they read ``slices`` themselves.
+        pool: processes or a cluster; they read ``slices`` themselves.  None: this process.
 
     Raises:
         LidcError: no pictures, no annotations of their patients, no picture whose place is
@@ -78,7 +79,6 @@ def preprocess_slices(
         OutputError: ``out`` cannot be written to.
     """
     slices, out = Path(slices).resolve(), writable_folder(Path(out))
-    workers.check([slices])
     folders, skipped = find_pictures(slices)
     wanted = "pictures such as LIDC-IDRI-0001/nodule-0/images/slice-0.png"
     fix = "give the folder or archive of the set of nodule slices"
@@ -86,7 +86,7 @@ def preprocess_slices(
     annotations, skipped_xml = find_annotations(Path(xml))
     diagnoses = read_diagnoses(Path(diagnosis)) if diagnosis else {}
     patients = _patients(folders, annotations)
-    results = workers.map(partial(_process, rule=rule), patients)
+    results = run_all(pool, partial(_process, rule=rule), patients)
     results = bar(results, total=len(patients), desc="preprocess", unit="patient")
     found = {patient.patient_id: crops for crops, patient in zip(results, patients)}
     report = Report(

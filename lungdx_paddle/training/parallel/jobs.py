@@ -18,7 +18,7 @@ from lungdx_paddle.runtime import THREADS, process_of, quiet_paddle
 from lungdx_paddle.settings import Config, DataConfig
 from lungdx_paddle.training.run import RunMetrics, load_run
 from lungdx_paddle.training.trainer import Pictures, no_pictures, train
-from lungdx_paddle.workers import Workers
+from lungdx_paddle.workers import executor, run_all
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,10 @@ def train_all(configs: Sequence[Config], options: JobOptions) -> None:
     finished = len(configs) - len(todo)
     log.info("%d trainings, %d of them finished before", len(configs), finished)
     one = functools.partial(train_quietly, options=options)
-    with bar(total=len(configs), initial=finished, unit="run") as done:
-        for config, metrics in zip(todo, Workers(options.jobs).map(one, todo)):
-            done.update()
+    progress = bar(total=len(configs), initial=finished, unit="run")
+    with executor(options.jobs) as pool, progress:
+        for config, metrics in zip(todo, run_all(pool, one, todo)):
+            progress.update()
             log.info("%s: test accuracy %s", config.output_folder, metrics.test.total("image"))
 
 

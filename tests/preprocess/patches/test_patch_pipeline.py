@@ -23,7 +23,7 @@ from lungdx_paddle.preprocess.crop import crop_nodule
 from lungdx_paddle.preprocess.patches import patch_pipeline as module
 from lungdx_paddle.preprocess.patches.patch_pipeline import preprocess_slices
 from lungdx_paddle.preprocess.report import Report
-from lungdx_paddle.workers import ALONE, Workers
+from lungdx_paddle.workers import executor
 
 ONE, TWO_SERIES = "LIDC-IDRI-0001", "LIDC-IDRI-0132"
 
@@ -150,7 +150,7 @@ def run(tmp_path: Path, pictures: Path, xml: Path) -> Callable[..., Report]:
     """A function that preprocesses the set into ``tmp_path / "out"``."""
 
     def run(slices: Path = pictures, **more: Any) -> Report:
-        return preprocess_slices(slices, tmp_path / "out", **{"xml": xml, "workers": ALONE, **more})
+        return preprocess_slices(slices, tmp_path / "out", **{"xml": xml, **more})
 
     return run
 
@@ -231,7 +231,8 @@ def test_more_processes_give_the_same(
     write_xml(xml / "003.xml", series_of("LIDC-IDRI-0003")[0], [NODULE])
     run()
     alone = state(tmp_path / "out")
-    run(workers=Workers(2))
+    with executor(2) as pool:
+        run(pool=pool)
     assert state(tmp_path / "out") == alone
 
 
@@ -515,7 +516,7 @@ def sample(lidc_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     """The 40 real patients of the sample, straight from the zip archives."""
     out = tmp_path_factory.mktemp("sample")
     archive, xml = lidc_folder / "lidc-slices-sample.zip", lidc_folder / "LIDC-XML-only.zip"
-    return preprocess_slices(archive, out, xml=xml, workers=ALONE), read_manifest(out)
+    return preprocess_slices(archive, out, xml=xml), read_manifest(out)
 
 
 @pytest.mark.lidc
