@@ -1,4 +1,6 @@
-"""Facts of the 1018 CT series of LIDC-IDRI that their XML files lack.
+"""Patient, spacing and slice thickness of the 1018 CT series of LIDC-IDRI.
+
+Their XML files lack them.
 
 ``lidc_series.csv`` holds facts of the collection on TCIA (Armato et al. 2015, doi
 10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0).

@@ -1,7 +1,7 @@
-"""The diagnosis table of the LIDC-IDRI collection: 157 patients, a code and a site each.
+"""Read the diagnosis table of LIDC-IDRI: 157 patients, a code and a site each.
 
 TCIA publishes it as ``tcia-diagnosis-data-2012-04-20.xls``; a CSV with the same columns
-will do.  Columns are found by what their headings say, since those run over many lines.
+will do.  Columns are found by how their headings begin, since those run over many lines.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ CODES: Mapping[int, str] = MappingProxyType(
 )
 """The table's "Diagnosis at the Patient Level"."""
 
-_HEADINGS = {
-    "patient": ("patient id", "patient_id"),
+HEADINGS = {
+    "patient_id": ("patient id", "patient_id"),
     "code": ("diagnosis at the patient level", "diagnosis"),
-    "site": ("primary tumor site", "primary_site"),
+    "primary_site": ("primary tumor site", "primary_site"),
 }
 """How the heading of each column begins, after any "TCIA", in lower case."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is known of one patient's disease."""
+    """One patient's disease."""
 
     patient_id: str
     code: int
@@ -61,17 +61,26 @@ def read_diagnoses(path: Path) -> dict[str, Diagnosis]:
             than 0 to 3 or with a patient who has stood there before.
     """
     path = Path(path)
-    rows = _read_rows(path)
-    columns = _find_columns(path, rows[0] if rows else [])
+    header, *rows = _read_rows(path) or [[]]
+    columns = _find_columns(path, header)
     diagnoses: dict[str, Diagnosis] = {}
-    for number, row in enumerate(rows[1:], start=2):
-        cells = {name: _cell(row, index) for name, index in columns.items()}
-        if not any(cells.values()):  # spreadsheets end in empty rows
+    for number, row in enumerate(rows, start=2):
+        where = f"{path}:{number}"
+        cells = {name: row[index] if index < len(row) else "" for name, index in columns.items()}
+        # Spreadsheets hold numbers as floats: 3.0 is the code 3.
+        whole = {
+            k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in cells.items()
+        }
+        patient_id, code, site = (str(whole[name]).strip() for name in HEADINGS)
+        if not (patient_id or code or site):  # spreadsheets end in empty rows
             continue
-        diagnosis = _parse_row(f"{path}:{number}", cells)
-        if diagnosis.patient_id in diagnoses:
-            raise _error(f"{path}:{number}", "one row a patient", f"{diagnosis.patient_id} again")
-        diagnoses[diagnosis.patient_id] = diagnosis
+        if not patient_id:
+            raise _error(where, "a patient ID", "none")
+        if code not in map(str, CODES):
+            raise _error(where, "a diagnosis from 0 to 3", repr(code))
+        if patient_id in diagnoses:
+            raise _error(where, "one row a patient", f"{patient_id} again")
+        diagnoses[patient_id] = Diagnosis(patient_id, int(code), site)
     return diagnoses
 
 
@@ -80,52 +89,31 @@ def _read_rows(path: Path) -> list[Sequence[Any]]:
         data = path.read_bytes()
     except OSError as error:
         raise _error(str(path), "the diagnosis table", error.strerror or str(error)) from error
-    if path.suffix.lower() != ".csv":
-        return _read_sheet(path, data)
-    try:
-        return list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _error(str(path), "a CSV table in UTF-8", str(error)) from error
-
-
-def _read_sheet(path: Path, data: bytes) -> list[Sequence[Any]]:
+    if path.suffix.lower() == ".csv":
+        try:
+            return list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise _error(str(path), "a CSV table in UTF-8", str(error)) from error
     try:
         sheet = xlrd.open_workbook(file_contents=data).sheet_by_index(0)
+        return [sheet.row_values(row) for row in range(sheet.nrows)]
     except Exception as error:  # xlrd raises nearly anything on a damaged file
         raise _error(str(path), "an .xls or .csv table", str(error)) from error
-    return [sheet.row_values(row) for row in range(sheet.nrows)]
 
 
 def _find_columns(path: Path, header: Sequence[Any]) -> dict[str, int]:
+    headings = [" ".join(str(cell).lower().split()).removeprefix("tcia ") for cell in header]
     found: dict[str, int] = {}
-    for index, cell in enumerate(header):
-        heading = " ".join(str(cell).lower().split())
-        if heading.startswith("tcia "):
-            heading = heading[len("tcia ") :]
-        for name, beginnings in _HEADINGS.items():
-            if heading.startswith(beginnings):
-                found.setdefault(name, index)
-    missing = [beginnings[0] for name, beginnings in _HEADINGS.items() if name not in found]
+    for name, beginnings in HEADINGS.items():
+        for beginning in beginnings:  # the longest first: "diagnosis" begins other columns too
+            places = [i for i, heading in enumerate(headings) if heading.startswith(beginning)]
+            if places and name not in found:
+                found[name] = places[0]
+    missing = [beginnings[0] for name, beginnings in HEADINGS.items() if name not in found]
     if missing:
-        wanted = ", ".join(beginnings[0] for beginnings in _HEADINGS.values())
+        wanted = ", ".join(beginnings[0] for beginnings in HEADINGS.values())
         raise _error(f"{path}:1", f"columns that begin with {wanted}", f"no {', '.join(missing)}")
     return found
-
-
-def _cell(row: Sequence[Any], index: int) -> str:
-    # Spreadsheets hold numbers as floats: 3.0 is the code 3.
-    value = row[index] if index < len(row) else ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
-
-
-def _parse_row(where: str, cells: Mapping[str, str]) -> Diagnosis:
-    if not cells["patient"]:
-        raise _error(where, "a patient ID", "none")
-    if cells["code"] not in map(str, CODES):
-        raise _error(where, "a diagnosis from 0 to 3", repr(cells["code"]))
-    return Diagnosis(cells["patient"], int(cells["code"]), cells["site"])
 
 
 def _error(where: str, expected: str, found: str) -> LidcError:

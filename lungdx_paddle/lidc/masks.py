@@ -1,4 +1,4 @@
-"""Outlines on one slice -> the pixels that are nodule: of one reader, and of most readers."""
+"""Outlines on one slice -> the nodule's pixels, of one reader and of the majority."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""Readings of several readers -> nodules: which outlines show the same lesion.
+"""Group the readings of several readers into nodules.
 
-LIDC never says so, and the readers' own names for nodules mean nothing across readers.
+LIDC does not record which outlines show the same lesion, and the readers' own names for
+nodules mean nothing across readers.
 The field compares with pylidc (Hancock and Magnan 2016, doi 10.1117/1.JMI.3.4.044504),
 which joins readings whose outlines come as near as a slice is thick and lowers that
 distance, for a whole series, while a nodule has more than four readings.  Ours joins at
 the same distance, nearest centres first, but never two readings of one reader; nothing
 needs lowering then.  Over the collection that gives 2672 nodules, 911 of four readers,
-where pylidc finds 2651 and 897.  2630 are the very same.  The others lie in 21 series: in
+where pylidc finds 2651 and 897.  2630 are the same.  The others lie in 21 series: in
 20 of them pylidc's nodule holds a reader twice and ours are two, and in LIDC-IDRI-0733
 pylidc's distance, in pixels and not in mm, parts what ours joins.
 """
@@ -33,10 +34,10 @@ ROUNDING_MM = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Nodule:
-    """One lesion: what one to four readers said of it."""
+    """One lesion: the readings of every reader who marked it."""
 
     number: int
-    """From 0, from foot to head; unique within the series."""
+    """From 0, from the caudal end; unique within the series."""
     readings: tuple[Reading, ...]
     """One a reader, in the order of the sessions."""
     z_mm: Mapping[str, float]
@@ -70,7 +71,7 @@ class Nodule:
 
     @property
     def sop_uids(self) -> tuple[str, ...]:
-        """SOP instance UIDs of the slices that any reader outlined, from foot to head."""
+        """SOP instance UIDs of the slices that any reader outlined, from the caudal end."""
         return tuple(sorted(self._areas, key=lambda uid: (self.z_mm[uid], uid)))
 
     def readers_on(self, sop_uid: str) -> int:
@@ -165,12 +166,19 @@ def group_readings(
             the slices that were marked.
 
     Returns:
-        Nodules by the height of their centre, from foot to head; none where nobody
+        Nodules by the height of their centre, from the caudal end; none where nobody
         outlined anything, as in 135 series of LIDC-IDRI.
     """
     z_mm = _slice_positions(annotations)
-    slice_spacing_mm = slice_spacing_mm or _smallest_step(z_mm) or pixel_spacing_mm
-    points = [_points_mm(reading, pixel_spacing_mm, z_mm) for reading in annotations.readings]
+    if not slice_spacing_mm:
+        steps = np.diff(np.unique(list(z_mm.values())))
+        slice_spacing_mm = float(steps.min()) if len(steps) else pixel_spacing_mm
+    points = [  # of each reading (n, 3): x, y, z in mm
+        np.concatenate(
+            [np.insert(c.points_xy * pixel_spacing_mm, 2, z_mm[c.sop_uid], 1) for c in r.contours]
+        )
+        for r in annotations.readings
+    ]
     groups = _join(annotations.readings, points, slice_spacing_mm)
     groups.sort(key=lambda group: float(np.mean([points[i][:, 2].mean() for i in group])))
     return [
@@ -188,7 +196,7 @@ def group_readings(
 def _join(
     readings: Sequence[Reading], points: Sequence[np.ndarray], tolerance_mm: float
 ) -> list[list[int]]:
-    """Indices of the readings of each nodule, ascending."""
+    """Group readings whose points come within the tolerance: indices of each nodule's."""
     centres = [p.mean(axis=0) for p in points]
     trees = [cKDTree(p) for p in points]
     reach_mm = tolerance_mm + ROUNDING_MM
@@ -200,15 +208,11 @@ def _join(
     group_of = [[i] for i in range(len(readings))]
     for _, i, j in sorted(pairs):
         ours, theirs = group_of[i], group_of[j]
-        if not _readers(readings, ours) & _readers(readings, theirs):
+        if not {readings[k].reader for k in ours} & {readings[k].reader for k in theirs}:
             ours.extend(theirs)
             for k in theirs:
                 group_of[k] = ours
     return [sorted(group) for i, group in enumerate(group_of) if i == min(group)]
-
-
-def _readers(readings: Sequence[Reading], group: Sequence[int]) -> set[int]:
-    return {readings[i].reader for i in group}
 
 
 def _areas(reading: Reading) -> dict[str, Area]:
@@ -225,9 +229,9 @@ def _areas(reading: Reading) -> dict[str, Area]:
 
 
 def _slice_positions(annotations: Annotations) -> dict[str, float]:
-    """Position of each slice: what most contours say, since single ones are wrong.
+    """Position of each slice, the most frequent of its contours': single ones are wrong.
 
-    Where no contour says it, 0: such slices are still compared with themselves.
+    Where no contour has one, 0: such slices are still compared with themselves.
     """
     votes: dict[str, Counter[float]] = {}
     for reading in annotations.readings:
@@ -236,20 +240,3 @@ def _slice_positions(annotations: Annotations) -> dict[str, float]:
             if contour.z_mm is not None:
                 counter[contour.z_mm] += 1
     return {uid: c.most_common(1)[0][0] if c else 0.0 for uid, c in votes.items()}
-
-
-def _smallest_step(z_mm: dict[str, float]) -> float:
-    steps = np.diff(np.unique(list(z_mm.values())))
-    return float(steps.min()) if len(steps) else 0.0
-
-
-def _points_mm(reading: Reading, pixel_spacing_mm: float, z_mm: dict[str, float]) -> np.ndarray:
-    """(n, 3) float: x, y, z in mm of all points of a reading's outlines."""
-    return np.concatenate(
-        [
-            np.column_stack(
-                (c.points_xy * pixel_spacing_mm, np.full(len(c.points_xy), z_mm[c.sop_uid]))
-            )
-            for c in reading.contours
-        ]
-    )

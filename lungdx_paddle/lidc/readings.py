@@ -1,4 +1,4 @@
-"""What one LIDC XML file says, as values: readers, their outlines, ratings and marks."""
+"""The content of one LIDC XML file as values: readings, outlines, ratings and marks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Contour:
     sop_uid: str
     """SOP instance UID of the slice, DICOM (0008,0018); the only sure key to it."""
     z_mm: float | None
-    """Slice position as the file says it: wrong in a few places, None if it is no number."""
+    """Slice position of the file, wrong in a few places; None if it is no number."""
     inclusion: bool
     """False: the outlined area is cut out of the nodule."""
     points_xy: np.ndarray
@@ -59,7 +59,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Mark:
-    """The centre of a nodule under 3 mm, or of what a reader took for no nodule."""
+    """Centre of a nodule under 3 mm, or of a finding of 3 mm or more that is no nodule."""
 
     reader: int
     nodule_id: str

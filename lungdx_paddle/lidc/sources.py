@@ -1,4 +1,4 @@
-"""Where files come from: a folder in any layout, or a zip archive, which is never unpacked.
+"""List and open files of a folder in any layout, or of a zip archive without unpacking it.
 
 Nothing is written, so that an archive whose paths climb out of its folder does no harm.
 """

@@ -43,6 +43,14 @@ def test_short_headings_in_any_order(table: Callable[[str], Path]) -> None:
     assert read_diagnoses(path) == {"P1": Diagnosis("P1", 0, "lymphoma")}
 
 
+def test_the_method_of_a_diagnosis_is_not_taken_for_the_diagnosis(
+    table: Callable[[str], Path],
+) -> None:
+    first, code, method, *others = HEADER.split(",")
+    path = table(",".join([first, method, code, *others]) + "P1,3,2,lung cancer,\n")
+    assert read_diagnoses(path)["P1"].code == 2
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
