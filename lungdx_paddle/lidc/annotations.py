@@ -211,9 +211,10 @@ class _Walk:
         return (parent.findtext(self.space + tag) or "").strip()
 
     def _rating(self, text: str, name: str, highest: int) -> int:
-        if text.isdecimal() and int(text) <= highest:
-            return int(text)
-        raise _error(self.name, repr(text), expected=f"a {name} from 0 to {highest}")
+        whole = text.removesuffix(".0")  # as spreadsheets write it
+        if len(whole) == 1 and whole.isdecimal() and int(whole) <= highest:
+            return int(whole)
+        raise _error(self.name, repr(text[:20]), expected=f"a {name} from 0 to {highest}")
 
 
 def _is_outlined(reading: Reading) -> bool:

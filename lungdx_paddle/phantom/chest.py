@@ -1,4 +1,4 @@
-"""The phantom's chest: a slab of a simple thorax in HU.
+"""The phantom's chest: a slab of a simplified thorax in HU.
 
 It is drawn in the millimetres of one standard chest, 300 wide, and scaled to the patient.
 """
@@ -25,17 +25,13 @@ RIBS_AROUND = 14
 
 @dataclass(frozen=True)
 class Chest:
-    """A chest without nodules or noise, axes (slice, row, column).
-
-    Attributes:
-        volume_hu: float32 HU.
-        lung: float32 0 to 1, the share of a voxel that lies in a lung.
-        vessel: float32 0 to 1, the share of a voxel that lies in a lung's vessel.
-    """
+    """A chest without nodules or noise: (slices, rows, columns) float32 each."""
 
     volume_hu: np.ndarray
     lung: np.ndarray
+    """0 to 1, the share of a voxel that lies in a lung."""
     vessel: np.ndarray
+    """0 to 1, the share of a voxel that lies in a lung's vessel."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +47,22 @@ class _Anatomy:
     phases: tuple[float, ...]
 
     def heart_at(self, z: float) -> float:
-        """The heart's size at a height: it widens to the feet."""
+        """The heart's size at a height: it widens caudally."""
         return self.heart * min(max(0.92 - z / 130, 0.6), 1.2)
 
 
 def build_chest(grid: Grid, rng: np.random.Generator) -> Chest:
     """Draw one patient's chest on ``grid``; the same generator state, the same chest."""
-    anatomy = _draw_anatomy(grid, rng)
+    half_field_mm = grid.rows * grid.pixel_mm / 2
+    anatomy = _Anatomy(
+        scale=half_field_mm * rng.uniform(0.85, 0.93) / BODY_HALF_XY[0],
+        depth=rng.uniform(0.95, 1.08),
+        heart=rng.uniform(0.85, 1.05),
+        carina_mm=rng.uniform(-8, 30),
+        contrast_hu=float(rng.choice([0.0, 110.0])) * rng.uniform(0.8, 1.2),
+        fat_mm=rng.uniform(5, 12),
+        phases=tuple(rng.uniform(0, 2 * np.pi, 4).tolist()),
+    )
     vessels = grow_vessels(rng)
     stretch_xy = (anatomy.scale, anatomy.scale * anatomy.depth)
     y, x = np.meshgrid(grid.axis_mm / stretch_xy[1], grid.axis_mm / stretch_xy[0], indexing="ij")
@@ -67,26 +72,15 @@ def build_chest(grid: Grid, rng: np.random.Generator) -> Chest:
         lung = _lung_depth(canvas, z, anatomy)
         _paint_table_and_wall(canvas, anatomy)
         _paint_mediastinum(canvas, z, anatomy)
-        canvas.paint(lung, _lung_tissue(y, rng))
+        # Denser to the back, where a lying patient's blood gathers, and uneven.
+        fine, wide = coarse_noise(y.shape, 2.5, rng), coarse_noise(y.shape, 25, rng)
+        canvas.paint(lung, LUNG_HU + 0.25 * y + 14 * fine + 12 * wide)
         _paint_bones(canvas, z, anatomy)
         _paint_airways(canvas, z, anatomy)
         chest.lung[k] = cover(lung, grid.pixel_mm)
         chest.vessel[k] = chest.lung[k] * draw_vessels(vessels, z, stretch_xy, grid)
         canvas.hu[:] += chest.vessel[k] * (BLOOD_HU + anatomy.contrast_hu / 2 - canvas.hu)
     return chest
-
-
-def _draw_anatomy(grid: Grid, rng: np.random.Generator) -> _Anatomy:
-    half_field_mm = grid.rows * grid.pixel_mm / 2
-    return _Anatomy(
-        scale=half_field_mm * rng.uniform(0.85, 0.93) / BODY_HALF_XY[0],
-        depth=rng.uniform(0.95, 1.08),
-        heart=rng.uniform(0.85, 1.05),
-        carina_mm=rng.uniform(-8, 30),
-        contrast_hu=float(rng.choice([0.0, 110.0])) * rng.uniform(0.8, 1.2),
-        fat_mm=rng.uniform(5, 12),
-        phases=tuple(rng.uniform(0, 2 * np.pi, 4).tolist()),
-    )
 
 
 def _lung_depth(canvas: Canvas, z: float, anatomy: _Anatomy) -> np.ndarray:
@@ -138,16 +132,18 @@ def _paint_mediastinum(canvas: Canvas, z: float, anatomy: _Anatomy) -> None:
         canvas.paint(canvas.ellipse(centre_xy, half_xy), BLOOD_HU + anatomy.contrast_hu)
 
 
-def _lung_tissue(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Denser to the back, where a lying patient's blood gathers, and uneven."""
-    fine, wide = coarse_noise(y.shape, 2.5, rng), coarse_noise(y.shape, 25, rng)
-    return LUNG_HU + 0.25 * y + 14 * fine + 12 * wide
-
-
 def _paint_bones(canvas: Canvas, z: float, anatomy: _Anatomy) -> None:
+    # Ribs run down and forward, so in a slice each is a lens that wanders with z.
+    (cx, cy), (ax, ay) = CAVITY_CENTRE_XY, CAVITY_HALF_XY
+    period = 2 * np.pi / RIBS_AROUND
+    angle = np.arctan2((canvas.y - cy) / ay, (canvas.x - cx) / ax) * np.sign(canvas.x)
+    along = np.mod(angle + z / 45 + anatomy.phases[2], period) - period / 2
+    across = canvas.rounded(CAVITY_CENTRE_XY, CAVITY_HALF_XY) + 5
+    lens = (1 - np.sqrt((along * 100 / 13) ** 2 + (across / 3.8) ** 2)) * 3.8
+    ribs = np.where(np.abs(canvas.x) > 24, lens, np.float32(-100))
     vertebra = 0.75 + 0.25 * float(np.cos(z / 5 + anatomy.phases[3]))  # softer at the discs
     for depth, density in (
-        (_rib_depth(canvas, z, anatomy), 1.0),
+        (ribs, 1.0),
         (canvas.ellipse((0, 47), (19, 15)), vertebra),
         (canvas.ellipse((-23, 68), (17, 5)), 1.0),  # transverse processes
         (canvas.ellipse((23, 68), (17, 5)), 1.0),
@@ -158,17 +154,6 @@ def _paint_bones(canvas: Canvas, z: float, anatomy: _Anatomy) -> None:
         canvas.paint(depth, CORTEX_HU * density)
         canvas.paint(depth - 1.8, MARROW_HU * density)
     canvas.paint(canvas.ellipse((0, 66), (9, 8)), MUSCLE_HU - 15)  # spinal canal
-
-
-def _rib_depth(canvas: Canvas, z: float, anatomy: _Anatomy) -> np.ndarray:
-    """Ribs run down and forward, so in a slice each is a lens that wanders with z."""
-    (cx, cy), (ax, ay) = CAVITY_CENTRE_XY, CAVITY_HALF_XY
-    period = 2 * np.pi / RIBS_AROUND
-    angle = np.arctan2((canvas.y - cy) / ay, (canvas.x - cx) / ax) * np.sign(canvas.x)
-    along = np.mod(angle + z / 45 + anatomy.phases[2], period) - period / 2
-    across = canvas.rounded(CAVITY_CENTRE_XY, CAVITY_HALF_XY) + 5
-    lens = (1 - np.sqrt((along * 100 / 13) ** 2 + (across / 3.8) ** 2)) * 3.8
-    return np.where(np.abs(canvas.x) > 24, lens, np.float32(-100))
 
 
 def _paint_airways(canvas: Canvas, z: float, anatomy: _Anatomy) -> None:

@@ -1,4 +1,4 @@
-"""Writes the phantom collection, patient by patient, in parallel."""
+"""Write a phantom collection: DICOM, LIDC XML and a diagnosis table, patient by patient."""
 
 from __future__ import annotations
 
@@ -39,21 +39,17 @@ SMALL_NODULE_HU = 20
 
 @dataclass(frozen=True)
 class PhantomSettings:
-    """Size of each series.
-
-    Attributes:
-        rows: rows and columns of a slice.
-        slices: slices of a series.
-        slice_mm: their spacing.
-        field_mm: least and largest width of the field of view; pixel spacing is it / rows.
-        nodules: least and largest number of nodules of 3 mm and more.
-    """
+    """Size of each series."""
 
     rows: int = 320
+    """Rows and columns of a slice."""
     slices: int = 18
     slice_mm: float = 1.5
+    """Spacing of the slices."""
     field_mm: tuple[float, float] = (260.0, 310.0)
+    """Least and largest width of the field of view: rows times the pixel spacing."""
     nodules: tuple[int, int] = (6, 10)
+    """Least and largest number of nodules of 3 mm and more."""
 
 
 def write_phantom(
@@ -82,33 +78,25 @@ def write_phantom(
         ConfigError: fewer than one patient or more than 9999, or a negative seed.
         OutputError: the folder cannot be written to.
     """
-    _check("patients", patients, 1, 9999)
-    _check("seed", seed, 0, 2**32)
+    for name, value, least, most in (("patients", patients, 1, 9999), ("seed", seed, 0, 2**32)):
+        if not least <= value <= most:
+            raise ConfigError(
+                f"phantom {name}",
+                expected=f"a whole number from {least} to {most}",
+                found=str(value),
+                fix="choose another",
+            )
     target = writable_folder(Path(folder).resolve())
     with writing(target):
-        _remove_earlier(target)
+        (target / DIAGNOSIS_TABLE).unlink(missing_ok=True)
+        for path in sorted(target.iterdir()):
+            if re.fullmatch(PHANTOM_PREFIX + r"\d{4}", path.name):
+                shutil.rmtree(path)
         write = partial(_write_patient, target, seed, settings)
         with executor(jobs) as pool:
             written = run_all(pool, write, range(patients))
             rows = list(bar(written, total=patients, desc="phantom", unit="patient", leave=False))
         write_diagnoses(target / DIAGNOSIS_TABLE, [row for row in rows if row is not None])
-
-
-def _check(name: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise ConfigError(
-            f"phantom {name}",
-            expected=f"a whole number from {least} to {most}",
-            found=str(value),
-            fix="choose another",
-        )
-
-
-def _remove_earlier(folder: Path) -> None:
-    (folder / DIAGNOSIS_TABLE).unlink(missing_ok=True)
-    for path in sorted(folder.iterdir()):
-        if re.fullmatch(PHANTOM_PREFIX + r"\d{4}", path.name):
-            shutil.rmtree(path)
 
 
 def _write_patient(
@@ -148,7 +136,7 @@ def _build(settings: PhantomSettings, rng: np.random.Generator) -> tuple[Grid, C
 def true_lung(
     patient: int, seed: int = 0, settings: PhantomSettings = PhantomSettings()
 ) -> np.ndarray:
-    """Where the lungs of a patient lie, to measure a lung mask against.
+    """Where the lungs of a phantom patient are, to measure a lung mask against.
 
     Args:
         patient: from 0; PHANTOM-0001 is 0.
@@ -156,8 +144,8 @@ def true_lung(
         settings: as given to it.
 
     Returns:
-        (slices, rows, columns) bool, foot to head: voxels of which more than half is lung,
-        with its vessels and nodules.
+        (slices, rows, columns) bool, the caudal slice first: voxels of which more than half
+        is lung, with its vessels and nodules.
     """
     _, chest = _build(settings, np.random.default_rng([seed, patient]))
     lung: np.ndarray = chest.lung > 0.5

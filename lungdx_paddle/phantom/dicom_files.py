@@ -1,4 +1,4 @@
-"""The phantom's files: DICOM slices, one LIDC XML, the diagnosis table."""
+"""Write the phantom's files: DICOM slices, LIDC XML, the diagnosis table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from lungdx_paddle.files import write_text
 from lungdx_paddle.phantom.geometry import Grid
-from lungdx_paddle.phantom.simulated_readers import PhantomReading, Session
+from lungdx_paddle.phantom.simulated_readers import Session
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 MANUFACTURER = "lungdx_paddle phantom"
@@ -40,23 +40,17 @@ DIAGNOSIS_COLUMNS = (
 
 @dataclass(frozen=True)
 class Maker:
-    """How a maker of scanners stores HU.
+    """How a maker of scanners stores HU; the slope is 1."""
 
-    Attributes:
-        manner: whose manner it is; stands in ManufacturerModelName.
-        signed: whether pixels are signed.
-        bits: BitsStored.
-        intercept: RescaleIntercept; the slope is 1.
-        padding: stored value outside the reconstruction circle.
-        from_head: whether InstanceNumber 1 is the slice nearest the head.
-    """
-
-    manner: str
+    model: str
+    """ManufacturerModelName."""
     signed: bool
-    bits: int
+    bits_stored: int
     intercept: int
     padding: int
+    """Stored value outside the reconstruction circle."""
     from_head: bool
+    """Whether InstanceNumber 1 is the most cranial slice."""
 
 
 GE = Maker("signed 16 bit, -1024", True, 16, -1024, -2000, True)
@@ -66,44 +60,26 @@ MAKERS: tuple[Maker, ...] = (GE, SIEMENS, PHILIPS, GE, GE, GE, GE, SIEMENS, GE, 
 """Patients take these in turn, about as often as LIDC has them."""
 
 
-@dataclass(frozen=True)
 class SeriesNames:
-    """A series' identifiers; UIDs follow from ``name`` alone.
+    """A series' identifiers.
 
-    Attributes:
+    Args:
         patient_id: PHANTOM-0001 and so on.
-        name: what tells this series from any other, in words.
+        name: a text of this series alone, from which its UIDs follow.
         slices: how many slices it has.
     """
 
-    patient_id: str
-    name: str
-    slices: int
+    def __init__(self, patient_id: str, name: str, slices: int) -> None:
+        self.patient_id, self.name = patient_id, name
+        self.study_uid, self.series_uid = self.uid("study"), self.uid("series")
+        self.sop_uids = [self.uid(f"slice {index}") for index in range(slices)]
+        # Named as TCIA names folders.
+        study, series = f"01-01-2000-{self.study_uid[-5:]}", f"3000001-{self.series_uid[-5:]}"
+        self.folder = Path(patient_id, study, series)
 
     def uid(self, part: str) -> str:
         """UID of a part of the series."""
         return UID_ROOT + str(uuid.uuid5(UID_NAMESPACE, f"{self.name} {part}").int)
-
-    @property
-    def study_uid(self) -> str:
-        """DICOM (0020,000D)."""
-        return self.uid("study")
-
-    @property
-    def series_uid(self) -> str:
-        """DICOM (0020,000E)."""
-        return self.uid("series")
-
-    @property
-    def sop_uids(self) -> list[str]:
-        """DICOM (0008,0018) of every slice, from foot to head."""
-        return [self.uid(f"slice {index}") for index in range(self.slices)]
-
-    @property
-    def folder(self) -> Path:
-        """Where the series lies in the collection, named as TCIA names folders."""
-        study, series = self.study_uid[-5:], self.series_uid[-5:]
-        return Path(self.patient_id, f"01-01-2000-{study}", f"3000001-{series}")
 
 
 def write_slices(
@@ -119,12 +95,12 @@ def write_slices(
     Args:
         folder: where; it exists.
         names: identifiers.
-        volume_hu: (slices, rows, columns), from foot to head.
+        volume_hu: (slices, rows, columns), the caudal slice first.
         grid: where the voxels lie.
         maker: how HU are stored.
         rng: shuffles the file names.
     """
-    low, high = (-(2**15), 2**15 - 1) if maker.signed else (0, 2**maker.bits - 1)
+    low, high = (-(2**15), 2**15 - 1) if maker.signed else (0, 2**maker.bits_stored - 1)
     stored = np.rint(volume_hu - maker.intercept).clip(low, high)
     stored = stored.astype("<i2" if maker.signed else "<u2")
     stored[:, ~grid.inside_circle] = maker.padding
@@ -155,7 +131,10 @@ def write_xml(path: Path, names: SeriesNames, grid: Grid, sessions: Sequence[Ses
         f"<StudyInstanceUID>{names.study_uid}</StudyInstanceUID>",
         "</ResponseHeader>",
     ]
-    places = list(zip(names.sop_uids, grid.z_mm.tolist()))
+    places = [
+        (f"<imageZposition>{z_mm:.6f} </imageZposition>", f"<imageSOP_UID>{uid}</imageSOP_UID>")
+        for uid, z_mm in zip(names.sop_uids, grid.z_mm.tolist())
+    ]
     for number, session in enumerate(sessions):
         lines += [
             "<readingSession>",
@@ -163,13 +142,25 @@ def write_xml(path: Path, names: SeriesNames, grid: Grid, sessions: Sequence[Ses
             f"<servicingRadiologistID>{number}</servicingRadiologistID>",
         ]
         for reading in session.readings:
-            lines += _reading_lines(reading, places)
+            lines += ["<unblindedReadNodule>", f"<noduleID>{reading.nodule_id}</noduleID>"]
+            if reading.characteristics:
+                ratings = (f"<{name}>{n}</{name}>" for name, n in reading.characteristics.items())
+                lines += ["<characteristics>", *ratings, "</characteristics>"]
+            for index, points in reading.contours:
+                lines += ["<roi>", *places[index], "<inclusion>TRUE</inclusion>"]
+                lines += [_point("edgeMap", x, y) for x, y in points.tolist()]
+                lines.append("</roi>")
+            lines.append("</unblindedReadNodule>")
         for mark, (index, x, y) in enumerate(session.non_nodules, 1):
             lines += ["<nonNodule>", f"<nonNoduleID>Non-nodule {mark:03d}</nonNoduleID>"]
-            lines += [*_place_lines(places[index]), _point_line("locus", x, y), "</nonNodule>"]
+            lines += [*places[index], _point("locus", x, y), "</nonNodule>"]
         lines.append("</readingSession>")
     lines.append("</LidcReadMessage>\n")
     write_text(path, "\n".join(lines))
+
+
+def _point(tag: str, x: int, y: int) -> str:
+    return f"<{tag}><xCoord>{x}</xCoord><yCoord>{y}</yCoord></{tag}>"
 
 
 def write_diagnoses(path: Path, rows: Sequence[tuple[str, int, int, str]]) -> None:
@@ -188,7 +179,7 @@ def _series_header(names: SeriesNames, grid: Grid, maker: Maker) -> Dataset:
     header.StudyDate = header.SeriesDate = header.ContentDate = "20000101"
     header.StudyTime = header.ContentTime = header.AccessionNumber = header.StudyID = ""
     header.Modality, header.BodyPartExamined = "CT", "CHEST"
-    header.Manufacturer, header.ManufacturerModelName = MANUFACTURER, maker.manner
+    header.Manufacturer, header.ManufacturerModelName = MANUFACTURER, maker.model
     header.PatientID = names.patient_id
     header.PatientName = header.PatientBirthDate = header.PatientSex = ""
     header.ReferringPhysicianName = ""
@@ -204,7 +195,11 @@ def _series_header(names: SeriesNames, grid: Grid, maker: Maker) -> Dataset:
     header.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
     header.Rows = header.Columns = grid.rows
     header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
-    header.BitsAllocated, header.BitsStored, header.HighBit = 16, maker.bits, maker.bits - 1
+    header.BitsAllocated, header.BitsStored, header.HighBit = (
+        16,
+        maker.bits_stored,
+        maker.bits_stored - 1,
+    )
     header.PixelRepresentation = int(maker.signed)
     header.add_new(0x00280120, "SS" if maker.signed else "US", maker.padding)
     header.RescaleIntercept, header.RescaleSlope = str(maker.intercept), "1"
@@ -222,27 +217,3 @@ def _save(path: Path, header: Dataset) -> None:
     meta.ImplementationClassUID = UID_ROOT + str(UID_NAMESPACE.int)
     file = FileDataset(str(path), header, b"\0" * 128, meta, is_implicit_VR=False)
     file.save_as(str(path))
-
-
-def _reading_lines(reading: PhantomReading, places: Sequence[tuple[str, float]]) -> list[str]:
-    lines = ["<unblindedReadNodule>", f"<noduleID>{reading.nodule_id}</noduleID>"]
-    if reading.characteristics:
-        ratings = [f"<{name}>{value}</{name}>" for name, value in reading.characteristics.items()]
-        lines += ["<characteristics>", *ratings, "</characteristics>"]
-    for index, points in reading.contours:
-        lines += ["<roi>", *_place_lines(places[index]), "<inclusion>TRUE</inclusion>"]
-        lines += [_point_line("edgeMap", x, y) for x, y in points.tolist()]
-        lines.append("</roi>")
-    return [*lines, "</unblindedReadNodule>"]
-
-
-def _place_lines(place: tuple[str, float]) -> tuple[str, str]:
-    sop_uid, z_mm = place
-    return (
-        f"<imageZposition>{z_mm:.6f} </imageZposition>",
-        f"<imageSOP_UID>{sop_uid}</imageSOP_UID>",
-    )
-
-
-def _point_line(tag: str, x: int, y: int) -> str:
-    return f"<{tag}><xCoord>{x}</xCoord><yCoord>{y}</yCoord></{tag}>"

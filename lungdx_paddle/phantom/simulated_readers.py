@@ -1,4 +1,4 @@
-"""The phantom's four readers: who outlines what, where, and how they rate it.
+"""The phantom's four simulated readers: their outlines and ratings.
 
 A session has its own habits (a bias of rating, of the outline's width, and a share of
 nodules missed) and every reading its own error, so that readers disagree as in LIDC.
@@ -30,17 +30,14 @@ Point = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class PhantomReading:
-    """One reader's account of one nodule.
-
-    Attributes:
-        nodule_id: in the session's spelling.
-        characteristics: LIDC's nine ratings; empty for a nodule below 3 mm.
-        contours: (slice index, (n, 2) int x, y of the first pixels outside), by slice.
-    """
+    """One reader's marks of one nodule."""
 
     nodule_id: str
+    """In the session's spelling."""
     characteristics: dict[str, int]
+    """LIDC's nine ratings; empty for a nodule below 3 mm."""
     contours: list[tuple[int, np.ndarray]]
+    """Of each slice: its index, and (n, 2) int x, y of the first pixels outside."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,11 @@ def read_series(
     Returns:
         READERS sessions; someone finds every nodule, large enough to outline or not.
     """
-    finders = [_who_finds(placed.lesion, rng) for placed in nodules]
+    finders = []  # of each nodule (READERS,) bool, one of them true at least
+    for lesion in (placed.lesion for placed in nodules):
+        chance = 0.97 - 0.12 * (lesion.radius_mm < 3) - 0.12 * (lesion.solidity < 0.4)
+        draws = rng.random(READERS)
+        finders.append(draws < max(chance, draws.min() + 1e-9))
     sessions = []
     for reader, spelling in enumerate(NODULE_IDS):
         habits = _Habits(rng.normal(0, 0.25), rng.normal(0, 0.25), rng.uniform(0.4, 0.9))
@@ -87,13 +88,6 @@ def read_series(
         readings = [PhantomReading(name, *mark) for name, mark in zip(ids, marks)]
         sessions.append(Session(readings, _noticed(non_nodules, habits, rng)))
     return sessions
-
-
-def _who_finds(lesion: Lesion, rng: np.random.Generator) -> np.ndarray:
-    """(READERS,) bool, one of them true at least."""
-    chance = 0.97 - 0.12 * (lesion.radius_mm < 3) - 0.12 * (lesion.solidity < 0.4)
-    draws = rng.random(READERS)
-    return draws < max(chance, draws.min() + 1e-9)
 
 
 def _noticed(points: list[Point], habits: _Habits, rng: np.random.Generator) -> list[Point]:

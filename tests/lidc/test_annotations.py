@@ -72,6 +72,11 @@ def test_an_outline_without_ratings_is_a_reading_without_ratings(
     assert reading.malignancy is None
 
 
+def test_a_rating_that_a_spreadsheet_wrote_is_read(xml: Any, outline: Points) -> None:
+    (reading,) = read(xml.message(xml.nodule(xml.roi(outline), ratings=("3.0",) * 9))).readings
+    assert reading.malignancy == 3
+
+
 def test_single_points_beside_outlines_are_kept(xml: Any, outline: Points) -> None:
     rois = xml.roi(outline), xml.roi([(3, 4)], sop="1.2")
     (reading,) = read(xml.message(xml.nodule(*rois))).readings
@@ -120,6 +125,7 @@ def test_a_position_that_is_no_number_is_unknown(xml: Any, outline: Points) -> N
         (lambda data: data.replace(b"<xCoord>10</xCoord>", b"", 1), "12 x and 13 y"),
         (lambda data: data.replace(b"<malignancy>3", b"<malignancy>6"), "from 0 to 5, found '6'"),
         (lambda data: data.replace(b"<malignancy>3", b"<malignancy>high"), "found 'high'"),
+        (lambda data: data.replace(b"<malignancy>3", b"<malignancy>" + b"3" * 5000), "found '333"),
         (lambda data: data.replace(b"SeriesInstanceUid", b"SeriesUid"), "a SeriesInstanceUid"),
         (lambda data: data.replace(b"UTF-8", b"UTF-99"), "unknown encoding"),
     ],
