@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import logging
 import os
 import re
@@ -17,13 +18,14 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from lungdx_paddle.config import SHIPPED_CONFIGS, find_config
 from lungdx_paddle.errors import LungdxError, OutputError
 from lungdx_paddle.extras import EXTRA_OF_MODULE, not_installed
+from lungdx_paddle.progress import log
 from lungdx_paddle.runtime import quiet_paddle
 
 USER_MISTAKE, OUR_MISTAKE, INTERRUPTED = 2, 1, 130
@@ -119,13 +121,9 @@ def exit_code(
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     _ensure_home()
     quiet_paddle()
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    screen, log = _Screen(), logging.getLogger("lungdx_paddle")
-    level, log.propagate = log.level, False
-    log.addHandler(screen)
-    log.setLevel(logging.INFO)
     try:
-        main(argv)
+        with _log_on_screen():
+            main(argv)
         return 0
     except KeyboardInterrupt:
         how = _CONTINUE.get(_name().split()[-1], "")
@@ -143,10 +141,6 @@ def exit_code(
         kind = type(error).__name__
         hint = "this is a mistake of ours; LUNGDX_DEBUG=1 shows the traceback to report"
         return _fail(f"{kind}: {' '.join(str(error).split())}; {hint}", OUR_MISTAKE)
-    finally:
-        log.removeHandler(screen)
-        log.setLevel(level)
-        log.propagate = True
 
 
 def say(line: str) -> None:
@@ -198,6 +192,22 @@ class _Screen(logging.Handler):
             say(record.getMessage())
         except (BrokenPipeError, OutputError):
             _print_no_more()
+
+
+@contextlib.contextmanager
+def _log_on_screen() -> Iterator[None]:
+    """Print what the package logs, and of Matplotlib's log only warnings."""
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    screen, level, propagate = _Screen(), log.level, log.propagate
+    log.addHandler(screen)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(screen)
+        log.setLevel(level)
+        log.propagate = propagate
 
 
 def _ensure_home() -> None:
