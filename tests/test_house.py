@@ -44,10 +44,8 @@ WITHOUT_A_TEST_OF_ITS_NAME = {
     "figures": "method_bars nodule_slice score_plots",
     "inference": "export predictor sessions",
     "lidc": "masks pixels readings slices sources",
-    "phantom": "chest dicom_files geometry lesions simulated_readers vessels",
     "preprocess": "crop_files report resume",
     "preprocess/patches": "patch_crops patch_files patch_matching",
-    ".": "settings",
     "training": "dashboard table2",
     "training/parallel": "jobs",
 }
