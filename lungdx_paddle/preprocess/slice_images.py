@@ -9,12 +9,13 @@ stopped goes on with the series that are missing.
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import io
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -24,11 +25,12 @@ import cv2
 import numpy as np
 
 from lungdx_paddle import __version__
-from lungdx_paddle.errors import ConfigError, LidcError, LungdxError, OutputError
+from lungdx_paddle.errors import ConfigError, LidcError
 from lungdx_paddle.files import writable_folder, write_text, writing
 from lungdx_paddle.lidc import Series, Skipped, find_series
 from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
 from lungdx_paddle.preprocess.lungs.paper_steps import lung_steps
+from lungdx_paddle.preprocess.report import attempt, check_found
 from lungdx_paddle.preprocess.resume import file_name
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, Window, apply_window
 from lungdx_paddle.progress import bar
@@ -79,6 +81,8 @@ class SeriesImages:
     slices: int
     failure: str
     """Why there are no images of it; empty if there are."""
+    warnings: tuple[str, ...]
+    """What is unusual about its slices."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -130,13 +134,13 @@ def write_slice_images(
     """Write every slice of every CT series as an 8-bit JPG, if wanted with its lung mask.
 
     ``slices/<patient>/<series UID>/s<index>_z<mm>.jpg``, with ``_lungs.jpg`` and ``_mask.png``
-    beside it, and ``slices.csv`` with a row a slice (:class:`SliceImage`).  Run again, it does
-    only what is missing or has changed.  The bytes do not depend on the workers nor on how
-    often the work was stopped.
+    beside it; ``slices.csv`` with a row a slice (:class:`SliceImage`), ``slices.json`` with this
+    report.  Run again, it does only what is missing or has changed.  The bytes do not depend on
+    the workers nor on how often the work was stopped.
 
     Args:
         lidc: folder or zip archive of DICOM files in any layout.
-        out: folder for ``slices/`` and ``slices.csv``.
+        out: folder for ``slices/``, ``slices.csv`` and ``slices.json``.
         window: (centre, width) in HU, or None for the one in each series' header.
         lungs: one of :data:`LUNG_MASKS`, or None for the slices alone.
         pool: processes or a cluster, which read ``lidc`` and write to ``out`` themselves; None:
@@ -154,34 +158,45 @@ def write_slice_images(
     # Workers elsewhere know another current folder.
     lidc, out = Path(lidc).resolve(), writable_folder(Path(out).resolve())
     found, skipped = find_series(lidc, pool)
+    fix = "give the folder or zip archive of a CT"
+    check_found(lidc, found, skipped, expected="DICOM files of CT series", fix=fix)
     jobs = [_Job(s, window, lungs, out, _fingerprint(s, window, lungs)) for s in found]
     failures = _run(jobs, out / "slices.csv", pool)
-    series = (
-        SeriesImages(s.patient_id, s.series_uid, len(s.slices), failures.get(s.series_uid, ""))
-        for s in found
-    )
-    report = SliceImagesReport(tuple(series), tuple(skipped))
+    report = SliceImagesReport(tuple(_outcome(s, failures) for s in found), tuple(skipped))
+    write_text(out / "slices.json", json.dumps(asdict(report), indent=1) + "\n")
     if not report.slices:
-        reasons = [s.failure for s in report.failed] + [s.reason for s in skipped]
         raise LidcError(
             str(lidc),
-            expected="DICOM files of a CT series that can be read",
-            found=f"none in {len(found)} series" + (f" ({reasons[0]})" if reasons else ""),
-            fix="give the folder or zip archive of a CT",
+            expected="at least one series that can be read",
+            found=f"{len(found)} that cannot, the first because {report.failed[0].failure}",
+            fix="slices.json has all reasons",
         )
-    _write_table(out / "slices.csv", [j for j in jobs if j.series.series_uid not in failures])
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [f.name for f in fields(SliceImage)], lineterminator="\n")
+    writer.writeheader()
+    for job in jobs:
+        writer.writerows([] if job.series.series_uid in failures else _rows(job))
+    write_text(out / "slices.csv", text.getvalue())
     return report
 
 
+def _outcome(s: Series, failures: Mapping[str, str]) -> SeriesImages:
+    failure = failures.get(s.series_uid, "")
+    return SeriesImages(s.patient_id, s.series_uid, len(s.slices), failure, s.warnings)
+
+
 def _fingerprint(series: Series, window: Window | None, lungs: str | None) -> str:
-    """A text that changes with anything that a series' images depend on."""
-    slices = []
-    for s in series.slices:
-        file = s.file.path.stat()
-        values = (s.sop_uid, s.instance, s.slope, s.intercept, s.padding, s.monochrome1)
-        slices.append((*values, file.st_size, file.st_mtime_ns))
-    geometry = (series.z_mm.tolist(), series.spacing_zyx_mm, series.header_window)
-    depends_on = (__version__, window, lungs, series.patient_id, geometry, slices)
+    """A text that changes with anything that a series' images depend on.
+
+    Of the files that is size and time, as make has it: to resume would else mean to read every
+    byte of a collection.
+    """
+    files = [s.file.path.stat() for s in series.slices]
+    slices = [
+        {**vars(s), "file": (file.st_size, file.st_mtime_ns)}
+        for s, file in zip(series.slices, files)
+    ]
+    depends_on = (__version__, window, lungs, slices)
     return hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
 
 
@@ -194,8 +209,9 @@ def _run(jobs: Sequence[_Job], table: Path, pool: Executor | None) -> dict[str, 
     slices = sum(len(job.series.slices) for job in jobs)
     before = slices - sum(len(job.series.slices) for job in todo)
     failures = {}
+    write = functools.partial(attempt, _write_series)
     with bar(total=slices, initial=before, desc="slices", unit="slice") as done:
-        for job, failure in zip(todo, run_all(pool, _write_series, todo)):
+        for job, failure in zip(todo, run_all(pool, write, todo)):
             if failure:
                 failures[job.series.series_uid] = failure
             done.update(len(job.series.slices))
@@ -214,8 +230,8 @@ def _rows(job: _Job) -> list[dict[str, Any]]:
     return rows if whole and all((job.out / path).is_file() for path in paths) else []
 
 
-def _write_series(job: _Job) -> str:
-    """Write a series' folder; the answer is why it failed, or empty.
+def _write_series(job: _Job) -> None:
+    """Write a series' folder.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be written to.
@@ -234,13 +250,6 @@ def _write_series(job: _Job) -> str:
             if final.exists():
                 shutil.rmtree(final)
             partial.rename(final)
-        return ""
-    except OutputError:
-        raise
-    except LungdxError as error:
-        return str(error)
-    except Exception as error:  # whatever is wrong with one series must not cost the others
-        return f"{type(error).__name__}: {error}"
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -290,12 +299,3 @@ def _write_image(path: Path, gray: np.ndarray) -> None:
     options = [cv2.IMWRITE_JPEG_QUALITY, SLICE_JPG_QUALITY] if path.suffix == ".jpg" else []
     _, data = cv2.imencode(path.suffix, gray, options)
     path.write_bytes(data.tobytes())
-
-
-def _write_table(path: Path, jobs: Sequence[_Job]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [f.name for f in fields(SliceImage)], lineterminator="\n")
-    writer.writeheader()
-    for job in jobs:
-        writer.writerows(_rows(job))
-    write_text(path, text.getvalue())

@@ -287,7 +287,7 @@ def test_a_series_that_fails_costs_only_itself(
 def test_no_ct_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "a.txt").write_text("hello")
-    with pytest.raises(LidcError, match=r"found none in 0 series \(no DICOM file\)"):
+    with pytest.raises(LidcError, match=r"none in 1 files \(.*a.txt: no DICOM file\)"):
         write_slice_images(tmp_path / "c", tmp_path / "out")
 
 
