@@ -1,4 +1,4 @@
-"""Cut the nodules out of LIDC-IDRI scans or slices: crops, manifest.csv and report.json."""
+"""Cut the nodules out of LIDC-IDRI scans or slices; write the slices of any CT as JPG."""
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.commands.preprocess_scans import main

@@ -1,14 +1,16 @@
-"""Cut the nodules out of LIDC-IDRI scans or slices: crops, manifest.csv and report.json."""
+"""Cut the nodules out of LIDC-IDRI scans or slices; write the slices of any CT as JPG."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder
+from lungdx_paddle.lidc import find_annotations
 from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM
 from lungdx_paddle.lidc.sources import Skipped
 from lungdx_paddle.manifest import CROP_RULES
@@ -18,6 +20,7 @@ from lungdx_paddle.preprocess.nodule_table import NoduleTable, write_nodule_tabl
 from lungdx_paddle.preprocess.patches.patch_pipeline import preprocess_slices
 from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.preprocess.report import DONE, FAILED, UNMARKED, Report, by_reason
+from lungdx_paddle.preprocess.slice_images import LUNG_MASKS, write_slice_images
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, parse_window
 from lungdx_paddle.workers import executor
 
@@ -41,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--xml", type=Path, metavar="DIR_OR_ZIP", help="LIDC XML (default: beside the DICOM)")
     add("--diagnosis", type=Path, metavar="FILE", help="diagnosis table (default: in --lidc)")
     add("--crop", choices=CROP_RULES, default=PAPER, help="rule of the crops (default: paper)")
+    add("--jpg", action="store_true", help="each slice of --lidc as JPG, with or without XML")
+    add("--lungs", choices=LUNG_MASKS, help="as --jpg, with lung mask and parenchyma")
     add("--window", default="20,2040", help="centre,width in HU (20,2040), lung or header")
     add("--jobs", type=int, metavar="N", help="processes (default: one a core)")
     add("--dask", metavar="ADDRESS", help="scheduler of a cluster, such as tcp://10.0.0.1:8786")
@@ -64,8 +69,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         crops = CropSettings(args.crop, window)
         with executor(args.jobs, args.dask, [args.lidc, writable_folder(args.out)]) as pool:
-            report = preprocess(args.lidc, args.out, crops=crops, pool=pool, **more)
-        lines = report_lines(report)
+            lines, has_marks = _write_jpg(args, pool) if args.jpg or args.lungs else ([], True)
+            if has_marks:
+                report = preprocess(args.lidc, args.out, crops=crops, pool=pool, **more)
+                lines += report_lines(report)
     cli.say("\n".join((*lines, f"written to {args.out}")))
 
 
@@ -80,6 +87,33 @@ def _check_task(args: argparse.Namespace) -> None:
             found=" and ".join(named) + (" without --xml" if len(named) == 1 else "") or "neither",
             fix="see tools/preprocess.py --help",
         )
+    if (args.jpg or args.lungs) and not args.lidc:
+        raise ConfigError(
+            "--jpg, --lungs",
+            expected="--lidc with the DICOM files of any CT",
+            found=named[0],
+            fix="name their folder or zip archive",
+        )
+
+
+def _write_jpg(args: argparse.Namespace, pool: Executor | None) -> tuple[list[str], bool]:
+    """Write the slices of ``--lidc``: what was done, and whether crops can be cut or are due."""
+    report = write_slice_images(
+        args.lidc, args.out, window=parse_window(args.window), lungs=args.lungs, pool=pool
+    )
+    series = len(report.series)
+    masks = f", with lung masks ({args.lungs})" if args.lungs else ""
+    done = f"{series - len(report.failed)} of {series} series"
+    lines = [f"{report.slices} slices of {done} as JPG{masks}: slices.csv"]
+    lines += _some(
+        [f"{s.patient_id}: no slices: {s.failure}" for s in report.failed], "slices.json"
+    )
+    marked = {s.series_uid for s in report.series} & set(find_annotations(args.lidc)[0])
+    if args.xml or marked:  # with --xml, crops that cannot be cut are an error
+        return lines, True
+    unusual = [f"{s.patient_id}: {text}" for s in report.series for text in s.warnings]
+    lines += [*_some(unusual, "slices.json"), *skipped_lines(report.skipped)]
+    return [*lines, "no crops: there is no LIDC XML of these series"], False
 
 
 def report_lines(report: Report) -> list[str]:
@@ -131,9 +165,9 @@ def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
     return lines + ([f"{others} files left out for other reasons"] if others else [])
 
 
-def _some(lines: Sequence[str]) -> list[str]:
+def _some(lines: Sequence[str], file: str = "report.json") -> list[str]:
     more = len(lines) - EXAMPLES
-    return [*lines[:EXAMPLES], *([f"{more} more such lines in report.json"] if more > 0 else [])]
+    return [*lines[:EXAMPLES], *([f"{more} more such lines in {file}"] if more > 0 else [])]
 
 
 def _first_few(items: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lungdx_paddle.commands.preprocess_scans import main, report_lines, skipped_lines
-from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.errors import ConfigError, LidcError
 from lungdx_paddle.lidc import Skipped
 from lungdx_paddle.manifest import read_manifest
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
@@ -38,6 +38,11 @@ def done(number: int, **more: object) -> SeriesReport:
         (["--annotations-only"], "--annotations-only without --xml"),
         (["--slices", "x", "--lidc", "y"], "--lidc and --slices"),
         (["--slices", "x", "--xml", "y", "--window", "lung"], "gray already"),
+        (
+            ["--slices", "x", "--xml", "y", "--jpg"],
+            "--jpg, --lungs: expected --lidc",
+        ),
+        (["--lungs", "paper"], "found neither"),
     ],
 )
 def test_arguments_that_make_no_sense_are_one_clear_error(
@@ -81,3 +86,55 @@ def test_the_phantom_is_cropped_by_either_rule(
         assert printed.endswith(f"written to {out}\n")
     sizes = [len(read_manifest(tmp_path / rule)) for rule in ("paper", "context")]
     assert sizes[0] == sizes[1] > 0
+
+
+@pytest.fixture
+def chests(tmp_path: Path) -> Path:
+    """Two small phantoms with their XML."""
+    folder = tmp_path / "chests"
+    write_phantom(folder, patients=2, jobs=1, settings=PhantomSettings(rows=96, slices=5))
+    return folder
+
+
+def without_xml(folder: Path) -> Path:
+    for path in folder.rglob("*.xml"):
+        path.unlink()
+    return folder
+
+
+def test_the_slices_of_a_ct_without_any_xml_become_jpg(
+    chests: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    main(["--lidc", str(without_xml(chests)), "--out", str(out), "--jpg", "--jobs", "1"])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "10 slices of 2 of 2 series as JPG: slices.csv"
+    assert "no crops: there is no LIDC XML of these series" in printed
+    assert sorted(path.name for path in out.iterdir()) == ["slices", "slices.csv", "slices.json"]
+
+
+def test_slices_with_lungs_and_crops_come_of_one_run(
+    chests: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    main(["--lidc", str(chests), "--out", str(out), "--lungs", "mended", "--jobs", "1"])
+    printed = capsys.readouterr().out
+    assert "10 slices of 2 of 2 series as JPG, with lung masks (mended): slices.csv" in printed
+    assert f"{len(read_manifest(out))} crops of 2 patients" in printed
+    assert len(list(out.rglob("*_mask.png"))) == len(list(out.rglob("*_lungs.jpg"))) == 10
+
+
+def test_without_jpg_no_slice_is_written(chests: Path, tmp_path: Path) -> None:
+    main(["--lidc", str(chests), "--out", str(tmp_path / "out"), "--jobs", "1"])
+    assert not (tmp_path / "out" / "slices").exists()
+    assert len(read_manifest(tmp_path / "out")) > 0
+
+
+def test_jpg_with_an_xml_folder_of_other_series_names_what_is_missing(
+    chests: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "xml").mkdir()
+    words = ["--xml", str(tmp_path / "xml"), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    with pytest.raises(LidcError, match="none for 2 series.*--xml"):
+        main(["--lidc", str(without_xml(chests)), "--jpg", *words])
+    assert (tmp_path / "out" / "slices.csv").is_file(), "the slices are written all the same"
