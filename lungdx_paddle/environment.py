@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import os
 import platform
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import lungdx_paddle
+from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.files import write_text
 from lungdx_paddle.runtime import available_cores, chosen_threads
 
 PAPER: dict[str, str] = {
@@ -67,6 +70,31 @@ class Environment:
             commit=_commit(),
             date=now.isoformat(timespec="seconds"),
         )
+
+    def write(self, path: Path) -> None:
+        """Write JSON.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        write_text(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Environment:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            CheckpointError: it is missing or something else.
+        """
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(
+                str(path),
+                expected="the environment of a training",
+                found=getattr(error, "strerror", None) or "something else",
+                fix="copy the whole output folder again",
+            ) from error
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(what, the paper's, ours) for each entry: the paper's Table 1 and ours."""

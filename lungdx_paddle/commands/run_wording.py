@@ -10,7 +10,8 @@ from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.scores import SCORE_LEVELS, Scores
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training.run import RunMetrics, learned_config, load_run
+from lungdx_paddle.training.run import learned_config, load_run
+from lungdx_paddle.training.run_metrics import RunMetrics
 
 PHANTOM_LINE = "This is PHANTOM data, made by a program: the numbers mean nothing medical."
 

@@ -56,10 +56,6 @@ class Split:
     def __repr__(self) -> str:
         return f"<Split by {self.by}: {len(self.train)} training, {len(self.test)} test crops>"
 
-    def leakage(self) -> Leakage:
-        """Count the patients and nodules on both sides."""
-        return leakage_between(*map(self.manifest.select, (self.train, self.test)))
-
 
 def make_split(
     manifest: Manifest,
@@ -166,48 +162,3 @@ def _deal(sizes: np.ndarray, fraction: float, random: np.random.Generator) -> np
             dealt[position] = True
             images += sizes[position]
     return dealt
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """What stands on both sides of a split."""
-
-    patients: int
-    nodules: int
-    test_images: int
-    """Test images of a patient who is in the training part too."""
-    test_total: int
-
-    @property
-    def leaks(self) -> bool:
-        """Whether any patient is on both sides."""
-        return self.patients > 0
-
-    def __str__(self) -> str:
-        if not self.leaks:
-            return "no patient is on both sides of the split"
-        return (
-            f"this split leaks: {self.patients} patients and {self.nodules} nodules are on both "
-            f"sides, {self.test_images} of {self.test_total} test images show a patient from the "
-            "training part; data.split=patient gives the honest number"
-        )
-
-
-def leakage_between(train: Manifest, test: Manifest) -> Leakage:
-    """Count the patients and nodules in both of two manifests, or parts of one."""
-    patients, nodules = (
-        {GROUP_OF[by](row) for row in train.rows} & {GROUP_OF[by](row) for row in test.rows}
-        for by in ("patient", "nodule")
-    )
-    return Leakage(
-        patients=len(patients),
-        nodules=len(nodules),
-        test_images=sum(row.patient_id in patients for row in test.rows),
-        test_total=len(test),
-    )
-
-
-def not_learned(manifest: Manifest, train: Manifest, by: str) -> np.ndarray:
-    """(rows,) bool: which rows share no image, nodule or patient with a training part."""
-    learned = {GROUP_OF[by](row) for row in train.rows}
-    return np.array([GROUP_OF[by](row) not in learned for row in manifest.rows], dtype=bool)

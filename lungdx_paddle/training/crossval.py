@@ -20,7 +20,8 @@ from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.held_out import held_out_part, predict_held_out
 from lungdx_paddle.training.parallel.jobs import JobOptions, train_all
-from lungdx_paddle.training.run import Run, RunMetrics, data_name, start_run
+from lungdx_paddle.training.run import Run, start_run
+from lungdx_paddle.training.run_metrics import RunMetrics, data_name
 from lungdx_paddle.training.split_record import SplitRecord
 from lungdx_paddle.training.trainer import resumable, train
 

@@ -16,7 +16,8 @@ from lungdx_paddle.evaluation.scores import evaluate
 from lungdx_paddle.models.ensemble import Trained
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config, DataConfig
-from lungdx_paddle.training.run import Run, RunMetrics, data_name
+from lungdx_paddle.training.run import Run
+from lungdx_paddle.training.run_metrics import RunMetrics, data_name
 from lungdx_paddle.training.split_record import TEST, DataChanges, SplitRecord
 
 

@@ -15,24 +15,16 @@ and explain it, without its crops.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.config import config_text, load_config, save_config
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
-from lungdx_paddle.evaluation.leakage import Leakage
 from lungdx_paddle.evaluation.predictions import Predictions, read_predictions, write_predictions
-from lungdx_paddle.evaluation.scores import Scores
-from lungdx_paddle.files import write_text, writing
-from lungdx_paddle.manifest import Manifest
+from lungdx_paddle.files import writing
 from lungdx_paddle.models.ensemble import Ensemble, Trained
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import FOLD, Config
@@ -42,6 +34,7 @@ from lungdx_paddle.training.checkpoint import (
     read_checkpoint_state,
     weights_digest,
 )
+from lungdx_paddle.training.run_metrics import Digests, RunMetrics
 from lungdx_paddle.training.split_record import SPLIT, SplitRecord
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
@@ -50,87 +43,6 @@ EVALUATION = "eval"
 """Folder of a later evaluation, inside the run's."""
 
 _RESULTS = (METRICS, PREDICTIONS, TABLE2, ENVIRONMENT, SPLIT, *CHECKPOINT)
-
-
-@dataclass(frozen=True)
-class Digests:
-    """What a result rests on: two results with equal digests are of the same training."""
-
-    config: str
-    """Of every setting that changes what is learned."""
-    data: str
-    """Of the pixels and labels of all crops, of both parts."""
-    weights: str
-
-
-@dataclass(frozen=True, repr=False)
-class RunMetrics:
-    """The scores of a run's weights on some crops, as they stand in ``metrics.json``."""
-
-    run: str
-    """Name of the config."""
-    step: int
-    digests: Digests
-    data: str
-    """``phantom``, or the manifest."""
-    part: str
-    """Which crops were scored, in words."""
-    split: str
-    """image, nodule or patient."""
-    folds: int
-    """Of a cross-validation; 0: one split."""
-    test: Scores
-    train: Mapping[str, float | None] | None
-    """Accuracy over the training images: {"total" or a task: value}; None if not computed."""
-    leakage: Leakage
-    environment: Environment
-    """Where the scores were computed."""
-
-    def __repr__(self) -> str:
-        return f"RunMetrics({self.run}, step {self.step}, {self.part}: {self.test!r})"
-
-    def write(self, path: Path) -> None:
-        """Write JSON.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        entries = {
-            **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
-            "digests": dataclasses.asdict(self.digests),
-            "test": self.test.to_dict(),
-            "leakage": self.leakage.to_dict(),
-            "environment": dataclasses.asdict(self.environment),
-            "note": RESEARCH_USE,
-        }
-        write_text(path, json.dumps(entries, indent=1) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> RunMetrics:
-        """Read what :meth:`write` wrote.
-
-        Raises:
-            CheckpointError: it is missing or something else.
-        """
-        try:
-            entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            entries.pop("note")
-            return cls(
-                **{
-                    **entries,
-                    "digests": Digests(**entries["digests"]),
-                    "test": Scores.from_dict(entries["test"]),
-                    "leakage": Leakage.from_dict(entries["leakage"]),
-                    "environment": Environment(**entries["environment"]),
-                }
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                str(path),
-                expected="the metrics of a run",
-                found=getattr(error, "strerror", None) or f"something else ({error})",
-                fix="evaluate the run again (tools/eval.py --run DIR)",
-            ) from error
 
 
 @dataclass(frozen=True, repr=False)
@@ -217,7 +129,7 @@ class Run:
         Raises:
             CheckpointError: the record of it is missing or damaged.
         """
-        return read_environment(self.folder / ENVIRONMENT)
+        return Environment.read(self.folder / ENVIRONMENT)
 
     def network(self) -> Trained:
         """Build the trained network, or ensemble, in inference mode, on the device in use.
@@ -283,7 +195,7 @@ def start_run(config: Config, record: SplitRecord, device: str) -> Run:
         for name in (LOG, EVALUATION):
             shutil.rmtree(folder / name, ignore_errors=True)
     record.write(folder / SPLIT)
-    write_environment(folder / ENVIRONMENT, Environment.current(device))
+    Environment.current(device).write(folder / ENVIRONMENT)
     save_config(config, folder / CONFIG)
     return Run(folder, config, record)
 
@@ -307,33 +219,6 @@ def learned_config(config: Config) -> Config:
         data=replace(config.data, manifest="", phantom_patients=4),
         train=replace(config.train, steps=steps, log_every=1),
     )
-
-
-def data_name(manifest: Manifest, path: str) -> str:
-    """``phantom`` if any crop is of one, else the manifest's path."""
-    return "phantom" if manifest.source == "phantom" else path
-
-
-def write_environment(path: Path, environment: Environment) -> None:
-    """Write ``environment.json``."""
-    write_text(path, json.dumps(dataclasses.asdict(environment), indent=1) + "\n")
-
-
-def read_environment(path: Path) -> Environment:
-    """Read ``environment.json``.
-
-    Raises:
-        CheckpointError: it is missing or something else.
-    """
-    try:
-        return Environment(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            str(path),
-            expected="the environment of a training",
-            found=getattr(error, "strerror", None) or "something else",
-            fix="copy the whole output folder again",
-        ) from error
 
 
 def _digest(text: str) -> str:

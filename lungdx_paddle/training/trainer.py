@@ -32,16 +32,8 @@ from lungdx_paddle.training.dashboard_content import (
     step_scalars,
 )
 from lungdx_paddle.training.parallel.processes import join
-from lungdx_paddle.training.run import (
-    LOG,
-    TABLE2,
-    Run,
-    RunMetrics,
-    data_name,
-    learned_config,
-    load_run,
-    start_run,
-)
+from lungdx_paddle.training.run import LOG, TABLE2, Run, learned_config, load_run, start_run
+from lungdx_paddle.training.run_metrics import RunMetrics, data_name
 from lungdx_paddle.training.split_record import TEST, TRAIN, SplitRecord
 from lungdx_paddle.training.step import TrainingState, prepare, training_step
 from lungdx_paddle.training.table2 import Table2, screen_header, screen_line

@@ -72,3 +72,17 @@ def test_patients_nodules_and_images_on_both_sides_are_counted(
     assert (found.patients_on_both_sides, found.nodules_on_both_sides) == (2, 2)
     assert (found.test_images, found.test_images_of_known_patients) == (4, 3)
     assert (found + found).patients_on_both_sides == 4
+    assert "this split leaks: 2 patients and 2 nodules are on both sides, 3 of 4" in str(found)
+    assert Leakage.from_dict(found.to_dict()) == found
+
+
+def test_near_duplicates_are_unknown_where_the_training_crops_are_gone(
+    write_crops: Callable[..., Path],
+) -> None:
+    dataset = NoduleDataset(read_manifest(write_crops()), LABEL_SETS["paper6"])
+    test = dataset.subset(range(70, 80))
+    found = leakage(dataset.manifest.rows[:70], test)
+    assert found.near_duplicate_test_images is None and not found.leaks
+    assert "no patient is on both sides" in str(found) and "crops are gone" in str(found)
+    whole = leakage(dataset.manifest.rows[:70], test, dataset.images[:70])
+    assert (found + whole).near_duplicate_test_images is None

@@ -21,7 +21,8 @@ from lungdx_paddle.training import trainer
 from lungdx_paddle.training.crossval import cross_validate
 from lungdx_paddle.training.held_out import evaluate_run
 from lungdx_paddle.training.parallel.jobs import JobOptions
-from lungdx_paddle.training.run import RunMetrics, load_run
+from lungdx_paddle.training.run import load_run
+from lungdx_paddle.training.run_metrics import RunMetrics
 from lungdx_paddle.training.step import learning_rate
 
 ONE_BY_ONE = JobOptions(jobs=1, device="cpu")

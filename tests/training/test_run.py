@@ -18,7 +18,8 @@ from lungdx_paddle.manifest import ManifestRow, read_manifest, write_manifest
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import trainer
 from lungdx_paddle.training.held_out import evaluate_run
-from lungdx_paddle.training.run import RunMetrics, load_run
+from lungdx_paddle.training.run import load_run
+from lungdx_paddle.training.run_metrics import RunMetrics
 from lungdx_paddle.training.split_record import SplitRecord
 from lungdx_paddle.training.trainer import train
 

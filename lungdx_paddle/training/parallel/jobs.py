@@ -16,7 +16,8 @@ from lungdx_paddle.files import writable_folder
 from lungdx_paddle.progress import bar, log
 from lungdx_paddle.runtime import THREADS, process_of, quiet_paddle
 from lungdx_paddle.settings import Config, DataConfig
-from lungdx_paddle.training.run import RunMetrics, load_run
+from lungdx_paddle.training.run import load_run
+from lungdx_paddle.training.run_metrics import RunMetrics
 from lungdx_paddle.training.trainer import Pictures, no_pictures, train
 from lungdx_paddle.workers import executor, run_all
 

@@ -1,0 +1,104 @@
+"""The scores of a run and what they rest on: ``metrics.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lungdx_paddle import RESEARCH_USE
+from lungdx_paddle.environment import Environment
+from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.evaluation.leakage import Leakage
+from lungdx_paddle.evaluation.scores import Scores
+from lungdx_paddle.files import write_text
+from lungdx_paddle.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Digests:
+    """What a result rests on: two results with equal digests are of the same training."""
+
+    config: str
+    """Of every setting that changes what is learned."""
+    data: str
+    """Of the pixels and labels of all crops, of both parts."""
+    weights: str
+
+
+@dataclass(frozen=True, repr=False)
+class RunMetrics:
+    """The scores of a run's weights on some crops, as they stand in ``metrics.json``."""
+
+    run: str
+    """Name of the config."""
+    step: int
+    digests: Digests
+    data: str
+    """``phantom``, or the manifest."""
+    part: str
+    """Which crops were scored, in words."""
+    split: str
+    """image, nodule or patient."""
+    folds: int
+    """Of a cross-validation; 0: one split."""
+    test: Scores
+    train: Mapping[str, float | None] | None
+    """Accuracy over the training images: {"total" or a task: value}; None if not computed."""
+    leakage: Leakage
+    environment: Environment
+    """Where the scores were computed."""
+
+    def __repr__(self) -> str:
+        return f"RunMetrics({self.run}, step {self.step}, {self.part}: {self.test!r})"
+
+    def write(self, path: Path) -> None:
+        """Write JSON.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        entries = {
+            **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
+            "digests": dataclasses.asdict(self.digests),
+            "test": self.test.to_dict(),
+            "leakage": self.leakage.to_dict(),
+            "environment": dataclasses.asdict(self.environment),
+            "note": RESEARCH_USE,
+        }
+        write_text(path, json.dumps(entries, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> RunMetrics:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            CheckpointError: it is missing or something else.
+        """
+        try:
+            entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            entries.pop("note")
+            return cls(
+                **{
+                    **entries,
+                    "digests": Digests(**entries["digests"]),
+                    "test": Scores.from_dict(entries["test"]),
+                    "leakage": Leakage.from_dict(entries["leakage"]),
+                    "environment": Environment(**entries["environment"]),
+                }
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                str(path),
+                expected="the metrics of a run",
+                found=getattr(error, "strerror", None) or f"something else ({error})",
+                fix="evaluate the run again (tools/eval.py --run DIR)",
+            ) from error
+
+
+def data_name(manifest: Manifest, path: str) -> str:
+    """``phantom`` if any crop is of one, else the manifest's path."""
+    return "phantom" if manifest.source == "phantom" else path
