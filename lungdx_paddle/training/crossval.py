@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from lungdx_paddle.config import save_config
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, split_of
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.evaluation.scores import evaluate
@@ -20,7 +19,7 @@ from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.held_out import held_out_part, predict_held_out
 from lungdx_paddle.training.parallel.jobs import JobOptions, train_all
-from lungdx_paddle.training.run import Run, start_run
+from lungdx_paddle.training.run import resume_run, start_run
 from lungdx_paddle.training.run_metrics import RunMetrics, data_name
 from lungdx_paddle.training.split_record import SplitRecord
 from lungdx_paddle.training.trainer import resumable, train
@@ -55,9 +54,9 @@ def cross_validate(config: Config, options: JobOptions) -> RunMetrics:
     dataset = load_dataset(config.data)
     begun = options.resume and (config.output_folder / "config.yaml").is_file()
     if begun:
-        run = Run(config.output_folder, config, resumable(config).record)
-        dataset = run.record.align(dataset, config.data.manifest)
-        save_config(config, run.folder / "config.yaml")
+        record = resumable(config).record
+        dataset = record.align(dataset, config.data.manifest)
+        run = resume_run(config, record)
     else:
         run = start_run(config, _folds(dataset, config), place)
     train_all([config.of_fold(k) for k in range(config.data.folds)], options)

@@ -24,7 +24,7 @@ from lungdx_paddle.config import config_text, load_config, save_config
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.predictions import Predictions, read_predictions, write_predictions
-from lungdx_paddle.files import writing
+from lungdx_paddle.files import writable_folder, writing
 from lungdx_paddle.models.ensemble import Ensemble, Trained
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import FOLD, Config
@@ -187,7 +187,7 @@ def start_run(config: Config, record: SplitRecord, device: str) -> Run:
     Raises:
         OutputError: the folder cannot be written to.
     """
-    folder = config.output_folder
+    folder = writable_folder(config.output_folder)
     with writing(folder):
         for name in _RESULTS:
             for path in folder.glob(f"{name}*"):
@@ -198,6 +198,17 @@ def start_run(config: Config, record: SplitRecord, device: str) -> Run:
     Environment.current(device).write(folder / ENVIRONMENT)
     save_config(config, folder / CONFIG)
     return Run(folder, config, record)
+
+
+def resume_run(config: Config, record: SplitRecord) -> Run:
+    """Go on with the record of a training, whose steps and rows may have changed.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
+    run = Run(config.output_folder, config, record)
+    save_config(config, run.folder / CONFIG)
+    return run
 
 
 def config_digest(config: Config) -> str:

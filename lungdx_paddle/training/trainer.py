@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lungdx_paddle.config import differences, save_config
+from lungdx_paddle.config import differences
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, split_of
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.evaluation.leakage import leakage
 from lungdx_paddle.evaluation.predictions import Predictions, predict
 from lungdx_paddle.evaluation.scores import evaluate, image_accuracy
-from lungdx_paddle.files import writable_folder
 from lungdx_paddle.progress import bar, log
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
@@ -32,7 +31,15 @@ from lungdx_paddle.training.dashboard_content import (
     step_scalars,
 )
 from lungdx_paddle.training.parallel.processes import join
-from lungdx_paddle.training.run import LOG, TABLE2, Run, learned_config, load_run, start_run
+from lungdx_paddle.training.run import (
+    LOG,
+    TABLE2,
+    Run,
+    learned_config,
+    load_run,
+    resume_run,
+    start_run,
+)
 from lungdx_paddle.training.run_metrics import RunMetrics, data_name
 from lungdx_paddle.training.split_record import TEST, TRAIN, SplitRecord
 from lungdx_paddle.training.step import TrainingState, prepare, training_step
@@ -71,12 +78,9 @@ def train(
     place = set_up(device, config.seed)
     processes = join()
     dataset = processes.rank_zero_first(lambda: load_dataset(config.data))
+    record = resumable(config).record if resume else deal(dataset, config)
     if resume:
-        earlier = resumable(config)
-        dataset = earlier.record.align(dataset, config.data.manifest)
-        record = earlier.record
-    else:
-        record = deal(dataset, config)
+        dataset = record.align(dataset, config.data.manifest)
     parts = np.array(record.parts)
     train_part, test_part = (dataset.subset(np.flatnonzero(parts == s)) for s in (TRAIN, TEST))
     state = prepare(config, train_part, test_part, processes)
@@ -86,12 +90,7 @@ def train(
         while state.step < config.train.steps:
             training_step(state)
         return None
-    writable_folder(config.output_folder)
-    run = Run(config.output_folder, config, record)
-    if resume:
-        save_config(config, run.folder / "config.yaml")
-    else:
-        run = start_run(config, record, place)
+    run = resume_run(config, record) if resume else start_run(config, record, place)
     log.info(_opening(state, place))
     train_predictions, test_predictions = _loop(run, state, pictures)
     metrics = RunMetrics(
