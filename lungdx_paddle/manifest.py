@@ -156,7 +156,7 @@ def read_manifest(path: str | Path) -> Manifest:
 def read_rows(path: str | Path) -> tuple[ManifestRow, ...]:
     """Read the rows of a manifest, or of a table with its columns, without their images.
 
-    A first line that begins with ``#`` is a comment.
+    Lines above the header that begin with ``#`` are comments.
 
     Args:
         path: the file, or the folder that holds ``manifest.csv``.
@@ -168,7 +168,7 @@ def read_rows(path: str | Path) -> tuple[ManifestRow, ...]:
     path = manifest_file(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = tuple(_parse_rows(path, csv.reader(line for line in file if line[:1] != "#")))
+            rows = tuple(_parse_rows(path, csv.reader(file)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         not_text = "bytes that are not UTF-8" if isinstance(error, UnicodeDecodeError) else None
         raise ManifestError(
@@ -213,11 +213,11 @@ def write_manifest(path: str | Path, rows: Sequence[ManifestRow], comment: str =
 
 def _parse_rows(path: Path, records: Any) -> Iterator[ManifestRow]:
     """Every row that a ``csv.reader`` at its beginning has, checked."""
-    names: list[str] = next(records, [])
+    names: list[str] = next((r for r in records if r and not r[0].startswith("#")), [])
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         raise ManifestError(
-            f"{path}:1",
+            f"{path}:{records.line_num}",
             expected=f"the columns {', '.join(COLUMNS)}",
             found=f"no {', '.join(missing)}",
             fix="see docs/data_format.md",

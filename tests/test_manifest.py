@@ -50,6 +50,19 @@ def test_optional_columns_are_written_only_where_a_row_uses_them(
     assert rows[1] == replace(plain[1], extra={"note": ""})
 
 
+def test_a_comment_may_stand_above_the_header_and_nowhere_else(
+    tmp_path: Path, crop_rows: list[ManifestRow]
+) -> None:
+    rows = [replace(row, image=f"#{row.image}", primary_site="a\n# b") for row in crop_rows]
+    path = tmp_path / "rows.csv"
+    write_manifest(path, rows, comment='digest "0a1b", 80 crops')
+    assert path.read_text(encoding="utf-8").startswith('# digest "0a1b", 80 crops\nimage,')
+    assert read_rows(path) == tuple(rows)
+    edit(path, ",0.7,", ",0,")
+    with pytest.raises(ManifestError, match="rows.csv:4, column pixel_spacing_mm"):
+        read_rows(path)
+
+
 def test_rows_can_be_read_where_their_images_are_not(
     tmp_path: Path, crop_rows: list[ManifestRow]
 ) -> None:
