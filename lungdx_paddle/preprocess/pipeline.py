@@ -75,8 +75,7 @@ def preprocess(
         xml: folder or zip archive of LIDC XML files; None: they lie beside the DICOM.
         diagnosis: the diagnosis table; None: looked for in ``lidc``.
         crops: how crops are cut.
-        pool: processes or a cluster, which read ``lidc`` and write to ``out`` themselves; None:
-            this process.
+        pool: processes or a cluster, which read ``lidc`` and write to ``out``; None: this process.
 
     Raises:
         LidcError: no CT series, no annotations of any of them, every one failed, or a

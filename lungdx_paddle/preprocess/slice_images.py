@@ -143,8 +143,7 @@ def write_slice_images(
         out: folder for ``slices/``, ``slices.csv`` and ``slices.json``.
         window: (centre, width) in HU, or None for the one in each series' header.
         lungs: one of :data:`LUNG_MASKS`, or None for the slices alone.
-        pool: processes or a cluster, which read ``lidc`` and write to ``out`` themselves; None:
-            this process.
+        pool: processes or a cluster, which read ``lidc`` and write to ``out``; None: this process.
 
     Raises:
         LidcError: no CT series, or none that can be read.

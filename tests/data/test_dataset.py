@@ -119,7 +119,7 @@ def test_a_bad_crop_is_named(
     write_crops: Callable[..., Path], spoil: Callable[[Path], None], found: str
 ) -> None:
     manifest = read_manifest(write_crops(patients=1))
-    spoil(manifest.image_path(manifest.rows[3]))
+    spoil(manifest.image_paths()[3])
     with pytest.raises(ManifestError, match=f"n00_s03.jpg: expected a 32x32.*found {found}"):
         NoduleDataset(manifest, LABEL_SETS["paper6"])
 

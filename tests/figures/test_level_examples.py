@@ -27,7 +27,7 @@ def sized(write_crops: Callable[..., Path]) -> NoduleDataset:
         side = 2 * (i // 2 + 1) if i % 2 else 1
         image = np.zeros((32, 32), np.uint8)
         image[4 : 4 + side, 4 : 4 + side] = 200
-        path = manifest.image_path(row).with_suffix(".png")
+        path = (manifest.folder / row.image).with_suffix(".png")
         cv2.imwrite(str(path), image)
         png = row.image.replace(".jpg", ".png")
         rows.append(replace(row, image=png, malignancy_ratings=(5,), pixel_spacing_mm=0.5))

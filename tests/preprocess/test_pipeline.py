@@ -372,7 +372,7 @@ def test_a_patient_id_cannot_lead_out_of_the_folder(
     manifest = read_manifest(tmp_path / "out")
     assert manifest.rows[0].patient_id == patient
     crops = (tmp_path / "out" / "crops").resolve()
-    assert all(crops in manifest.image_path(r).resolve().parents for r in manifest.rows)
+    assert all(crops in (manifest.folder / r.image).resolve().parents for r in manifest.rows)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c", "out"]
 
 
@@ -462,7 +462,7 @@ def test_the_crops_are_those_of_lidc32(real_crops: Path, lidc32: Path) -> None:
         assert (same.readers, same.malignancy_ratings) == (row.readers, row.malignancy_ratings)
         assert same.scale == pytest.approx(row.scale, abs=1e-4)
         a, b = (
-            cv2.imread(str(m.image_path(r)), cv2.IMREAD_GRAYSCALE) > 8
+            cv2.imread(str(m.folder / r.image), cv2.IMREAD_GRAYSCALE) > 8
             for m, r in ((ours, same), (theirs, row))
         )
         overlaps.append(2 * (a & b).sum() / (a.sum() + b.sum()))
