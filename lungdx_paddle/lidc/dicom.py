@@ -48,7 +48,7 @@ SAME_SPACING = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One CT series: its geometry, and its slices on disk, which are read when asked for."""
+    """One CT series: its geometry, and its slices on disk, which are read one at a time."""
 
     series_uid: str
     """DICOM (0020,000E)."""

@@ -55,7 +55,7 @@ class Fetched:
     folder: Path
     patients: int
     series: int
-    """CT series, whole; 0 where only marks and diagnoses were asked for."""
+    """CT series, whole; 0 if only marks and diagnoses were fetched."""
 
     @property
     def xml(self) -> Path:

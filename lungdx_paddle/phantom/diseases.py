@@ -1,4 +1,4 @@
-"""The phantom's diseases: what the diagnosis table says, and what shows in the nodules."""
+"""The phantom's diseases: their codes in the diagnosis table and their signs in the nodules."""
 
 from __future__ import annotations
 

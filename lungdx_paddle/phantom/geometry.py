@@ -1,4 +1,4 @@
-"""What the phantom is drawn with: voxels, shapes, a canvas and noise.
+"""Voxel grid, shapes, canvas and noise that the phantom is drawn with.
 
 x runs to the patient's left, y to the back, z to the head, as in DICOM; the origin is
 the middle of the field.  A shape is a depth field: millimetres inside its border, negative
@@ -46,7 +46,7 @@ class Grid:
 
     @property
     def z_mm(self) -> np.ndarray:
-        """(slices,) positions from foot to head, 0 in the middle."""
+        """(slices,) positions from the caudal end, 0 in the middle."""
         return ((np.arange(self.slices) - (self.slices - 1) / 2) * self.slice_mm).astype(np.float32)
 
     @property

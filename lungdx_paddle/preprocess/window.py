@@ -1,4 +1,4 @@
-"""HU -> 8-bit gray."""
+"""HU -> 8-bit gray values through a window."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEADER = "header"
 """Name of the choice: each series' own window, DICOM (0028,1050) and (0028,1051)."""
 
 NAMED_WINDOWS: Mapping[str, Window] = MappingProxyType({"lung": (-600.0, 1500.0)})
-"""Windows that can be asked for by name."""
+"""Windows with a name, for ``--window``."""
 
 
 def apply_window(hu: np.ndarray, center: float, width: float) -> np.ndarray:

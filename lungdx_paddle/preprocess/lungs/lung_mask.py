@@ -1,9 +1,9 @@
-"""The paper's lung mask, mended where it fails.
+"""Lung mask of one CT slice: the paper's steps, corrected where they fail.
 
 Four things go wrong with the paper's steps on real slices: gas in the gut and under the
 patient's back is air as well; the dome of the liver and, where both lungs touch, the heart
 are holes that get filled; closing a slice as a whole joins the lungs; and a nodule at the
-wall is cut off, as it is tissue that hangs on tissue.
+wall is cut off, as it is tissue that touches tissue.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class AirArea:
 def lung_mask(hu: np.ndarray, pixel_spacing_mm: float) -> np.ndarray:
     """Lung parenchyma with its vessels and nodules, those at the wall too.
 
-    One slice alone does not tell a small tip of a lung from gas in the gut; for a whole
-    series :func:`lungdx_paddle.preprocess.lungs.lung_volume.lung_volume` does.
+    On one slice alone a small tip of a lung looks like gas in the gut; for a whole series
+    :func:`lungdx_paddle.preprocess.lungs.lung_volume.lung_volume` separates them.
 
     Args:
         hu: (rows, columns) slice in HU.
@@ -77,7 +77,7 @@ def lung_mask(hu: np.ndarray, pixel_spacing_mm: float) -> np.ndarray:
 def air_areas(
     hu: np.ndarray, pixel_spacing_mm: float, smallest_mm2: float
 ) -> tuple[np.ndarray, list[AirArea]]:
-    """What may be lung on one slice: areas of air in the body that are no plain gas.
+    """Areas of air in the body on one slice that may be lung: those denser than gas.
 
     Args:
         hu: (rows, columns) slice in HU.
@@ -88,6 +88,7 @@ def air_areas(
         The tissue, (rows, columns) uint8 of 0 and 1, and the areas.
     """
     tissue, _, air = air_in_body(hu)
+    largest_hole_px = math.pi / 4 * (LARGEST_HOLE_MM / pixel_spacing_mm) ** 2
     areas = []
     for outline in outlines_of(air):
         size_mm2 = area_px(outline) * pixel_spacing_mm**2
@@ -95,64 +96,46 @@ def air_areas(
             continue
         window = _surroundings(outline, CLOSING_RADIUS_PX + 1)
         mask = _drawn(outline, window, hu.shape)
-        if _is_gas(hu[window][(mask & air[window]) > 0]):
+        inside_hu = hu[window][(mask & air[window]) > 0]
+        if np.median(inside_hu[::4]) < GAS_HU:  # a quarter of an area has its median
             continue
-        mask = _without_large_holes(close(mask), tissue[window], pixel_spacing_mm)
+        mask = close(mask)
+        mask = fill(outlines_of(mask), mask.shape)
+        holes = [o for o in outlines_of(mask & tissue[window]) if area_px(o) > largest_hole_px]
+        mask &= 1 - (fill(holes, mask.shape) & tissue[window])
         areas.append(AirArea(window, mask, size_mm2))
     return tissue, areas
 
 
 def lung_of(areas: Sequence[AirArea], tissue: np.ndarray, pixel_spacing_mm: float) -> np.ndarray:
-    """The lung that areas of air make up, with the nodules at its wall: (rows, columns) bool."""
-    lung = np.zeros(tissue.shape, np.uint8)
+    """The union of areas of air with the nodules at its wall: (rows, columns) bool.
+
+    Nodules at the wall fill bays of a lung that a disc cannot enter from the ribs' side.
+    """
+    air = np.zeros(tissue.shape, np.uint8)
     for area in areas:
-        lung[area.window] |= area.mask
-    for window, bays in _bays_at_wall(lung, pixel_spacing_mm):
-        lung[window] |= bays & tissue[window]
-    return lung.view(bool)
-
-
-def _is_gas(hu: np.ndarray) -> bool:
-    return bool(np.median(hu[::4]) < GAS_HU)  # a quarter of an area has its median
-
-
-def _without_large_holes(area: np.ndarray, tissue: np.ndarray, spacing_mm: float) -> np.ndarray:
-    largest_px = math.pi / 4 * (LARGEST_HOLE_MM / spacing_mm) ** 2
-    inside = fill(outlines_of(area), area.shape)
-    holes = [o for o in outlines_of(inside & tissue) if area_px(o) > largest_px]
-    return inside & (1 - (fill(holes, area.shape) & tissue))
-
-
-def _bays_at_wall(
-    lung: np.ndarray, spacing_mm: float
-) -> Sequence[tuple[tuple[slice, slice], np.ndarray]]:
-    """Bays of each lung that a disc cannot enter from the ribs' side, and where they lie."""
-    lungs = outlines_of(lung)
+        air[area.window] |= area.mask
+    lungs = outlines_of(air)
     if not lungs:
-        return []
-    hull = fill([cv2.convexHull(np.concatenate(lungs))], lung.shape)
-    depth_mm = spacing_mm * _distance_px(hull)
-    radius_px = WALL_RADIUS_MM / spacing_mm
-    found = []
+        return air.view(bool)
+    lung = air.copy()
+    hull = fill([cv2.convexHull(np.concatenate(lungs))], air.shape)
+    depth_mm = pixel_spacing_mm * _distance_px(hull)
+    radius_px = WALL_RADIUS_MM / pixel_spacing_mm
     for outline in lungs:  # each for itself, lest a bridge join both
         window = _surroundings(outline, math.ceil(radius_px) + 1)
-        area = _drawn(outline, window, lung.shape)
-        bays = _closed_by_disc(area, radius_px) & (1 - area)
-        bays = cv2.morphologyEx(bays, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        filled = _drawn(outline, window, air.shape)
+        # Closing by two distance transforms, whose time does not grow with the disc.
+        near = (_distance_px(1 - filled) <= radius_px).view(np.uint8)
+        closed = (_distance_px(near) > radius_px).view(np.uint8)
+        bays = cv2.morphologyEx(closed & (1 - filled), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         costal = [
             bay
             for bay in outlines_of(bays)
             if depth_mm[window][bay[:, 0, 1], bay[:, 0, 0]].min() <= COSTAL_MM
         ]
-        found.append((window, fill(costal, area.shape) & bays))
-    return found
-
-
-def _closed_by_disc(area: np.ndarray, radius_px: float) -> np.ndarray:
-    """Closing by two distance transforms, whose time does not grow with the disc."""
-    near = (_distance_px(1 - area) <= radius_px).view(np.uint8)
-    closed: np.ndarray = _distance_px(near) > radius_px
-    return closed.view(np.uint8)
+        lung[window] |= fill(costal, filled.shape) & bays & tissue[window]
+    return lung.view(bool)
 
 
 def _distance_px(area: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The lungs of a whole series: what one slice cannot tell, its neighbours do.
+"""Lung mask of a whole CT series: neighbouring slices decide where one is ambiguous.
 
 At the apex and in the recesses above the diaphragm a lung ends in tips that are smaller than
 a loop of gut, and air under the patient's back is as large as a lung.  Seen from the slice
@@ -7,7 +7,7 @@ where the lungs are widest, though, lung goes on from slice to slice, and the ot
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -33,30 +33,19 @@ width in two or three slices."""
 
 @dataclass(frozen=True, eq=False)
 class _Candidates:
-    """What may be lung on a slice."""
+    """Areas that may be lung on a slice."""
 
     tissue: np.ndarray
     """Eight pixels a byte: a long series has many slices."""
-    areas: list[AirArea]
-
-    @property
-    def large(self) -> list[AirArea]:
-        return [area for area in self.areas if area.size_mm2 >= SMALLEST_LUNG_MM2]
-
-    @property
-    def small(self) -> list[AirArea]:
-        return [area for area in self.areas if area.size_mm2 < SMALLEST_LUNG_MM2]
-
-    @property
-    def large_mm2(self) -> float:
-        return sum(area.size_mm2 for area in self.large)
+    large: list[AirArea]
+    small: list[AirArea]
 
 
 def lung_volume(series: Series) -> np.ndarray:
     """Lung parenchyma of every slice, with its vessels and nodules and without the airways.
 
-    It starts where the lungs are widest.  From there to the feet and to the head, an area
-    of air is lung if it is large and touches the lung of the slice before, or if it is small,
+    It starts where the lungs are widest.  From there caudally and cranially, an area of air
+    is lung if it is large and touches the lung of the slice before, or if it is small,
     lies on that lung by a good part, and near the ribs.
 
     Args:
@@ -69,32 +58,29 @@ def lung_volume(series: Series) -> np.ndarray:
         LidcError: a slice cannot be read.
     """
     spacing_mm = series.spacing_zyx_mm[1]
-    found = [_candidates(series.slice_hu(i), spacing_mm) for i in range(len(series.slices))]
-    widest = max(range(len(found)), key=lambda i: found[i].large_mm2)
+    found = []
+    for index in range(len(series.slices)):
+        tissue, areas = air_areas(series.slice_hu(index), spacing_mm, SMALLEST_TIP_MM2)
+        large = [area for area in areas if area.size_mm2 >= SMALLEST_LUNG_MM2]
+        small = [area for area in areas if area.size_mm2 < SMALLEST_LUNG_MM2]
+        found.append(_Candidates(np.packbits(tissue), large, small))
+    widths_mm2 = [sum(area.size_mm2 for area in candidates.large) for candidates in found]
+    widest = int(np.argmax(widths_mm2))
     lung = np.zeros(series.shape_zyx, bool)
     lung[widest] = _lung(found[widest], found[widest].large, series)
     for way, step in ((range(widest + 1, len(found)), 1), (range(widest - 1, -1, -1), -1)):
         for index in way:
-            before = lung[index - step]
-            goes_on = [*_touching(found[index].large, before)]
+            before, large = lung[index - step], found[index].large
+            goes_on = [area for area in large if before[area.window][area.mask > 0].any()]
             goes_on += _tips(found[index].small, before, spacing_mm)
             lung[index] = _lung(found[index], goes_on, series)
     return lung
-
-
-def _candidates(hu: np.ndarray, spacing_mm: float) -> _Candidates:
-    tissue, areas = air_areas(hu, spacing_mm, SMALLEST_TIP_MM2)
-    return _Candidates(np.packbits(tissue), areas)
 
 
 def _lung(found: _Candidates, areas: Sequence[AirArea], series: Series) -> np.ndarray:
     _, rows, columns = series.shape_zyx
     tissue = np.unpackbits(found.tissue, count=rows * columns).reshape(rows, columns)
     return lung_of(areas, tissue, series.spacing_zyx_mm[1])
-
-
-def _touching(areas: Sequence[AirArea], before: np.ndarray) -> Iterator[AirArea]:
-    return (area for area in areas if before[area.window][area.mask > 0].any())
 
 
 def _tips(areas: Sequence[AirArea], before: np.ndarray, spacing_mm: float) -> list[AirArea]:

@@ -23,9 +23,8 @@ def iterative_threshold(gray: np.ndarray) -> float:
     """The paper's threshold T between tissue (>= T) and air.
 
     T starts half way between the darkest and the brightest value; then T is half way between
-    the mean of the tissue and the mean of the air, until it stays.  Only the histogram is
-    looked at.  It ends: a threshold that moves up (or down) once never turns round, and
-    there are but 255 ways to split a histogram.
+    the mean of the tissue and the mean of the air, until it stays.  Computed from the
+    histogram.  Terminates: the threshold is monotone and splits 256 values.
 
     Args:
         gray: uint8 of any shape, not empty.

@@ -1,4 +1,4 @@
-"""The public set of nodule slices as files: pictures, masks, which belong together.
+"""Find and read the pictures and masks of the public set of nodule slices.
 
 The set (``zhangweiled/lidcidri`` on Kaggle) holds for each nodule
 ``LIDC-IDRI-0001/nodule-0/images/slice-0.png``, a piece of 128x128 pixels of every slice, and
