@@ -17,7 +17,6 @@ from lungdx_paddle.errors import LidcError
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.lidc import Scan, Series, Skipped, find_annotations, find_series, read_diagnoses
 from lungdx_paddle.lidc.scan import first_numbers
-from lungdx_paddle.lidc.sources import list_files
 from lungdx_paddle.manifest import ManifestRow, write_manifest
 from lungdx_paddle.preprocess.crop_files import DEFAULT_CROPS, CropSettings, with_diagnoses
 from lungdx_paddle.preprocess.report import (
@@ -88,7 +87,7 @@ def preprocess(
     fix = "give the folder of the LIDC-IDRI download"
     check_found(lidc, series, skipped, expected="DICOM files of CT series", fix=fix)
     annotations, skipped_xml = find_annotations(lidc if xml is None else Path(xml))
-    table = Path(diagnosis) if diagnosis else _find_table(lidc)
+    table = Path(diagnosis) if diagnosis else _find_table(skipped)
     diagnoses = read_diagnoses(table) if table else {}
     marked = [s for s in series if s.series_uid in annotations]
     jobs = [_Job(Scan(s, annotations[s.series_uid]), crops, out) for s in marked]
@@ -98,13 +97,14 @@ def preprocess(
         for job, result in zip(jobs, run_all(pool, partial(attempt, _finish), jobs)):
             results[job.scan.series.series_uid] = result
             done.update(len(job.scan.series.slices))
+    others = [s for s in skipped if s.path != str(table) and not s.path.lower().endswith(".xml")]
     report = Report(
         crop=crops.rule,
         window=crops.window,
         series=tuple(_series_report(s, results.get(s.series_uid)) for s in series),
         diagnosed_patients=len({s.patient_id for s in series} & set(diagnoses)),
         annotated_elsewhere=len(set(annotations) - {s.series_uid for s in series}),
-        skipped=(*_unexpected(skipped, table), *skipped_xml),
+        skipped=(*others, *skipped_xml),
     )
     report.write(out / "report.json")
     _check_some_done(lidc, report)
@@ -125,21 +125,20 @@ def _finish(job: _Job) -> FinishedSeries:
 
 
 def _series_report(series: Series, result: _Result | None) -> SeriesReport:
-    status, reason = DONE, ""
-    if result is None:
-        status, reason = UNMARKED, "no LIDC XML file describes this series"
-    elif isinstance(result, str):
-        status, reason = FAILED, result
     report = SeriesReport(
         patient_id=series.patient_id,
         series_uid=series.series_uid,
-        status=status,
-        reason=reason,
+        status=DONE,
+        reason="",
         slices=len(series.slices),
         warnings=series.warnings,
     )
-    if not isinstance(result, FinishedSeries):
-        return report
+    match result:
+        case None:
+            reason = "no LIDC XML file describes this series"
+            return replace(report, status=UNMARKED, reason=reason)
+        case str():
+            return replace(report, status=FAILED, reason=result)
     return replace(
         report,
         nodules=result.nodules,
@@ -159,21 +158,13 @@ def _rows(series: Sequence[Series], results: Mapping[str, _Result]) -> Iterator[
             yield replace(row, nodule=first[s.series_uid] + row.nodule)
 
 
-def _find_table(lidc: Path) -> Path | None:
-    """The first diagnosis table by name; one in a zip archive has to be unpacked."""
-    if not lidc.is_dir():
-        return None
-    tables = (
-        file.path
-        for file in list_files(lidc)[0]
-        if file.suffix in TABLE_SUFFIXES and "diagnosis" in file.path.name.lower()
-    )
-    return next(tables, None)
-
-
-def _unexpected(skipped: Sequence[Skipped], table: Path | None) -> list[Skipped]:
-    """Without the files that are no DICOM and belong there all the same."""
-    return [s for s in skipped if not s.path.lower().endswith(".xml") and s.path != str(table)]
+def _find_table(no_dicom: Sequence[Skipped]) -> Path | None:
+    """The first diagnosis table among the files; one in a zip archive has to be unpacked."""
+    for path in (Path(file.path) for file in no_dicom):
+        is_table = path.suffix.lower() in TABLE_SUFFIXES and "diagnosis" in path.name.lower()
+        if is_table and not path.name.startswith(("._", "~$")) and path.is_file():
+            return path  # and no by-product of macOS or of Excel
+    return None
 
 
 def _check_some_done(lidc: Path, report: Report) -> None:

@@ -273,6 +273,15 @@ def test_a_changed_xml_is_read_anew(collection: Path, tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "out").rows[3].malignancy_ratings == (1, 3)
 
 
+def test_by_products_of_macos_and_excel_are_no_diagnosis_table(
+    collection: Path, tmp_path: Path
+) -> None:
+    for name in ("._tcia-diagnosis-data.csv", "~$tcia-diagnosis-data.xls"):
+        (collection / name).write_bytes(bytes(range(256)))
+    report = preprocess(collection, tmp_path / "out")
+    assert report.diagnosed_patients == 1
+
+
 def test_a_changed_diagnosis_table_needs_no_new_crops(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ CropKey = tuple[str, int, str]
 class PatientCrops:
     """The crops of one patient's pictures, and what was left out."""
 
+    patient_id: str
     nodules: Mapping[str, Sequence[Nodule]]
     """All of the patient's by series UID, shown or not, numbered through the series."""
     crops: dict[CropKey, Crop] = field(default_factory=dict)
@@ -48,7 +49,10 @@ class PatientCrops:
 
 
 def crop_patient(
-    folders: Sequence[PictureFolder], annotations: Sequence[Annotations], rule: str
+    patient_id: str,
+    folders: Sequence[PictureFolder],
+    annotations: Sequence[Annotations],
+    rule: str,
 ) -> PatientCrops:
     """Find out where the pictures lie and cut the nodules out of them.
 
@@ -56,11 +60,12 @@ def crop_patient(
     XML files have it: the set lacks some readers.
 
     Args:
+        patient_id: DICOM (0010,0020).
         folders: the patient's pictures.
         annotations: of all the patient's series.
         rule: one of :data:`~lungdx_paddle.manifest.CROP_RULES`.
     """
-    found = PatientCrops(_numbered_nodules(annotations))
+    found = PatientCrops(patient_id, _numbered_nodules(annotations))
     index = MaskIndex(found.nodules)
     for folder in folders:
         images, masks = _read(folder, found)
@@ -74,7 +79,6 @@ def crop_patient(
     for series_uid, nodules in found.nodules.items():
         for nodule in nodules:
             if nodule.sop_uids and (series_uid, nodule.number) not in shown:
-                patient_id = known_series()[series_uid].patient_id
                 name = f"{patient_id}, nodule {nodule.number} of {len(nodule.readings)} readers"
                 found.leave_out(name, "no picture surely shows it")
     return found
@@ -133,7 +137,11 @@ def _crop_place(
                 continue
             mask = cut(area, place.corner_xy, images[k].shape)
             spacing_mm = nodule.pixel_spacing_mm, nodule.pixel_spacing_mm
-            if mask.sum() < area.sum() or (rule == CONTEXT and not _shows(mask, spacing_mm)):
+            shown = mask.sum() == area.sum()
+            if shown and rule == CONTEXT:
+                window = context_window(middle_of(mask), spacing_mm)
+                shown = cut(np.ones_like(mask), *window).all()
+            if not shown:
                 name = f"nodule {nodule.number} on {folder.name}/slice-{k}"
                 found.leave_out(name, "it reaches over the picture's edge")
                 continue
@@ -142,9 +150,3 @@ def _crop_place(
             crop = Crop(nodule, sop_uid, index, nodule.z_mm[sop_uid], image, scale, rule)
             key = place.series_uid, nodule.number, sop_uid
             found.crops.setdefault(key, crop)  # two pictures may show one nodule
-
-
-def _shows(mask: np.ndarray, spacing_mm: tuple[float, float]) -> bool:
-    """Whether a picture holds all of the 32 mm about a nodule's middle."""
-    (x, y), (rows, columns) = context_window(middle_of(mask), spacing_mm)
-    return 0 <= x and x + columns <= mask.shape[1] and 0 <= y and y + rows <= mask.shape[0]

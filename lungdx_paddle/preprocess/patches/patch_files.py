@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from lungdx_paddle.errors import LidcError
-from lungdx_paddle.lidc.sources import READ_ERRORS, Skipped, SourceFile, list_files
+from lungdx_paddle.lidc.sources import Skipped, SourceFile, list_files
 
 PICTURE_SIDE = 128
 """Rows and columns of a picture, in pixels of the scan."""
@@ -33,7 +33,7 @@ _HEADER = struct.Struct(">8s4x4sIIBB")
 
 @dataclass
 class PictureFolder:
-    """What the set calls one nodule of a patient."""
+    """One nodule of a patient, as the set numbers them."""
 
     patient_id: str
     name: str
@@ -59,7 +59,8 @@ def find_pictures(source: Path) -> tuple[list[PictureFolder], list[Skipped]]:
     files, skipped = list_files(source)
     found: dict[tuple[str, int], PictureFolder] = {}
     for file in files:
-        path = PurePosixPath(file.member or file.path.as_posix())
+        # PowerShell packed archives with backslashes for years.
+        path = PurePosixPath((file.member or file.path.as_posix()).replace("\\", "/"))
         match = _PATH.search(str(path))
         if file.member is not None and (".." in path.parts or path.is_absolute()):
             skipped.append(Skipped(str(file), "its path climbs out of the archive"))
@@ -85,33 +86,22 @@ def read_picture(file: SourceFile) -> np.ndarray:
     Raises:
         LidcError: it cannot be read, is cut off, or is no 8-bit gray PNG of that size.
     """
-    try:
-        with file.open() as stream:
-            data = stream.read(LARGEST_PNG_BYTES)
-    except READ_ERRORS as error:
-        raise _error(file, f"{error}") from error
-    found = _what_it_is(data)
-    if found:
-        raise _error(file, found)
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if picture is None or picture.shape != (PICTURE_SIDE, PICTURE_SIDE):
-        raise _error(file, "a damaged one")
-    return np.asarray(picture, np.uint8)
-
-
-def _what_it_is(data: bytes) -> str:
-    """What is wrong with a file; nothing where it says that it is an entire picture."""
+    data = file.read_bytes(LARGEST_PNG_BYTES)
+    found = ""
     if len(data) < _HEADER.size or not data.startswith(_PNG_START):
-        return "no PNG" if data else "an empty file"
-    _, chunk, columns, rows, bits, colour = _HEADER.unpack_from(data)
-    is_gray = chunk == b"IHDR" and bits == 8 and colour == 0
-    if not is_gray or (rows, columns) != (PICTURE_SIDE, PICTURE_SIDE):
-        return f"a PNG of {columns}x{rows} pixels, {bits} bits, colour type {colour}"
-    return "" if data.endswith(_PNG_END) else "one that is cut off"
-
-
-def _error(file: SourceFile, found: str) -> LidcError:
-    return LidcError(
+        found = "no PNG" if data else "an empty file"
+    else:
+        _, chunk, columns, rows, bits, colour = _HEADER.unpack_from(data)
+        if (chunk, rows, columns, bits, colour) != (b"IHDR", PICTURE_SIDE, PICTURE_SIDE, 8, 0):
+            found = f"a PNG of {columns}x{rows} pixels, {bits} bits, colour type {colour}"
+        elif not data.endswith(_PNG_END):
+            found = "one that is cut off"
+    if not found:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if picture is not None and picture.shape == (PICTURE_SIDE, PICTURE_SIDE):
+            return np.asarray(picture, np.uint8)
+        found = "a damaged one"
+    raise LidcError(
         str(file),
         expected=f"an 8-bit gray PNG of {PICTURE_SIDE}x{PICTURE_SIDE} pixels",
         found=found,

@@ -13,7 +13,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -42,12 +41,8 @@ SOURCE = "lidc-slices"
 """The manifest's ``source`` of these crops."""
 
 
-@dataclass(frozen=True)
-class _Patient:
-    patient_id: str
-    folders: Sequence[PictureFolder]
-    annotations: Sequence[Annotations]
-    """Of the patient's series, by UID; none where the XML files have none."""
+_Patient = tuple[str, Sequence[PictureFolder], Sequence[Annotations]]
+"""Patient ID, pictures, and annotations of the patient's series by UID, if there are any."""
 
 
 def preprocess_slices(
@@ -86,18 +81,17 @@ def preprocess_slices(
     annotations, skipped_xml = find_annotations(Path(xml))
     diagnoses = read_diagnoses(Path(diagnosis)) if diagnosis else {}
     patients = _patients(folders, annotations)
-    results = run_all(pool, partial(_process, rule=rule), patients)
-    results = bar(results, total=len(patients), desc="preprocess", unit="patient")
-    found = {patient.patient_id: crops for crops, patient in zip(results, patients)}
+    work = run_all(pool, partial(_crop_patient, rule=rule), patients)
+    results = list(bar(work, total=len(patients), desc="preprocess", unit="patient"))
     report = Report(
         crop=rule,
         window=DEFAULT_WINDOW,
-        series=tuple(s for p in patients for s in _series_reports(p, found[p.patient_id])),
-        diagnosed_patients=len(set(found) & set(diagnoses)),
-        annotated_elsewhere=len(annotations) - sum(len(p.annotations) for p in patients),
+        series=tuple(report for found in results for report in _series_reports(found)),
+        diagnosed_patients=len({found.patient_id for found in results} & set(diagnoses)),
+        annotated_elsewhere=len(annotations) - sum(len(described) for *_, described in patients),
         skipped=(*skipped, *skipped_xml),
-        left_out=tuple(entry for crops in found.values() for entry in crops.left_out),
-        stretched_pictures=sum(crops.stretched for crops in found.values()),
+        left_out=tuple(entry for found in results for entry in found.left_out),
+        stretched_pictures=sum(found.stretched for found in results),
     )
     report.write(out / "report.json")
     if not report.having(DONE):
@@ -107,7 +101,7 @@ def preprocess_slices(
             found=f"none, {len(report.left_out)} entries left out",
             fix="give all of LIDC's XML files with --xml; report.json has the reasons",
         )
-    rows = _write_crops(out, found)
+    rows = _write_crops(out, results)
     write_manifest(out / "manifest.csv", list(with_diagnoses(rows, diagnoses)))
     return report
 
@@ -121,25 +115,24 @@ def _patients(
     pictures: dict[str, list[PictureFolder]] = {}
     for folder in folders:
         pictures.setdefault(folder.patient_id, []).append(folder)
-    return [_Patient(name, pictures[name], theirs.get(name, [])) for name in sorted(pictures)]
+    return [(name, pictures[name], theirs.get(name, [])) for name in sorted(pictures)]
 
 
-def _process(patient: _Patient, rule: str) -> PatientCrops:
-    reason = "no LIDC XML file describes a series of this patient"
-    if patient.annotations:
-        crop = partial(crop_patient, patient.folders, patient.annotations)
-        found = attempt(crop, rule)
-        if isinstance(found, PatientCrops):
-            return found
-        reason = found
-    left_out = [Skipped(folder.name, reason) for folder in patient.folders]
-    return PatientCrops({}, failure=reason, left_out=left_out)
+def _crop_patient(patient: _Patient, rule: str) -> PatientCrops:
+    patient_id, folders, annotations = patient
+    found: PatientCrops | str = "no LIDC XML file describes a series of this patient"
+    if annotations:
+        found = attempt(partial(crop_patient, patient_id, folders, annotations), rule)
+    if isinstance(found, str):
+        left_out = [Skipped(folder.name, found) for folder in folders]
+        found = PatientCrops(patient_id, {}, left_out=left_out, failure=found)
+    return found
 
 
-def _series_reports(patient: _Patient, found: PatientCrops) -> Iterator[SeriesReport]:
+def _series_reports(found: PatientCrops) -> Iterator[SeriesReport]:
     """One for each series in which something was outlined."""
     if found.failure:
-        yield SeriesReport(patient.patient_id, "", FAILED, found.failure, slices=0)
+        yield SeriesReport(found.patient_id, "", FAILED, found.failure, slices=0)
     for series_uid, nodules in found.nodules.items():
         crops = [crop for (uid, _, _), crop in found.crops.items() if uid == series_uid]
         shown = {crop.sop_uid for crop in crops}
@@ -147,7 +140,7 @@ def _series_reports(patient: _Patient, found: PatientCrops) -> Iterator[SeriesRe
         missing = sorted((z_mm, uid) for z_mm, uid in outlined if uid not in shown)
         if outlined:
             yield SeriesReport(
-                patient_id=patient.patient_id,
+                patient_id=found.patient_id,
                 series_uid=series_uid,
                 status=DONE if crops else FAILED,
                 reason="" if crops else "no picture surely shows one of its nodules",
@@ -158,16 +151,16 @@ def _series_reports(patient: _Patient, found: PatientCrops) -> Iterator[SeriesRe
             )
 
 
-def _write_crops(out: Path, found: Mapping[str, PatientCrops]) -> list[ManifestRow]:
+def _write_crops(out: Path, results: Sequence[PatientCrops]) -> list[ManifestRow]:
     """Write all crops beside those of an earlier run, then replace them; the crops' rows."""
     rows: list[ManifestRow] = []
     new, old = out / "crops.partial", out / "crops"
     with writing(new):
         shutil.rmtree(new, ignore_errors=True)
-        for patient_id, of_patient in found.items():
-            crops = ((*key[:2], crop.index, crop) for key, crop in of_patient.crops.items())
+        for found in results:
+            crops = ((*key[:2], crop.index, crop) for key, crop in found.crops.items())
             for series_uid, _, _, crop in sorted(crops, key=lambda item: item[:3]):
-                row = crop_row(crop, patient_id, series_uid, DEFAULT_WINDOW, SOURCE)
+                row = crop_row(crop, found.patient_id, series_uid, DEFAULT_WINDOW, SOURCE)
                 path = new / Path(row.image).relative_to("crops")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(encode_jpg(crop.image))

@@ -224,6 +224,20 @@ def test_a_zip_archive_gives_the_same_and_what_climbs_out_of_it_is_left_alone(
     assert [s.reason for s in report.skipped] == ["its path climbs out of the archive"]
 
 
+def test_an_archive_with_backslashes_gives_the_same(
+    run: Callable[..., Report], pictures: Path, tmp_path: Path
+) -> None:
+    run()
+    as_folder = state(tmp_path / "out")
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(pictures.rglob("*.png")):
+            name = str(path.relative_to(pictures)).replace("/", "\\")
+            file.writestr(zipfile.ZipInfo(name), path.read_bytes())
+    run(archive)
+    assert state(tmp_path / "out") == as_folder
+
+
 def test_more_processes_give_the_same(
     run: Callable[..., Report], pictures: Path, xml: Path, tmp_path: Path
 ) -> None:
@@ -412,10 +426,10 @@ def test_a_mistake_of_ours_in_one_patient_costs_only_that_one(
     write_xml(xml / "003.xml", series_of("LIDC-IDRI-0003")[0], [NODULE])
     real = module.crop_patient
 
-    def break_one(folders: Any, *rest: Any) -> Any:
-        if folders[0].patient_id == ONE:
+    def break_one(patient_id: str, *rest: Any) -> Any:
+        if patient_id == ONE:
             raise ZeroDivisionError("by zero")
-        return real(folders, *rest)
+        return real(patient_id, *rest)
 
     monkeypatch.setattr(module, "crop_patient", break_one)
     report = run()
