@@ -23,8 +23,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.config import with_overrides
     from lungdx_paddle.errors import ConfigError
     from lungdx_paddle.evaluation.predictions import write_predictions
+    from lungdx_paddle.figures.canvas import save_figure
     from lungdx_paddle.figures.score_plots import draw_scores
-    from lungdx_paddle.files import writable_folder, writing
+    from lungdx_paddle.files import writable_folder
     from lungdx_paddle.progress import log
     from lungdx_paddle.training.held_out import evaluate_run
     from lungdx_paddle.training.run import METRICS, PREDICTIONS, load_run
@@ -47,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     metrics.write(out / METRICS)
     write_predictions(out / PREDICTIONS, evaluation.predictions)
     title = f"{metrics.data}, {metrics.part}"
-    with writing(out):
-        draw_scores(evaluation.predictions, title).savefig(out / "scores.png", dpi=110)
+    save_figure(draw_scores(evaluation.predictions, title), out / "scores.png")
     lines = [f"{args.run}, step {metrics.step}, on {metrics.data}, {metrics.part}:"]
     lines += [*words.accuracy_lines(metrics.test), *words.score_lines(metrics.test)]
     if evaluation.changes:

@@ -8,6 +8,7 @@ from itertools import combinations, product
 
 import numpy as np
 
+from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.counts import numbered, ratio
 from lungdx_paddle.evaluation.intervals import Estimate, Interval, estimates, of_sums
 from lungdx_paddle.evaluation.predictions import Predictions
@@ -74,10 +75,23 @@ def compare_methods(results: Results) -> Comparison:
     is labelled of them.
 
     Args:
-        results: of each split the same methods; of all methods of a seed the same images.
+        results: {split: {method: predictions of each seed's test part}}.
+
+    Raises:
+        CheckpointError: the methods of a split were not tested on the same images.
     """
     accuracies, differences = [], []
     for split, methods in results.items():
+        if (
+            len({tuple(r.image for seed in seeds for r in seed.rows) for seeds in methods.values()})
+            > 1
+        ):
+            raise CheckpointError(
+                f"the runs split by {split}",
+                expected="the same test images for every method",
+                found=", ".join(f"{sum(map(len, s))} of {name}" for name, s in methods.items()),
+                fix="compare runs of one manifest and the same seeds",
+            )
         own = list(next(iter(methods.values()))[0].labels)
         for task in (BOTH, *own):
             tasks = own if task == BOTH else [task]

@@ -125,7 +125,7 @@ def of_sums(sums: np.ndarray, score: Callable[[np.ndarray], np.ndarray]) -> Stat
         sums: (patients, ...) what each patient adds, such as a confusion matrix.
         score: (resamples, ...) sums -> (resamples,) numbers.
     """
-    flat = sums.reshape(len(sums), int(np.prod(sums.shape[1:])))
+    flat = sums.reshape(len(sums), int(np.prod(sums.shape[1:]))).astype(float)
     return lambda weights: score((weights @ flat).reshape(len(weights), *sums.shape[1:]))
 
 

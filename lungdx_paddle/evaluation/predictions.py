@@ -14,17 +14,14 @@ import paddle
 from lungdx_paddle.data.dataset import NoduleDataset
 from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY, TASKS, LabelSet
 from lungdx_paddle.errors import CheckpointError, ManifestError
-from lungdx_paddle.manifest import ManifestRow, read_rows, write_manifest
+from lungdx_paddle.manifest import Manifest, ManifestRow, read_rows, write_manifest
 from lungdx_paddle.models.network import TwoTaskNetwork
-
-PREDICTIONS = "predictions.csv"
-"""Name of the table in a run's folder."""
 
 BATCH = 256
 """Images at a time: enough to fill the cores, little memory."""
 
 DIGITS = 9
-"""Of a probability in the table: a float32 is read back as it was."""
+"""Of a probability in the table: a float32 is read back as it was, to the bit."""
 
 _OWN_COLUMN = re.compile(rf"label_set|({'|'.join(TASKS)})_(label|p\d+)")
 
@@ -53,6 +50,11 @@ class Predictions:
     def patients(self) -> list[str]:
         """(n,) the patient of each row."""
         return [row.patient_id for row in self.rows]
+
+    @property
+    def source(self) -> str:
+        """``phantom`` if any row is; else the first source that is known, or nothing."""
+        return Manifest(Path(), self.rows).source
 
     @property
     def classes(self) -> dict[str, np.ndarray]:
@@ -175,13 +177,12 @@ def read_predictions(path: Path) -> Predictions:
         for task, names in label_set.task_classes.items():
             labels[task] = np.array([int(row.extra[f"{task}_label"] or -1) for row in rows])
             columns = [f"{task}_p{k}" for k in range(len(names))]
-            probabilities[task] = np.array(
-                [[float(row.extra[name]) for name in columns] for row in rows]
-            )
+            table = [[float(row.extra[name]) for name in columns] for row in rows]
+            probabilities[task] = np.array(table, np.float32)
     except (ManifestError, ValueError, KeyError, IndexError) as error:
         raise CheckpointError(
             str(path),
-            expected=f"a table of predictions ({PREDICTIONS})",
+            expected="a table of predictions (predictions.csv)",
             found=f"no column {error}" if isinstance(error, KeyError) else str(error),
             fix="make it again with tools/eval.py --run",
         ) from error

@@ -1,11 +1,9 @@
-"""Some crops beside each other, each with its labels and what the network says.
+"""Some crops beside each other, each with its labels and predictions.
 
 Drawn with OpenCV in milliseconds, so that a training can show it at every row.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -29,17 +27,22 @@ def draw_crops(predictions: Predictions) -> np.ndarray:
     """(rows, columns, 3) uint8 RGB: the same crops at each call, spread over the dataset.
 
     They are taken from the crops with a label for every task, if those are enough.
-    What is said is green where it is the label, red where it is not, gray without a label.
+    A prediction is green where it is the label, red where it is not, gray without a label.
 
     Args:
-        predictions: of at least one crop.
+        predictions: of at least one crop, with images.
+
+    Raises:
+        ValueError: there are no images.
     """
-    tiles = [_tile(predictions, index) for index in chosen(predictions).tolist()]
+    if predictions.images is None:
+        raise ValueError("predictions without images")
+    tiles = [_tile(predictions, predictions.images[i], i) for i in chosen(predictions).tolist()]
     blank = np.full_like(tiles[0], 255)
     tiles += [blank] * (-len(tiles) % _COLUMNS)
     rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
     strip = np.full((_LINE + _MARGIN, rows[0].shape[1], 3), 255, np.uint8)
-    _write(strip, f"label, and what the network says; {RESEARCH_USE}", _LINE, _GRAY)
+    _write(strip, f"label and prediction; {RESEARCH_USE}", _LINE, _GRAY)
     return np.vstack([*rows, strip])
 
 
@@ -52,28 +55,22 @@ def chosen(predictions: Predictions) -> np.ndarray:
     return np.asarray(candidates[places.astype(int)])
 
 
-def _tile(predictions: Predictions, index: int) -> np.ndarray:
-    if predictions.images is None:
-        raise ValueError("predictions without crops cannot be shown as crops")
-    crop = predictions.images[index]
+def _tile(predictions: Predictions, crop: np.ndarray, index: int) -> np.ndarray:
+    lines = []
+    for task, names in predictions.label_set.task_classes.items():
+        label = int(predictions.labels[task][index])
+        probabilities = predictions.probabilities[task][index]
+        best = int(probabilities.argmax())
+        color = _GRAY if label < 0 else _GREEN if best == label else _RED
+        lines.append((f"{task}: {names[label] if label >= 0 else 'no label'}", _BLACK))
+        lines.append((f"predicted: {names[best]} ({100 * probabilities[best]:.0f} %)", color))
     side = CROP_SIZE * _ZOOM
-    lines = list(_lines(predictions, index))
     tile = np.full((_MARGIN + side + len(lines) * _LINE + _MARGIN, _WIDTH, 3), 255, np.uint8)
     large = cv2.resize(crop, (side, side), interpolation=cv2.INTER_NEAREST)
     tile[_MARGIN : _MARGIN + side, _MARGIN : _MARGIN + side] = large[..., None]
     for number, (text, color) in enumerate(lines, start=1):
         _write(tile, text, _MARGIN + side + number * _LINE - 3, color)
     return tile
-
-
-def _lines(predictions: Predictions, index: int) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    for task, names in predictions.label_set.task_classes.items():
-        label = int(predictions.labels[task][index])
-        probabilities = predictions.probabilities[task][index]
-        said = int(probabilities.argmax())
-        color = _GRAY if label < 0 else _GREEN if said == label else _RED
-        yield f"{task}: {names[label] if label >= 0 else 'no label'}", _BLACK
-        yield f"says {names[said]} ({100 * probabilities[said]:.0f} %)", color
 
 
 def _write(image: np.ndarray, text: str, bottom: int, color: tuple[int, int, int]) -> None:

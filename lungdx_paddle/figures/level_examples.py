@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
+from matplotlib.figure import Figure
 
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.data.dataset import NoduleDataset
 from lungdx_paddle.data.labels import LEVELS, MALIGNANCY
 from lungdx_paddle.errors import ManifestError
 
-if TYPE_CHECKING:  # matplotlib takes long to import, and a training draws nothing
-    from matplotlib.figure import Figure
-
 
 def examples_by_level(dataset: NoduleDataset, count: int) -> dict[str, list[int]]:
     """Choose crops of each malignancy level, from the smallest nodules to the largest.
 
-    A nodule stands for itself once, with its widest crop.  A level's nodules are put in order
-    of their diameter and cut into ``count`` equal parts; the middle of each part is chosen.
-    Nothing that a network says has a part in it.
+    A nodule is shown once, with its widest crop.  A level's nodules are put in order of their
+    diameter and cut into ``count`` equal parts; the middle of each part is chosen.  Nothing
+    that a network predicts has a part in it.
 
     Args:
         dataset: the crops to choose from.
@@ -34,14 +30,14 @@ def examples_by_level(dataset: NoduleDataset, count: int) -> dict[str, list[int]
         ManifestError: no crop has a malignancy label.
     """
     widest: dict[object, int] = {}
-    sizes = diameters_mm(dataset)
-    for i, row in enumerate(dataset.manifest.rows):
+    sizes, rows = diameters_mm(dataset), tuple(dataset.manifest.rows)
+    for i, row in enumerate(rows):
         if sizes[i] > sizes[widest.setdefault(row.nodule_key, i)]:
             widest[row.nodule_key] = i
     found: dict[str, list[int]] = {}
     for label, level in enumerate(LEVELS):
         of_level = [i for i in widest.values() if dataset.labels[MALIGNANCY][i] == label]
-        of_level.sort(key=lambda i: (sizes[i], dataset.manifest.rows[i].image))
+        of_level.sort(key=lambda i: (sizes[i], rows[i].image))
         chosen = min(count, len(of_level))
         found[level] = [of_level[int((k + 0.5) * len(of_level) / chosen)] for k in range(chosen)]
     if not any(found.values()):
@@ -75,31 +71,26 @@ def draw_levels(dataset: NoduleDataset, count: int = 10) -> Figure:
     Raises:
         ManifestError: no crop has a malignancy label.
     """
-    from matplotlib.figure import Figure
-
     chosen, sizes = examples_by_level(dataset, count), diameters_mm(dataset)
+    rows, images = tuple(dataset.manifest.rows), dataset.images
     figure = Figure(figsize=(1.1 * count + 0.9, 6.9), layout="constrained")
     places = figure.subplots(len(LEVELS), count, squeeze=False)
     for axes in places.ravel():
         axes.set(xticks=[], yticks=[])
         axes.set_visible(False)
-    for row, (level, indices) in zip(places, chosen.items()):
-        nodules = _nodules(dataset, level)
-        row[0].set_visible(True)
-        row[0].set_ylabel(f"level {level}\n{nodules} nodules", fontsize=9)
-        for axes, i in zip(row, indices):
+    for label, (line, (level, indices)) in enumerate(zip(places, chosen.items())):
+        of_level = np.flatnonzero(dataset.labels[MALIGNANCY] == label).tolist()
+        nodules = len({rows[i].nodule_key for i in of_level})
+        line[0].set_visible(True)
+        line[0].set_ylabel(f"level {level}\n{nodules} nodules", fontsize=9)
+        for axes, i in zip(line, indices):
             axes.set_visible(True)
-            axes.imshow(dataset.subset([i]).images[0], cmap="gray", vmin=0, vmax=255)
-            patient = dataset.manifest.rows[i].patient_id
-            axes.set_title(f"{patient.replace('LIDC-IDRI-', '')}: {sizes[i]:.0f} mm", fontsize=8)
+            axes.imshow(images[i], cmap="gray", vmin=0, vmax=255)
+            patient = rows[i].patient_id.replace("LIDC-IDRI-", "")
+            axes.set_title(f"{patient}: {sizes[i]:.0f} mm", fontsize=8)
     figure.suptitle(
         "Malignancy level 1 (most benign) to 5: nodules from the smallest to the largest, "
         f"with patient and diameter; {RESEARCH_USE}",
         fontsize=9,
     )
     return figure
-
-
-def _nodules(dataset: NoduleDataset, level: str) -> int:
-    known = np.flatnonzero(dataset.labels[MALIGNANCY] == LEVELS.index(level))
-    return len({row.nodule_key for row in dataset.manifest.select(known).rows})

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.evaluation.comparison import Comparison
 from lungdx_paddle.evaluation.intervals import Interval
-from lungdx_paddle.files import write_text, writing
+from lungdx_paddle.figures.canvas import save_figure
+from lungdx_paddle.files import write_text
 
 
 def draw_methods(comparison: Comparison, title: str) -> Figure:
@@ -45,15 +46,17 @@ def draw_methods(comparison: Comparison, title: str) -> Figure:
             for place, row in zip(places, own):
                 known = [value for value in row.seeds if value is not None]
                 axes.plot([place] * len(known), known, "k.", markersize=3)
-        axes.set_xticks(range(len(tasks)), tasks)
+        patients = {row.task: row.accuracy.patients for row in rows if row.split == split}
+        names = [f"{task}\n{patients[task]} patients" for task in tasks]
+        axes.set_xticks(range(len(tasks)), names)
         axes.set_title(f"split by {split}")
         axes.set_ylim(0, 1)
         axes.grid(axis="y", alpha=0.3)
     panels[0].set_ylabel("test accuracy (share of images)")
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(methods), fontsize=8)
+    bars = panels[0].get_legend_handles_labels()
+    figure.legend(*bars, loc="outside lower center", ncols=len(methods), fontsize=8)
     note = "bars: all seeds, with 95 % intervals over patients; dots: single seeds"
-    figure.suptitle(f"{title}\n{note}; {RESEARCH_USE}", fontsize=9)
+    figure.suptitle(f"{title}\n{note}\n{RESEARCH_USE}", fontsize=9)
     return figure
 
 
@@ -104,8 +107,7 @@ def write_comparison(out: Path, comparison: Comparison, title: str) -> list[Path
         write_text(path, text.getvalue())
     research = f"*{RESEARCH_USE[:1].upper()}{RESEARCH_USE[1:]}.*"
     write_text(paths[2], "\n\n".join([f"# {title}", *map(_markdown, tables), research]) + "\n")
-    with writing(paths[3]):
-        draw_methods(comparison, title).savefig(paths[3], dpi=110)
+    save_figure(draw_methods(comparison, title), paths[3])
     return paths
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Polygon, Rectangle
 
 from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY
 from lungdx_paddle.manifest import CROP_SIZE
 from lungdx_paddle.models.tower import stage_shapes
 from lungdx_paddle.settings import STAGES, TRUNK, Config
-
-if TYPE_CHECKING:  # matplotlib takes long to import, and a training draws nothing
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Shape = tuple[int, ...]
 
@@ -49,8 +49,6 @@ def draw_network(*configs: Config) -> Figure:
     Args:
         configs: one panel each; at least one.
     """
-    from matplotlib.figure import Figure
-
     width, height = PANEL_INCHES
     figure = Figure(figsize=(width, height * len(configs)), layout="constrained")
     for axes, config in zip(figure.subplots(len(configs), 1, squeeze=False)[:, 0], configs):
@@ -99,8 +97,6 @@ def _draw_tower(axes: Axes, y: float, shapes: Mapping[str, Shape], face: str) ->
 
 
 def _draw_crop(axes: Axes) -> None:
-    from matplotlib.patches import Circle, Rectangle
-
     axes.add_patch(Rectangle((-0.5, -0.5), 1, 1, facecolor="black"))
     axes.add_patch(Circle((0, 0), 0.22, facecolor="0.75"))
     text = f"crop\n{CROP_SIZE} x {CROP_SIZE}"
@@ -109,8 +105,6 @@ def _draw_crop(axes: Axes) -> None:
 
 def _draw_block(axes: Axes, middle: tuple[float, float], shape: Shape, face: str) -> None:
     """A box in oblique projection around ``middle``: feature maps, or a layer of one column."""
-    from matplotlib.patches import Polygon
-
     depth = 0.035 * math.log2(1 + shape[0]) if len(shape) > 1 else 0.06
     high = shape[1] / CROP_SIZE if len(shape) > 1 else min(1.0, 0.1 * math.log2(1 + shape[0]))
     wide = shape[2] / CROP_SIZE if len(shape) > 1 else 0.12
@@ -136,8 +130,6 @@ def _draw_sharing(axes: Axes, k: int, middles: list[float], label: str) -> None:
 
 
 def _draw_head(axes: Axes, config: Config, task: str, y: float) -> None:
-    from matplotlib.patches import Rectangle
-
     x, classes = PITCH * (len(STAGES) + 1), LABEL_SETS[config.data.label_set].task_classes[task]
     axes.add_patch(Rectangle((x - 0.08, y - 0.35), 0.16, 0.7, facecolor="0.3"))
     kind = "levels" if task == MALIGNANCY else f"classes ({config.data.label_set})"

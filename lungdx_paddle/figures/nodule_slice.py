@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from itertools import cycle
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lungdx_paddle.errors import LidcError
+from lungdx_paddle.figures.canvas import show_slice
 from lungdx_paddle.lidc.dicom import Series
 from lungdx_paddle.lidc.nodules import Nodule
-from lungdx_paddle.preprocess.window import NAMED_WINDOWS
-
-if TYPE_CHECKING:  # matplotlib takes long to import, and most users of this room never draw
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MARGIN_MM = 15.0
 """Shown around the outlines: enough to tell the lung's wall and vessels."""
@@ -37,9 +35,10 @@ def draw_nodule(series: Series, nodule: Nodule, sop_uid: str | None = None) -> F
     Raises:
         LidcError: the series lacks the slice, or its pixels cannot be read.
     """
-    from matplotlib.figure import Figure
-
-    sop_uid = sop_uid or _widest_slice(series, nodule)
+    if not sop_uid:
+        present = [uid for uid in nodule.sop_uids if series.index_of(uid) is not None]
+        shape = series.shape_zyx[1:]
+        sop_uid = max(present, key=lambda uid: int(nodule.masks(uid, shape).sum()), default="")
     index = series.index_of(sop_uid)
     if index is None:
         raise LidcError(
@@ -50,37 +49,33 @@ def draw_nodule(series: Series, nodule: Nodule, sop_uid: str | None = None) -> F
         )
     figure = Figure(figsize=(5, 5.4), layout="constrained")
     axes = figure.add_subplot()
-    centre, width = NAMED_WINDOWS["lung"]
-    low, high = centre - width / 2, centre + width / 2
-    axes.imshow(series.slice_hu(index), cmap="gray", vmin=low, vmax=high)
-    axes.set_title(f"{series.patient_id}, nodule {nodule.number}, z {series.z_mm[index]:g} mm")
-    axes.set_xlabel(f"column, pixels of {series.spacing_zyx_mm[2]:.3g} mm")
-    axes.set_ylabel(f"row, pixels of {series.spacing_zyx_mm[1]:.3g} mm")
-    _draw_outlines(axes, nodule, sop_uid, MARGIN_MM / series.spacing_zyx_mm[2])
+    _, row_mm, column_mm = series.spacing_zyx_mm
+    title = f"{series.patient_id}, nodule {nodule.number}, z {series.z_mm[index]:g} mm"
+    show_slice(axes, series.slice_hu(index), title)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlabel(f"column, pixels of {column_mm:.3g} mm")
+    axes.set_ylabel(f"row, pixels of {row_mm:.3g} mm")
+    points_xy = draw_outlines(axes, nodule, sop_uid)
+    if len(points_xy):
+        margin_px = MARGIN_MM / column_mm
+        left, top = points_xy.min(axis=0) - margin_px
+        right, bottom = points_xy.max(axis=0) + margin_px
+        axes.set(xlim=(left, right), ylim=(bottom, top))  # rows run downwards
+        axes.legend(loc="lower right", fontsize="small")
     return figure
 
 
-def _draw_outlines(axes: Axes, nodule: Nodule, sop_uid: str, margin_px: float) -> None:
-    drawn = []
+def draw_outlines(axes: Axes, nodule: Nodule, sop_uid: str) -> np.ndarray:
+    """Draw every reader's outlines on one slice, and return their (n, 2) points, x then y."""
+    drawn = [np.zeros((0, 2))]
     for reading, colour in zip(nodule.readings, cycle(COLOURS)):
         label = f"reader {reading.reader + 1}: malignancy {reading.malignancy or 'not rated'}"
         for contour in reading.contours:
             if contour.sop_uid == sop_uid and len(contour.points_xy):
                 closed = np.concatenate([contour.points_xy, contour.points_xy[:1]])
                 line = "-" if contour.inclusion else ":"
-                axes.plot(closed[:, 0], closed[:, 1], line, color=colour, label=label)
+                axes.plot(*closed.T, line, color=colour, linewidth=1.2, label=label)
                 label = ""  # one entry a reader in the legend
                 drawn.append(closed)
-    if not drawn:
-        return
-    points_xy = np.concatenate(drawn)
-    left, top = points_xy.min(axis=0) - margin_px
-    right, bottom = points_xy.max(axis=0) + margin_px
-    axes.set(xlim=(left, right), ylim=(bottom, top))  # rows run downwards
-    axes.legend(loc="lower right", fontsize="small")
-
-
-def _widest_slice(series: Series, nodule: Nodule) -> str:
-    present = [uid for uid in nodule.sop_uids if series.index_of(uid) is not None]
-    shape = series.shape_zyx[1:]
-    return max(present, key=lambda uid: int(nodule.masks(uid, shape).sum()), default="")
+    return np.concatenate(drawn)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import CheckpointError
-from lungdx_paddle.files import writing
+from lungdx_paddle.figures.canvas import PHANTOM_DATA, save_figure
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training.dashboard import read_scalar
 from lungdx_paddle.training.table2 import PAPER_COLUMNS, read_table2
-
-if TYPE_CHECKING:  # matplotlib takes long to import, and a training draws nothing
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 STEP, _, LOSS, TRAIN, TEST = PAPER_COLUMNS
 
@@ -45,7 +44,7 @@ COLOURS = {LOSS: "tab:green", TRAIN: "tab:blue", TEST: "tab:orange"}
 
 @dataclass(frozen=True)
 class Curves:
-    """What a training wrote of itself."""
+    """What a training logged."""
 
     config: Config
     table: dict[str, np.ndarray]
@@ -53,7 +52,7 @@ class Curves:
     each_step: tuple[np.ndarray, np.ndarray]
     """(n,) steps and (n,) total losses of every step, of the VisualDL log; may be empty."""
     data: str
-    """phantom, or the manifest; nothing while the training is not at its end."""
+    """phantom, or the manifest; empty while the training is not finished."""
 
     @property
     def comparable(self) -> bool:
@@ -62,7 +61,7 @@ class Curves:
 
 
 def read_curves(run: Path) -> Curves:
-    """Read the table and the log of a training, finished or not.
+    """Read the table and, if there is one, the log of a training, finished or not.
 
     Raises:
         CheckpointError: there is no table, or it has no rows yet.
@@ -80,18 +79,22 @@ def read_curves(run: Path) -> Curves:
     table = {name: np.array([float(row[name] or "nan") for row in rows]) for name in columns}
     metrics = run / "metrics.json"
     data = json.loads(metrics.read_text(encoding="utf-8"))["data"] if metrics.exists() else ""
-    config = load_config(run / "config.yaml")
-    return Curves(config, table, read_scalar(run / "vdl", "loss/total"), data)
+    each_step = np.zeros(0), np.zeros(0)
+    # VisualDL, which reads its log, comes with the extras that train.
+    if any((run / "vdl").glob("*")) and importlib.util.find_spec("visualdl"):
+        from lungdx_paddle.training.dashboard import read_scalar
+
+        each_step = read_scalar(run / "vdl", "loss/total")
+    return Curves(load_config(run / "config.yaml"), table, each_step, data)
 
 
-def save_curves(run: Path, path: Path) -> None:
+def save_curves(run: Path, path: Path) -> Path:
     """Write the loss and accuracies of a training as a picture, for those without a dashboard.
 
     Raises:
         LungdxError: as :func:`read_curves`, or the picture cannot be written.
     """
-    with writing(path):
-        draw_curves(read_curves(run)).savefig(path, dpi=110)
+    return save_figure(draw_curves(read_curves(run)), path)
 
 
 def draw_curves(*runs: Curves) -> Figure:
@@ -103,14 +106,26 @@ def draw_curves(*runs: Curves) -> Figure:
     Args:
         runs: a row of two panels each; at least one.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(10, 3.4 * len(runs) + 0.4), layout="constrained")
     panels = figure.subplots(len(runs), 2, squeeze=False, sharey="col")
     for (left, right), curves in zip(panels, runs):
-        _draw_loss(left, curves)
-        _draw_accuracies(right, curves)
+        if len(curves.each_step[0]):
+            look: Any = {"color": COLOURS[LOSS], "alpha": 0.3, "linewidth": 0.7}
+            left.plot(*curves.each_step, label="ours, every step", **look)
+        _draw_line(left, curves, LOSS, "training loss")
+        _draw_line(right, curves, TRAIN, "training part")
+        _draw_line(right, curves, TEST, "test part")
+        left.set_yscale("log")
+        left.yaxis.set_major_formatter(LogFormatter())
+        left.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+        left.set_ylabel("loss of the step, both tasks and L2")
+        right.set_ylim(0, 1)
+        right.set_ylabel("accuracy (share of images)")
+        config = curves.config
+        state = {"": " (not finished)", "phantom": f" ({PHANTOM_DATA})"}.get(curves.data, "")
         for axes in (left, right):
+            title = f"{config.name}, split by {config.data.split}, seed {config.seed}{state}"
+            axes.set_title(title, fontsize=10)
             axes.set_xlabel("training step")
             axes.set_xlim(0)
             axes.grid(alpha=0.3)
@@ -120,32 +135,8 @@ def draw_curves(*runs: Curves) -> Figure:
     return figure
 
 
-def _draw_loss(axes: Axes, curves: Curves) -> None:
-    look: Any = {"color": COLOURS[LOSS], "alpha": 0.3, "linewidth": 0.7}
-    if len(curves.each_step[0]):
-        axes.plot(*curves.each_step, label="ours, every step", **look)
-    _draw_line(axes, curves, LOSS, "training loss")
-    axes.set_yscale("log")
-    axes.set_ylabel("loss of the step, both tasks and L2")
-    axes.set_title(_title(curves), fontsize=10)
-
-
-def _draw_accuracies(axes: Axes, curves: Curves) -> None:
-    _draw_line(axes, curves, TRAIN, "training part")
-    _draw_line(axes, curves, TEST, "test part")
-    axes.set_ylim(0, 1)
-    axes.set_ylabel("accuracy (share of images)")
-    axes.set_title(_title(curves), fontsize=10)
-
-
 def _draw_line(axes: Axes, curves: Curves, column: str, name: str) -> None:
     look: Any = {"color": COLOURS[column], "markersize": 3}
     axes.plot(curves.table[STEP], curves.table[column], "o-", label=f"ours, {name}", **look)
     if curves.comparable:
         axes.plot(PAPER[STEP], PAPER[column], "o--", label=f"paper, {name}", alpha=0.6, **look)
-
-
-def _title(curves: Curves) -> str:
-    config = curves.config
-    state = {"": " (not finished)", "phantom": " (PHANTOM data)"}.get(curves.data, "")
-    return f"{config.name}, split by {config.data.split}, seed {config.seed}{state}"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.comparison import (
     BOTH,
     compare_methods,
@@ -63,6 +64,15 @@ def test_a_task_without_labels_does_not_count_and_no_label_at_all_has_no_number(
     nothing = compare_methods({"image": {"a": [bare], "b": [bare]}})
     assert {row.accuracy.why for row in nothing.accuracies} == {"no image has a label"}
     assert {pair.p for pair in nothing.differences} == {None}
+
+
+def test_methods_that_were_tested_on_other_images_are_refused(
+    golden: tuple[Predictions, dict[str, Any]],
+) -> None:
+    whole = golden[0]
+    part = whole.select(np.arange(len(whole))[::-1])
+    with pytest.raises(CheckpointError, match="expected the same test images for every method"):
+        compare_methods({"image": {"a": [whole], "b": [part]}})
 
 
 def test_every_pair_is_compared_and_identical_methods_do_not_differ() -> None:

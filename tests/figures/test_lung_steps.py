@@ -8,16 +8,13 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.figures.lung_steps import TITLES, draw_lung_steps
-from lungdx_paddle.lidc.scan import find_scans
-from lungdx_paddle.phantom import PhantomSettings, write_phantom
+from lungdx_paddle.lidc.scan import Scan
 from lungdx_paddle.preprocess.lungs.paper_steps import lung_steps
 
 
 @pytest.fixture
-def slice_hu(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    folder = tmp_path_factory.mktemp("phantom")
-    write_phantom(folder, patients=1, jobs=1, settings=PhantomSettings(rows=128, slices=6))
-    return find_scans(folder)[0].series.slice_hu(3)
+def slice_hu(scan: Scan) -> np.ndarray:
+    return scan.series.slice_hu(3)
 
 
 def test_each_step_has_its_panel(slice_hu: np.ndarray, shown: Callable[..., np.ndarray]) -> None:

@@ -1,27 +1,51 @@
-"""A saliency picture has a column a crop, with what is said of it above each map."""
+"""A saliency picture has a column a crop, with what is known of it above each map."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from lungdx_paddle.data.labels import PATHOLOGY
+from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.figures.saliency_maps import draw_saliency
 
-TASKS = ("malignancy", "pathology")
+
+def maps(predictions: Predictions) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    return {task: random.normal(size=(len(predictions), 32, 32)) for task in predictions.labels}
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_the_picture_has_a_column_a_crop(count: int, shown: Callable[..., np.ndarray]) -> None:
-    random = np.random.default_rng(0)
-    images = np.zeros((count, 32, 32), np.uint8)
-    images[:, 10:22, 8:24] = random.integers(40, 250, (count, 12, 16))
-    images[-1] = 0  # nothing to outline
-    maps = {task: random.normal(size=images.shape) for task in TASKS}
-    captions = {name: [f"{name} {i}" for i in range(count)] for name in ("image", *TASKS)}
-    figure = draw_saliency(images, maps, captions, "made up")
-    titles = [axes.get_title() for axes in figure.axes]
-    assert sum(title.startswith("image") for title in titles) == count
-    assert "pathology 0" in titles and "not a medical device" in figure.get_suptitle()
+def test_the_picture_has_a_column_a_crop(
+    predictions: Predictions, count: int, shown: Callable[..., np.ndarray]
+) -> None:
+    part = predictions.select(np.arange(0, 8 * count, 8))
+    part.images[-1] = 0  # nothing to outline
+    figure = draw_saliency(part, maps(part), "made up")
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles[:count] == part.patients and len(titles) == 3 * count
+    assert figure.get_suptitle() == "made up (PHANTOM data); research use, not a medical device"
     assert len(np.unique(shown(figure).reshape(-1, 4), axis=0)) > 50
+
+
+@pytest.mark.parametrize("diagnosed", [True, False])
+def test_prediction_label_and_gain_stand_above_each_map(
+    predictions: Predictions, diagnosed: bool
+) -> None:
+    part = predictions.select(np.flatnonzero((predictions.labels[PATHOLOGY] >= 0) == diagnosed)[:4])
+    found = maps(part)
+    titles = [axes.get_title() for axes in draw_saliency(part, found, "made up").axes]
+    captions = [title.replace("\n", " ") for title in titles if "predicted" in title]
+    for i in range(4):
+        level, p = part.classes["malignancy"][i] + 1, part.probabilities["malignancy"][i].max()
+        assert captions[i].startswith(f"predicted: level {level} ({p:.2f}) label: level")
+        assert captions[i].endswith(f"over black: {found['malignancy'][i].sum():+.1f}")
+    assert all(("no label" in caption) != diagnosed for caption in captions[4:])
+
+
+def test_predictions_without_crops_are_refused(predictions: Predictions) -> None:
+    with pytest.raises(ValueError, match="without images"):
+        draw_saliency(replace(predictions, images=None), maps(predictions), "made up")

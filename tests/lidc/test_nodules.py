@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.errors import LidcError
-from lungdx_paddle.figures.nodule_slice import draw_nodule
 from lungdx_paddle.lidc import (
     Nodule,
     find_annotations,
@@ -240,19 +239,6 @@ def test_the_consensus_is_a_volume_and_leaves_missing_slices_out(series_and_nodu
     mask = nodule.consensus_mask(series)
     assert mask.dtype == bool and mask.shape == series.volume_hu().shape
     assert mask.sum(axis=(1, 2)).tolist() == [0, 16, 16]
-
-
-def test_a_picture_shows_every_readers_outline(series_and_nodule: Any, tmp_path: Path) -> None:
-    series, nodule = series_and_nodule
-    figure = draw_nodule(series, nodule)
-    (axes,) = figure.axes
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["reader 1: malignancy 3", "reader 2: malignancy 3"]
-    figure.savefig(tmp_path / "nodule.png")
-    assert (tmp_path / "nodule.png").stat().st_size > 1000
-    assert "z 4 mm" in draw_nodule(series, nodule, "1.2").axes[0].get_title()
-    with pytest.raises(LidcError, match="found no slice 1.3"):
-        draw_nodule(series, nodule, "1.3")
 
 
 # The real collection.

@@ -1,0 +1,172 @@
+"""Draw the paper's figures from data of your own, and what a trained network looks at.
+
+Figure 5 needs no data.  --lidc gives Figure 1 and a sheet of lung masks, with --model an
+overview; --manifest Figure 2; --run Figure 6 and the saliency; --compare, or runs of several
+methods, Figure 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lungdx_paddle.commands import cli
+from lungdx_paddle.commands.compare_methods import METHODS
+
+if TYPE_CHECKING:  # help and mistakes answer at once, without Paddle and matplotlib
+    from lungdx_paddle.evaluation.predictions import Predictions
+    from lungdx_paddle.figures.canvas import Figure
+    from lungdx_paddle.lidc import Scan
+
+Named = Iterator[tuple[str, "Figure"]]
+"""File names and figures, each drawn when it is asked for."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draw what the inputs allow, and print where."""
+    example = (
+        "python tools/figures.py --lidc LIDC-IDRI/LIDC-IDRI-0001 --manifest crops/manifest.csv "
+        "--run output/partial_soft"
+    )
+    parser = cli.parser(__doc__, example)
+    add = parser.add_argument
+    add("--lidc", type=Path, metavar="DIR", help="DICOM series with their XML: of the first one")
+    add("--model", type=Path, metavar="DIR", help="what tools/export.py wrote: overview of --lidc")
+    add("--manifest", type=Path, metavar="FILE", help="manifest.csv of the crops: Figure 2")
+    methods = [cli.DEFAULT_CONFIG.with_name(f"{name}.yaml") for name in METHODS]
+    add("--configs", type=Path, nargs="+", default=methods, metavar="FILE", help="Figure 5's")
+    runs_help = "folders of tools/train.py: Figure 6 of all, the saliency of the last"
+    add("--run", type=Path, nargs="+", default=[], metavar="DIR", help=runs_help)
+    add("--compare", type=Path, metavar="DIR", help="folder of tools/compare.py: Figure 7")
+    cli.add_device_argument(parser)
+    default = Path("output/figures")
+    add("--out", type=Path, default=default, metavar="DIR", help="where to write (%(default)s)")
+    args = parser.parse_args(argv)
+    if args.model and not args.lidc:
+        parser.error("--model draws the overview of a CT: give --lidc, too")
+    from lungdx_paddle.figures.canvas import save_figure
+    from lungdx_paddle.files import writable_folder
+
+    every = chain(
+        _of_configs(args.configs),
+        _of_scans(args.lidc, args.model) if args.lidc else (),
+        _of_crops(args.manifest) if args.manifest else (),
+        _of_runs(args.run, args.device) if args.run else (),
+        _of_methods(args.run, args.compare),
+    )
+    for name, figure in every:
+        path = save_figure(figure, writable_folder(args.out) / name)
+        cli.say(f"{path}: {path.stat().st_size // 1024} KB")
+
+
+def _of_configs(configs: Sequence[Path]) -> Named:
+    from lungdx_paddle.config import load_config
+    from lungdx_paddle.figures.network_diagram import draw_network
+
+    yield "figure5.png", draw_network(*map(load_config, configs))
+
+
+def _of_crops(manifest: Path) -> Named:
+    from lungdx_paddle.data.dataset import load_dataset
+    from lungdx_paddle.figures.level_examples import draw_levels
+    from lungdx_paddle.settings import DataConfig
+
+    yield "figure2.png", draw_levels(load_dataset(DataConfig(manifest=str(manifest))))
+
+
+def _of_scans(lidc: Path, model: Path | None) -> Named:
+    """What the first series of a folder shows."""
+    from lungdx_paddle.figures.lung_sheet import draw_lung_sheet
+    from lungdx_paddle.figures.lung_steps import draw_lung_steps
+    from lungdx_paddle.lidc import find_scans
+    from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
+
+    cli.say(f"reading the series in {lidc}")
+    scan = find_scans(lidc)[0]
+    series, shape = scan.series, scan.series.shape_zyx[1:]
+    # The slice on which the readers' majority outlined most.
+    masks = [
+        (index, nodule.majority_mask(sop_uid, shape))
+        for nodule in scan.nodules
+        for index, sop_uid in enumerate(series.sop_uids)
+        if sop_uid in nodule.sop_uids
+    ]
+    index, mask = max(masks, key=lambda found: int(found[1].sum()), default=(0, None))
+    title = f"{series.patient_id}, z {series.z_mm[index]:g} mm"
+    hu = series.slice_hu(index)
+    yield "figure1.png", draw_lung_steps(hu, series.spacing_zyx_mm[1], title, mask)
+    if model:
+        yield "overview.png", _overview(scan, model)
+    cli.say(f"lung masks of the {len(series.sop_uids)} slices of {series.patient_id}")
+    yield f"lungs_{series.patient_id}.jpg", draw_lung_sheet(scan, lung_volume(series))
+
+
+def _overview(scan: Scan, model: Path) -> Figure:
+    """The middle one of a series' crops, and what an exported model predicts of it."""
+    import numpy as np
+
+    from lungdx_paddle.figures.canvas import PHANTOM_DATA
+    from lungdx_paddle.figures.overview import draw_overview
+    from lungdx_paddle.inference.predictor import Predictor
+    from lungdx_paddle.preprocess.lungs.lung_mask import lung_mask
+    from lungdx_paddle.preprocess.series import crop_series
+
+    predictor, series = Predictor(model), scan.series
+    crops = crop_series(scan, predictor.window, predictor.crop_rule).crops
+    crop = crops[len(crops) // 2]
+    found = predictor.probabilities(crop.image[np.newaxis])
+    probabilities = {
+        task: dict(zip(names, found[task][0].tolist())) for task, names in predictor.tasks.items()
+    }
+    images = lung_mask(series.slice_hu(crop.index), series.spacing_zyx_mm[1]), crop.image
+    phantom = "phantom" in predictor.description.get("training", {}).get("data", "")
+    name = predictor.description["model"]
+    trained = f"{name}, trained on {PHANTOM_DATA}" if phantom else name
+    return draw_overview(series, crop.nodule, crop.sop_uid, images, probabilities, trained)
+
+
+def _of_runs(runs: Sequence[Path], device: str | None) -> Named:
+    from lungdx_paddle.figures.level_examples import examples_by_level
+    from lungdx_paddle.figures.saliency_maps import draw_saliency
+    from lungdx_paddle.figures.training_curves import draw_curves, read_curves
+    from lungdx_paddle.training.explain import explain_run
+    from lungdx_paddle.training.run import load_run
+
+    folders = [folder for run in runs for folder in load_run(run).members]
+    yield "figure6.png", draw_curves(*map(read_curves, folders))
+    cli.say(f"saliency of {runs[-1]}")
+    found = explain_run(runs[-1], examples_by_level, device=device)
+    config = found.run.config
+    by = f"held out by {config.data.split}, split seed {config.data.split_seed}"
+    title = f"{config.name}, {by}"
+    yield "saliency.png", draw_saliency(found.predictions, found.maps, title)
+
+
+def _of_methods(runs: Sequence[Path], compared: Path | None) -> Named:
+    """Figure 7 of what tools/compare.py wrote, or of runs if they are of several methods."""
+    from lungdx_paddle.errors import CheckpointError
+    from lungdx_paddle.evaluation.comparison import compare_methods
+    from lungdx_paddle.figures.canvas import PHANTOM_DATA
+    from lungdx_paddle.figures.method_bars import draw_methods
+    from lungdx_paddle.training.run import load_run
+
+    if compared:
+        runs = sorted(compared.glob("runs/*/*/seed*"))
+    results: dict[str, dict[str, list[Predictions]]] = {}
+    for run in map(load_run, runs if compared or len(runs) > 1 else ()):
+        methods = results.setdefault(run.config.data.split, {})
+        methods.setdefault(run.config.name, []).append(run.predictions)
+    if any(len(methods) > 1 for methods in results.values()):
+        every = [p for methods in results.values() for seeds in methods.values() for p in seeds]
+        crops = len({row.image for p in every for row in p.rows})
+        source = PHANTOM_DATA if every[0].source == "phantom" else "held-out crops"
+        yield "figure7.png", draw_methods(compare_methods(results), f"{source}: {crops} crops")
+    elif compared:
+        raise CheckpointError(
+            str(compared),
+            expected="the output folder of tools/compare.py, with runs/ of two methods or more",
+            found=f"{len(runs)} runs",
+            fix="run tools/compare.py first, or give runs with --run",
+        )
