@@ -21,7 +21,6 @@ from plain_network import SHARED, sizes_of
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
-from lungdx_paddle.files import writable_folder
 from lungdx_paddle.runtime import chosen_threads
 
 BATCHES, ROUNDS, START_ROUNDS = (1, 32, 512), 15, 3
@@ -47,7 +46,6 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Export a run and time every library, batch and number of threads on it."""
     from lungdx_paddle.config import load_config
     from lungdx_paddle.data.images import read_images
-    from lungdx_paddle.inference.export import export
     from lungdx_paddle.inference.onnx import require_paddle2onnx
     from lungdx_paddle.manifest import read_manifest
 
@@ -62,8 +60,8 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         run = options.run or _phantom_run(folder / "run", options.quick)
-        export(run, folder, onnx=True)
-        export(run, writable_folder(folder / PADDLE_ONLY))
+        _tool("export", "--run", run, "--out", folder, "--onnx")
+        _tool("export", "--run", run, "--out", folder / PADDLE_ONLY)
         _write_torch_weights(run, folder)
         manifest = read_manifest(load_config(run / "config.yaml").data.manifest)
         np.save(folder / CROPS, np.resize(read_images(manifest), (max(BATCHES), 32, 32)))
@@ -145,7 +143,8 @@ def _write_torch_weights(run: Path, folder: Path) -> None:
     """
     from lungdx_paddle.training.run import load_run
 
-    config, network = load_run(run)
+    loaded = load_run(run)
+    config, network = loaded.config, loaded.network()
     if set(network.units) != set(SHARED) or config.sharing.unit != "channel":
         raise ConfigError(
             str(run),
@@ -173,15 +172,16 @@ def _write_torch_weights(run: Path, folder: Path) -> None:
 
 
 def _phantom_run(folder: Path, quick: bool) -> Path:
-    from lungdx_paddle.commands.phantom_data import with_data
-    from lungdx_paddle.config import load_config
-    from lungdx_paddle.training.trainer import train
-
-    folder.mkdir()
-    own = [f"output={folder}", "train.steps=10", "data.phantom_patients=8"]
-    config = load_config(measure.CONFIGS / ("testing.yaml" if quick else "partial_soft.yaml"), own)
-    train(with_data(config, cli.note), "cpu")
+    config = measure.CONFIGS / ("testing.yaml" if quick else "partial_soft.yaml")
+    own = (f"output={folder}", "train.steps=10", "data.phantom_patients=8")
+    _tool("train", "-c", config, "-o", *own, "--device", "cpu")
     return folder
+
+
+def _tool(name: str, *words: str | Path) -> None:
+    tool = measure.CONFIGS.parent / "tools" / f"{name}.py"
+    command = [sys.executable, str(tool), *map(str, words)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def table(record: dict[str, Any]) -> str:
