@@ -2,7 +2,7 @@
 
 All that passes from preprocessing to training.  It holds the readers' ratings and the
 diagnosis table's text as they are; a dataset derives classes from them
-(:mod:`lungdx_paddle.data.labels`).  docs/data_format.md has the columns.
+(:mod:`lungdx_paddle.data.labels`).  docs/reference/manifest.md has the columns.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def _parse_rows(path: Path, records: Any) -> Iterator[ManifestRow]:
             f"{path}:{records.line_num}",
             expected=f"the columns {', '.join(COLUMNS)}",
             found=f"no {', '.join(missing)}",
-            fix="see docs/data_format.md",
+            fix="see docs/reference/manifest.md",
         )
 
     def bad(column: str, expected: str, found: str) -> ManifestError:

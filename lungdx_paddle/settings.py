@@ -46,7 +46,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The size of one tower (docs/reproduction.md says where the numbers come from)."""
+    """The size of one tower (docs/explanation/paper.md has their sources)."""
 
     conv1: int = field(default=32, metadata={"from": 1})
     """Channels of the first 3x3 convolution."""

@@ -1,7 +1,7 @@
 """Training images changed at random, as another scan of the nodule might have shown it.
 
 Pixels are moved, never resampled: turning by any angle blurs a nodule's edge, and made the
-network worse on unseen patients (docs/results.md).
+network worse on unseen patients (docs/lab/results.md).
 """
 
 from __future__ import annotations

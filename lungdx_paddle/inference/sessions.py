@@ -1,6 +1,6 @@
 """What computes an exported model: ONNX Runtime, OpenVINO or oneDNN, the first that is there.
 
-They stand in the order of their speed on a CPU (docs/performance.md).  All give the same
+They stand in the order of their speed on a CPU (docs/lab/performance.md).  All give the same
 probabilities to 1e-5, which a test holds.
 """
 
