@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from lungdx_paddle.commands import cli
+from lungdx_paddle.environment import processor_name
 from lungdx_paddle.errors import InstallError
 from lungdx_paddle.files import writable_folder, write_text
 from lungdx_paddle.runtime import THREADS
@@ -161,19 +162,12 @@ def machine(*packages: str, **versions: str) -> dict[str, Any]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return {
-        "cpu": _cpu(),
+        "cpu": processor_name(),
         "cores": os.cpu_count(),
         "date": date.today().isoformat(),
         "system": platform.system(),
         "versions": {**found, **versions},
     }
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(errors="replace").splitlines() if info.exists() else []  # Linux
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown processor"
 
 
 def page(
