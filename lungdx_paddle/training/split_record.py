@@ -69,7 +69,7 @@ class SplitRecord:
     @classmethod
     def of(cls, dataset: NoduleDataset, parts: Sequence[str]) -> SplitRecord:
         """Record a dataset whose crops belong to ``parts``."""
-        rows = tuple(dataset.manifest.rows)
+        rows = tuple(replace(row, extra={}) for row in dataset.manifest.rows)
         return cls(rows, tuple(parts), dict(dataset.labels), pixel_digests(dataset.images))
 
     def __repr__(self) -> str:
@@ -79,9 +79,11 @@ class SplitRecord:
     @property
     def digest(self) -> str:
         """BLAKE2b of all crops' pixels and labels; it does not depend on their order."""
+        # Plain ints: NumPy 2 writes another text of its own than NumPy 1.
+        labels = zip(*(values.tolist() for values in self.labels.values()))
         lines = sorted(
-            f"{row.patient_id}\0{row.nodule}\0{pixels}\0{labels}"
-            for row, pixels, *labels in zip(self.rows, self.pixels, *self.labels.values())
+            "\0".join([row.patient_id, str(row.nodule), pixels, *map(str, classes)])
+            for row, pixels, classes in zip(self.rows, self.pixels, labels)
         )
         return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
@@ -106,7 +108,6 @@ class SplitRecord:
             replace(
                 row,
                 extra={
-                    **row.extra,
                     column: part,
                     **{f"{t}_label": _cell(values[i]) for t, values in self.labels.items()},
                     "pixels": pixels,
@@ -143,14 +144,10 @@ class SplitRecord:
 
     @classmethod
     def _from_rows(cls, rows: Sequence[ManifestRow]) -> SplitRecord:
-        column = "side" if "side" in rows[0].extra else "fold"
-        tasks = [name.removesuffix("_label") for name in rows[0].extra if name.endswith("_label")]
-        own = {column, "pixels", *(f"{task}_label" for task in tasks)}
+        column, *labels, _ = rows[0].extra
+        tasks = [name.removesuffix("_label") for name in labels]
         return cls(
-            tuple(
-                replace(row, extra={k: v for k, v in row.extra.items() if k not in own})
-                for row in rows
-            ),
+            tuple(replace(row, extra={}) for row in rows),
             tuple(row.extra[column] for row in rows),
             {
                 t: np.array([int(row.extra[f"{t}_label"] or UNLABELLED) for row in rows])

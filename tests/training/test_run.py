@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -279,6 +280,27 @@ def test_the_record_comes_back_as_it_was_written(by_patient: Config) -> None:
     assert path.with_name("again.csv").read_bytes() == path.read_bytes()
     run = load_run(by_patient.output_folder)
     assert RunMetrics.read(run.folder / "metrics.json") == run.metrics
+
+
+def test_the_digest_is_of_pixels_and_labels_and_not_of_order(by_patient: Config) -> None:
+    """Spelled out, since a run of one NumPy is resumed with another."""
+    train(by_patient, "cpu")
+    record = load_run(by_patient.output_folder).record
+    lines = []
+    for i, row in enumerate(record.rows):
+        labels = [str(int(values[i])) for values in record.labels.values()]
+        lines.append("\0".join([row.patient_id, str(row.nodule), record.pixels[i], *labels]))
+    expected = hashlib.blake2b("\n".join(sorted(lines)).encode(), digest_size=16).hexdigest()
+    assert record.digest == expected
+
+
+def test_columns_of_the_users_own_do_not_mix_with_the_records(by_patient: Config) -> None:
+    def with_columns(row: ManifestRow) -> ManifestRow:
+        return replace(row, extra={"side": "left", "fold": "7", "pixels": "many"})
+
+    change_rows(Path(by_patient.data.manifest), lambda rows: [with_columns(r) for r in rows])
+    train(by_patient, "cpu")
+    assert set(load_run(by_patient.output_folder).record.parts) == {"train", "test"}
 
 
 def test_a_record_that_was_edited_is_noticed(by_patient: Config) -> None:

@@ -1,0 +1,86 @@
+"""The predict command takes crops, folders, patterns and manifests, and answers in JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lungdx_paddle.commands import predict_nodules
+from lungdx_paddle.errors import ConfigError, ManifestError
+from lungdx_paddle.inference import predictor
+
+Answer = Callable[..., list[dict[str, Any]]]
+
+
+class Uniform:
+    """A model that gives every class the same probability, but the last one a little more."""
+
+    tasks = {"malignancy": ["1", "2", "3", "4", "5"], "pathology": ["benign", "malignant"]}
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def check_crops(self, manifest: object) -> None:
+        """Take any crops."""
+
+    def probabilities(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        one = {task: np.arange(1.0, len(names) + 1) for task, names in self.tasks.items()}
+        return {task: np.tile(p / p.sum(), (len(images), 1)) for task, p in one.items()}
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Answer:
+    """A function of arguments: the JSON lines of the command."""
+    monkeypatch.setattr(predictor, "Predictor", Uniform)
+
+    def run(*arguments: str | Path) -> list[dict[str, Any]]:
+        predict_nodules.main(["--model", "model", *map(str, arguments)])
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run
+
+
+def test_every_row_of_a_manifest_has_a_line(answer: Answer, write_crops: Any) -> None:
+    lines = answer("--manifest", write_crops(patients=2))
+    assert len(lines) == 20
+    assert list(lines[0]) == ["image", "patient_id", "nodule", "malignancy", "pathology"]
+    assert lines[0]["malignancy"]["level"] == 5
+    assert lines[0]["pathology"]["class"] == "malignant"
+    assert sum(lines[0]["malignancy"]["probabilities"]) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_folder_and_a_pattern_stand_for_their_crops(answer: Answer, write_crops: Any) -> None:
+    crops = write_crops(patients=2).parent / "crops"
+    of_folder = answer(crops)
+    of_pattern = answer(crops / "*" / "*.jpg")  # as on Windows, where no shell expands it
+    one = answer(crops / "P00" / "n00_s00.jpg")
+    assert len(of_folder) == len(of_pattern) == 20 and of_folder == of_pattern
+    assert one == of_folder[:1]
+
+
+@pytest.mark.parametrize("name", ["gone/*.jpg", "."])
+def test_a_name_that_fits_no_crop_is_told(
+    answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ManifestError, match=r"expected 32x32 JPGs, found no such file; name crops"):
+        answer(name)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--series", "ct"],
+        ["a.jpg", "--manifest", "m"],
+        ["--series", "c", "--xml", "x", "a.jpg"],
+    ],
+)
+def test_one_kind_of_input_is_wanted(answer: Answer, arguments: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"expected crops, or --manifest, or --series with"):
+        answer(*arguments)
