@@ -13,7 +13,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from lungdx_paddle.lidc import find_annotations
+from lungdx_paddle.lidc import Nodule, find_annotations, group_readings, read_annotations
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 CHARACTERISTICS = (
@@ -121,6 +121,12 @@ def write_dicom(tmp_path: Path) -> Callable[[Dataset, str], Path]:
     return lambda header, name: save(header, tmp_path / "scan" / name, ExplicitVRLittleEndian)
 
 
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    """The folder that ``write_slice`` writes into."""
+    return tmp_path / "scan"
+
+
 def square(left: int, top: int, side: int) -> list[tuple[int, int]]:
     """The outline of a square as LIDC draws it: every pixel of the border, closed."""
     right, bottom = left + side - 1, top + side - 1
@@ -188,6 +194,17 @@ class Xml:
 def xml() -> Xml:
     """The builder of LIDC XML."""
     return Xml()
+
+
+@pytest.fixture
+def group(xml: Any) -> Callable[..., list[Nodule]]:
+    """A function of sessions (strings of nodules): the nodules at 0.5 mm pixels, 2 mm slices."""
+
+    def nodules(*sessions: str, slice_mm: float | None = 2.0) -> list[Nodule]:
+        annotations = read_annotations(("x.xml", xml.message(*sessions)))
+        return group_readings(annotations, 0.5, slice_mm)
+
+    return nodules
 
 
 @pytest.fixture(scope="session")

@@ -17,22 +17,10 @@ from lungdx_paddle.lidc import (
     find_annotations,
     find_series,
     group_readings,
-    read_annotations,
 )
 
 SHAPE = (64, 64)
 Square = Callable[[int, int, int], list[tuple[int, int]]]
-
-
-@pytest.fixture
-def group(xml: Any) -> Callable[..., list[Nodule]]:
-    """A function of sessions (strings of nodules): the nodules at 0.5 mm pixels, 2 mm slices."""
-
-    def nodules(*sessions: str, slice_mm: float | None = 2.0) -> list[Nodule]:
-        annotations = read_annotations(("x.xml", xml.message(*sessions)))
-        return group_readings(annotations, 0.5, slice_mm)
-
-    return nodules
 
 
 def readers(nodules: Sequence[Nodule]) -> list[list[int]]:
@@ -126,36 +114,6 @@ def test_ratings_are_those_of_the_readers_who_rated(
 # Masks.
 
 
-def test_the_outline_itself_is_outside(
-    group: Callable[..., list[Nodule]], xml: Any, square: Square
-) -> None:
-    (nodule,) = group(xml.nodule(xml.roi(square(10, 20, 6))))
-    expected = np.zeros(SHAPE, bool)
-    expected[21:25, 11:15] = True
-    assert np.array_equal(nodule.masks("1.1", SHAPE), [expected])
-    assert np.array_equal(nodule.majority_mask("1.1", SHAPE), expected)
-
-
-def test_several_outlines_add_and_exclusions_cut_out_with_their_outline(
-    group: Callable[..., list[Nodule]], xml: Any, square: Square
-) -> None:
-    (nodule,) = group(
-        xml.nodule(
-            xml.roi(square(14, 14, 4), inclusion="FALSE"),  # before what it is cut from
-            xml.roi(square(10, 10, 12)),
-            xml.roi(square(40, 10, 5)),
-            xml.roi([(12, 12)], inclusion="FALSE"),
-            xml.roi([(60, 60)]),  # a point encloses nothing
-        )
-    )
-    expected = np.zeros(SHAPE, bool)
-    expected[11:21, 11:21] = True
-    expected[14:18, 14:18] = False
-    expected[12, 12] = False
-    expected[11:14, 41:44] = True
-    assert np.array_equal(nodule.masks("1.1", SHAPE)[0], expected)
-
-
 def test_slices_where_nothing_is_enclosed_do_not_count(
     group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
@@ -166,30 +124,6 @@ def test_slices_where_nothing_is_enclosed_do_not_count(
     assert [nodule.readers_on(uid) for uid in ("1.1", "1.2", "1.3", "9")] == [2, 0, 0, 0]
     assert nodule.masks("1.2", SHAPE).shape == (0, *SHAPE)
     assert not nodule.majority_mask("1.2", SHAPE).any()
-
-
-def test_half_of_the_readers_of_the_slice_are_enough(
-    group: Callable[..., list[Nodule]], xml: Any, square: Square
-) -> None:
-    low = xml.roi(square(10, 10, 12), sop="1.1", z="0")
-    wide, narrow = xml.roi(square(10, 10, 12), "1.2", "2"), xml.roi(square(12, 12, 6), "1.2", "2")
-    (nodule,) = group(
-        xml.nodule(low, wide), xml.nodule(low, narrow), xml.nodule(low), xml.nodule(low)
-    )
-    assert nodule.readers_on("1.2") == 2
-    assert nodule.majority_mask("1.2", SHAPE).sum() == 100  # one of two drew it wide
-    (nodule,) = group(xml.nodule(wide), xml.nodule(narrow), xml.nodule(narrow))
-    assert nodule.majority_mask("1.2", SHAPE).sum() == 16
-
-
-def test_what_lies_outside_the_slice_is_cut_off(
-    group: Callable[..., list[Nodule]], xml: Any, square: Square
-) -> None:
-    (nodule,) = group(
-        xml.nodule(xml.roi(square(60, 58, 12))), xml.nodule(xml.roi(square(66, 66, 6)))
-    )
-    assert nodule.masks("1.1", SHAPE).sum(axis=(1, 2)).tolist() == [15, 0]
-    assert nodule.majority_mask("1.1", SHAPE).sum() == 15
 
 
 def test_diameter_and_volume(group: Callable[..., list[Nodule]], xml: Any, square: Square) -> None:

@@ -1,0 +1,179 @@
+"""Stored values of every kind become HU; padding becomes air."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataelem import DataElement
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    RLELossless,
+)
+
+from lungdx_paddle.errors import InstallError, LidcError
+from lungdx_paddle.lidc import Series, find_series
+
+WriteSlice = Callable[..., Path]
+
+
+def only(source: Path) -> Series:
+    (series,), skipped = find_series(source)
+    assert not skipped
+    return series
+
+
+def ramp(*values: int, dtype: Any = np.int16) -> np.ndarray:
+    return np.array([values], dtype)
+
+
+def test_every_slice_has_its_own_rescale(write_slice: WriteSlice, scan: Path) -> None:
+    write_slice(0, stored=ramp(0, 100))  # GE: -1024
+    write_slice(1, stored=ramp(0, 100, dtype=np.uint16), RescaleIntercept=-1000)  # Philips
+    write_slice(2, stored=ramp(0, 100), RescaleIntercept=0)  # Toshiba
+    write_slice(3, stored=ramp(0, 100), RescaleIntercept=None, RescaleSlope=None)
+    write_slice(4, stored=ramp(0, 101), RescaleSlope=0.5, RescaleIntercept=-10.5)
+    volume_hu = only(scan).volume_hu()
+    assert volume_hu.dtype == np.int16
+    assert volume_hu[:, 0].tolist() == [[-1024, -924], [-1000, -900], [0, 100], [0, 100], [-10, 40]]
+
+
+def test_hu_beyond_16_bits_are_clipped_not_wrapped(write_slice: WriteSlice, scan: Path) -> None:
+    write_slice(stored=ramp(65535, 40000, dtype=np.uint16), RescaleIntercept=0)
+    assert only(scan).slice_hu(0).tolist() == [[32767, 32767]]
+
+
+PADDINGS = {
+    "signed": [DataElement(0x00280120, "SS", -2000)],
+    "unsigned": [DataElement(0x00280120, "US", 63536)],
+    "range": [DataElement(0x00280120, "SS", -1990), DataElement(0x00280121, "SS", -2010)],
+    "unsaid": [],  # nothing measured is that low
+}
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_padding_becomes_air(write_slice: WriteSlice, scan: Path, padding: str) -> None:
+    elements = {str(element.tag): element for element in PADDINGS[padding]}
+    write_slice(stored=ramp(-2000, 0, 1024), **elements)
+    assert only(scan).slice_hu(0).tolist() == [[-1000, -1024, 0]]
+
+
+def test_padding_of_unsigned_pixels_may_be_any_value(write_slice: WriteSlice, scan: Path) -> None:
+    padding = DataElement(0x00280120, "SS", -2000)
+    write_slice(stored=ramp(63536, 0, 1024, dtype=np.uint16), padding=padding)
+    assert only(scan).slice_hu(0).tolist() == [[-1000, -1024, 0]]
+
+
+def test_bits_beyond_the_stored_ones_are_no_measurement(
+    write_slice: WriteSlice, scan: Path
+) -> None:
+    write_slice(0, stored=ramp(0xF000 | 1024, 24, dtype=np.uint16), BitsStored=12, HighBit=11)
+    write_slice(1, stored=ramp(0x0FFF, 24), BitsStored=12, HighBit=11, RescaleIntercept=0)
+    assert only(scan).volume_hu()[:, 0].tolist() == [[0, -1000], [-1, 24]]
+
+
+def body(dtype: Any = np.int16) -> np.ndarray:
+    """Stored values of a body of 1064 (40 HU) in air of 24 (-1000 HU)."""
+    stored = np.full((64, 64), 24, dtype)
+    stored[16:48, 8:56] = 1064
+    return stored
+
+
+def test_monochrome1_tells_how_to_show_and_leaves_hu_alone(
+    write_slice: WriteSlice, scan: Path
+) -> None:
+    write_slice(stored=body(), PhotometricInterpretation="MONOCHROME1")
+    assert np.array_equal(only(scan).slice_hu(0), body() - 1024)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(np.uint16, 12), (np.int16, 16), (np.uint16, 16)])
+def test_values_that_were_turned_round_for_monochrome1_are_turned_back(
+    write_slice: WriteSlice, scan: Path, dtype: Any, bits: int
+) -> None:
+    ends = 2**bits - 1 if dtype is np.uint16 else -1
+    write_slice(
+        stored=(ends - body(np.int64)).astype(dtype),
+        PhotometricInterpretation="MONOCHROME1",
+        BitsStored=bits,
+        HighBit=bits - 1,
+    )
+    assert np.array_equal(only(scan).slice_hu(0), body() - 1024)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        ExplicitVRLittleEndian,
+        ImplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+    ],
+    ids=lambda syntax: syntax.name,
+)
+def test_every_plain_transfer_syntax_gives_the_same(
+    write_slice: WriteSlice, scan: Path, syntax: str
+) -> None:
+    stored = np.arange(-15, 15, dtype=np.int16).reshape(6, 5)
+    write_slice(stored=stored, syntax=syntax)
+    assert np.array_equal(only(scan).slice_hu(0), stored - 1024)
+
+
+def test_run_length_packed_pixels_need_no_further_package(
+    write_slice: WriteSlice, scan: Path
+) -> None:
+    # PS3.5, annex G: two byte planes of 4 pixels, high bytes first, each one literal run.
+    header = np.array([2, 64, 70] + [0] * 13, "<u4").tobytes()
+    planes = bytes([3, 4, 4, 4, 4, 0]) + bytes([3, 0, 1, 2, 3, 0])
+    write_slice(
+        stored=np.zeros((2, 2), np.int16),
+        syntax=RLELossless,
+        PixelData=encapsulate([header + planes]),
+    )
+    assert only(scan).slice_hu(0).tolist() == [[0, 1], [2, 3]]
+
+
+def test_a_missing_decoder_is_named_with_what_to_install(
+    write_slice: WriteSlice, scan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_slice(syntax=JPEGLosslessSV1, PixelData=encapsulate([b"\xff\xd8" + bytes(30)]))
+    series = only(scan)
+
+    def undecodable(*_: Any, **__: Any) -> np.ndarray:
+        raise RuntimeError("Unable to decode because all plugins are missing dependencies")
+
+    monkeypatch.setattr("lungdx_paddle.lidc.pixels.pixel_array", undecodable)
+    with pytest.raises(InstallError, match=r"decoder for JPEG Lossless.*pip install 'pylibjpeg"):
+        series.slice_hu(0)
+
+
+def test_jpeg_2000_is_unpacked_by_the_extra(write_slice: WriteSlice, scan: Path) -> None:
+    """The extra ``compressed`` is part of the tests' install, so this is never skipped."""
+    from openjpeg import encode
+
+    stored = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    packed = encode(stored, bits_stored=16)
+    write_slice(stored=stored, syntax=JPEG2000Lossless, PixelData=encapsulate([packed]))
+    assert np.array_equal(only(scan).slice_hu(0), stored.astype(np.int16) - 1024)
+
+
+def test_broken_packed_pixels_are_an_error(write_slice: WriteSlice, scan: Path) -> None:
+    write_slice(syntax=RLELossless, PixelData=encapsulate([bytes(70)]))
+    with pytest.raises(LidcError, match="expected 6 x 5 pixels"):
+        only(scan).slice_hu(0)
+
+
+def test_a_file_that_went_away_is_an_error(write_slice: WriteSlice, scan: Path) -> None:
+    path = write_slice()
+    series = only(scan)
+    path.unlink()
+    with pytest.raises(LidcError, match="No such file"):
+        series.slice_hu(0)
