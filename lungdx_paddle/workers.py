@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 from lungdx_paddle import __version__
 from lungdx_paddle.errors import ConfigError, InstallError, LungdxError
 from lungdx_paddle.extras import install_hint
-from lungdx_paddle.runtime import available_cores
+from lungdx_paddle.progress import log
+from lungdx_paddle.runtime import available_cores, quiet_paddle
 
 ANSWER_S = 10
 """A scheduler answers in milliseconds; what takes longer is taken not to be there."""
@@ -96,7 +97,9 @@ def _processes(count: int) -> Iterator[Executor]:
 
 
 def _end_with_parent(pipe: Connection) -> None:
-    """In a worker: end when the pipe's other end is closed, by the parent or by its death."""
+    """In a worker: print nothing, and end when the parent closes the pipe or is no more."""
+    log.propagate = False  # VisualDL, once imported, prints what reaches the root
+    quiet_paddle()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's affair
     threading.Thread(target=lambda: (pipe.poll(None), os._exit(1)), daemon=True).start()
 
