@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         save_curves(folder, folder / "curves.png")
         lines.append(f"Curves:          {folder / 'curves.png'}")
     lines += [
-        f"See them live:   visualdl --logdir {shown(logs)} --disable-telemetry --port 8040",
+        f"Dashboard:       visualdl --logdir {shown(logs)} --disable-telemetry --port 8040",
+        "                 and open http://localhost:8040/app/scalar",
         f"Export:          python tools/export.py --run {shown(folder)} "
         f"--out {shown(folder / 'inference')}",
         f"Predict:         python tools/predict.py --model {shown(folder / 'inference')} "

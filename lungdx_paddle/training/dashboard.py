@@ -127,7 +127,7 @@ class Dashboard:
         )
 
     def text(self, tag: str, text: str) -> None:
-        """Write a text in Markdown; the server shows a tag's first only."""
+        """Write a line of text."""
         self._writer.add_text(tag, text, 0)
 
     def flush(self) -> None:

@@ -61,9 +61,10 @@ def show_settings(dashboard: Dashboard, config: Config, test: NoduleDataset) -> 
 
 def show_environment(dashboard: Dashboard, environment: Environment) -> None:
     """Write the machine and the versions beside the paper's Table 1, for the page Text."""
-    lines = ["| | paper (Table 1) | this run |", "|---|---|---|"]
-    lines += [f"| {name} | {paper} | {ours} |" for name, paper, ours in environment.rows()]
-    dashboard.text("environment", "\n".join([*lines, "", f"For {RESEARCH_USE}."]))
+    # A card an entry: the page shows neither tables nor line ends.
+    for name, paper, ours in environment.rows():
+        dashboard.text(f"environment/{name}", f"{ours} (the paper's Table 1: {paper})")
+    dashboard.text("environment/note", f"for {RESEARCH_USE}")
 
 
 def show_row(

@@ -325,10 +325,11 @@ def test_a_longer_run_shows_its_own_settings_and_last_features(make_config: Make
 
 def test_the_environment_is_shown_beside_the_papers_table_1(shown: tuple[Config, Log]) -> None:
     config, log = shown
-    (record,) = log.records("text", "environment")
-    written = record.text.encoded_text_string
-    assert "| paddle | 1.8 |" in written
-    assert load_run(config.output_folder).environment.processor in written
+    (record,) = log.records("text", "environment/paddle")
+    assert record.text.encoded_text_string.endswith("(the paper's Table 1: 1.8)")
+    (record,) = log.records("text", "environment/processor")
+    processor = load_run(config.output_folder).environment.processor
+    assert record.text.encoded_text_string.startswith(processor)
 
 
 def test_a_finished_run_resumed_keeps_its_settings_and_environment(make_config: Make) -> None:
