@@ -43,9 +43,6 @@ UPWARDS: set[tuple[str, str]] = set()
 WITHOUT_A_TEST_OF_ITS_NAME = {
     "figures": "method_bars nodule_slice score_plots",
     "inference": "export predictor sessions",
-    "lidc": "masks pixels readings slices sources",
-    "preprocess": "crop_files report resume",
-    "preprocess/patches": "patch_crops patch_files patch_matching",
     "training": "dashboard table2",
     "training/parallel": "jobs",
 }

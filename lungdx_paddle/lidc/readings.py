@@ -8,18 +8,12 @@ from types import MappingProxyType
 
 import numpy as np
 
+_NAMES = (
+    "subtlety internalStructure calcification sphericity margin lobulation spiculation texture "
+    "malignancy"
+).split()
 CHARACTERISTICS: Mapping[str, int] = MappingProxyType(
-    {
-        "subtlety": 5,
-        "internalStructure": 5,
-        "calcification": 6,
-        "sphericity": 5,
-        "margin": 5,
-        "lobulation": 5,
-        "spiculation": 5,
-        "texture": 5,
-        "malignancy": 5,
-    }
+    dict.fromkeys(_NAMES, 5) | {"calcification": 6}
 )
 """The nine characteristics, in the file's spelling and order, and the highest rating of each."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +120,27 @@ def collection(tmp_path: Path, add_series: Callable[..., Path]) -> Path:
     table = "Patient ID,Diagnosis,Primary tumor site\nLIDC-IDRI-0001,3,colon cancer\n"
     (folder / "tcia-diagnosis-data.csv").write_text(table, encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def files() -> Callable[[Path], dict[str, bytes]]:
+    """A function of a folder: the bytes of everything below it, by name."""
+    return lambda out: {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def series_of() -> Callable[[Path], dict[str, dict[str, Any]]]:
+    """A function of an output folder: report.json's series by UID."""
+
+    def read(out: Path) -> dict[str, dict[str, Any]]:
+        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        return {series["series_uid"]: series for series in report["series"]}
+
+    return read
 
 
 @pytest.fixture(scope="session")

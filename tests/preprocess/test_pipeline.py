@@ -1,8 +1,7 @@
-"""A collection becomes crops, a manifest and a report, however often it is interrupted."""
+"""A collection becomes crops, a manifest and a report, whatever the workers."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -12,12 +11,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pydicom
 import pytest
-from pydicom.encaps import encapsulate
-from pydicom.uid import RLELossless
 
-from lungdx_paddle.commands.preprocess_scans import report_lines
 from lungdx_paddle.errors import LidcError, LungdxError, OutputError
 from lungdx_paddle.manifest import read_manifest
 from lungdx_paddle.preprocess import pipeline
@@ -26,21 +21,6 @@ from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.workers import executor
 
 LUNG = CropSettings(window=(-600.0, 1500.0))
-
-
-def files(out: Path) -> dict[str, bytes]:
-    """Everything below a folder, by name."""
-    return {
-        path.relative_to(out).as_posix(): path.read_bytes()
-        for path in sorted(out.rglob("*"))
-        if path.is_file()
-    }
-
-
-def series_of(out: Path) -> dict[str, dict[str, Any]]:
-    """report.json's series by UID."""
-    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    return {series["series_uid"]: series for series in report["series"]}
 
 
 def test_every_outlined_slice_becomes_a_row_and_a_crop(collection: Path, tmp_path: Path) -> None:
@@ -69,182 +49,25 @@ def test_every_outlined_slice_becomes_a_row_and_a_crop(collection: Path, tmp_pat
     assert image[:8].max() <= 3
 
 
-def test_no_name_and_no_birth_date_is_written(collection: Path, tmp_path: Path) -> None:
+def test_no_name_and_no_birth_date_is_written(
+    collection: Path, tmp_path: Path, files: Callable[..., Any]
+) -> None:
     preprocess(collection, tmp_path / "out")
     everything = b"".join(files(tmp_path / "out").values())
     assert b"Secret" not in everything and b"19500102" not in everything
 
 
-def test_the_number_of_processes_changes_no_byte(collection: Path, tmp_path: Path) -> None:
+def test_the_number_of_processes_changes_no_byte(
+    collection: Path, tmp_path: Path, files: Callable[..., Any]
+) -> None:
     preprocess(collection, tmp_path / "one")
     with executor(2) as pool:
         preprocess(collection, tmp_path / "two", pool=pool)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
-class Killed(BaseException):
-    """Ends a run as a signal would: no handler of errors sees it."""
-
-
-@pytest.mark.parametrize("after", [0, 1, 2])
-@pytest.mark.parametrize("where", ["crop_series", "store_finished"])
-def test_killed_and_run_again_it_ends_with_the_same_bytes(
-    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, where: str
-) -> None:
-    preprocess(collection, tmp_path / "whole")
-    original = getattr(pipeline, where)
-    calls = []
-
-    def dies(*args: Any) -> Any:
-        calls.append(args)
-        if len(calls) > after:
-            raise Killed
-        return original(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline, where, dies)
-        with pytest.raises(Killed):
-            preprocess(collection, tmp_path / "out")
-    assert not (tmp_path / "out" / "manifest.csv").exists()
-    preprocess(collection, tmp_path / "out")
-    assert files(tmp_path / "out") == files(tmp_path / "whole")
-
-
-def test_killed_between_crops_and_part_nothing_is_left_over(
-    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    preprocess(collection, tmp_path / "whole")
-
-    def dies(*args: Any) -> None:
-        raise Killed
-
-    for step in ("pathlib.Path.rename", "lungdx_paddle.preprocess.resume.write_text"):
-        with monkeypatch.context() as patch:
-            patch.setattr(step, dies)
-            with pytest.raises(Killed):
-                preprocess(collection, tmp_path / "out")
-    preprocess(collection, tmp_path / "out")
-    assert files(tmp_path / "out") == files(tmp_path / "whole")
-
-
-def test_a_second_run_does_only_what_is_missing(
-    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
-    preprocess(collection, out)
-    before = files(out)
-    lost = read_manifest(out).rows[3]
-    (out / lost.image).unlink()
-    done = []
-    original = pipeline.crop_series
-
-    def counted(*args: Any) -> Any:
-        done.append(args[0].series.series_uid)
-        return original(*args)
-
-    monkeypatch.setattr(pipeline, "crop_series", counted)
-    preprocess(collection, out)
-    assert done == [lost.series_uid]
-    preprocess(collection, out)
-    assert len(done) == 1
-    assert files(out) == before
-
-
-def test_another_window_replaces_all_crops(collection: Path, tmp_path: Path) -> None:
-    preprocess(collection, tmp_path / "out")
-    preprocess(collection, tmp_path / "out", crops=LUNG)
-    preprocess(collection, tmp_path / "fresh", crops=LUNG)
-    assert files(tmp_path / "out") == files(tmp_path / "fresh")
-
-
-@pytest.mark.parametrize("after", [0, 1])
-def test_killed_on_the_way_to_another_window_no_old_manifest_lists_new_crops(
-    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
-    preprocess(collection, tmp_path / "out")
-    before = (tmp_path / "out" / "manifest.csv").read_bytes()
-    original = pipeline.store_finished
-    calls = []
-
-    def dies(*args: Any) -> Any:
-        calls.append(args)
-        if len(calls) > after:
-            raise Killed
-        return original(*args)
-
-    monkeypatch.setattr(pipeline, "store_finished", dies)
-    with pytest.raises(Killed):
-        preprocess(collection, tmp_path / "out", crops=LUNG)
-    manifest = tmp_path / "out" / "manifest.csv"
-    assert not manifest.exists() if after else manifest.read_bytes() == before
-
-
-def add_to_pixels(collection: Path, hu: int) -> None:
-    """Add to every stored value of a collection; sizes and times of the files stay."""
-    for path in collection.rglob("*.dcm"):
-        before = path.stat()
-        header = pydicom.dcmread(path)
-        header.PixelData = (header.pixel_array + hu).astype("<u2").tobytes()
-        header.save_as(str(path))
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-        assert path.stat().st_size == before.st_size
-
-
-def write_intercept(collection: Path, intercept: int) -> None:
-    for path in collection.rglob("*.dcm"):
-        header = pydicom.dcmread(path)
-        header.RescaleIntercept = str(intercept)
-        header.save_as(str(path))
-
-
-@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
-@pytest.mark.parametrize(
-    "change",
-    [lambda folder: write_intercept(folder, 0), lambda folder: add_to_pixels(folder, 300)],
-    ids=["rescale", "pixels"],
-)
-def test_crops_of_other_pixels_are_made_anew(
-    collection: Path, tmp_path: Path, change: Callable[[Path], None], packed: bool
-) -> None:
-    def source() -> Path:
-        if not packed:
-            return collection
-        return Path(shutil.make_archive(str(tmp_path / "lidc"), "zip", collection))
-
-    preprocess(source(), tmp_path / "out")
-    before = files(tmp_path / "out" / "crops")
-    change(collection)
-    preprocess(source(), tmp_path / "out")
-    preprocess(source(), tmp_path / "fresh")
-    after = files(tmp_path / "out")
-    assert after == files(tmp_path / "fresh")
-    assert not set(before.items()) & set(files(tmp_path / "out" / "crops").items())
-
-
-def test_crops_of_another_version_of_the_rule_are_made_anew(
-    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    preprocess(collection, tmp_path / "out")
-    marker = next((tmp_path / "out").rglob("*.jpg"))
-    marker.write_bytes(b"old")
-    monkeypatch.setattr("lungdx_paddle.preprocess.resume.CROP_VERSION", 0)
-    preprocess(collection, tmp_path / "out")
-    assert marker.read_bytes() != b"old"
-
-
-def test_a_changed_slice_without_an_outline_needs_no_new_crops(
-    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    preprocess(collection, tmp_path / "out")
-    for path in collection.rglob("000000.dcm"):
-        path.write_bytes(path.read_bytes()[:-2] + b"\x01\x01")
-    monkeypatch.setattr(pipeline, "crop_series", None)
-    report = preprocess(collection, tmp_path / "out")
-    assert len(report.having("done")) == 3
-
-
 def test_by_context_the_manifest_says_so_and_other_crops_are_replaced(
-    collection: Path, tmp_path: Path
+    collection: Path, tmp_path: Path, files: Callable[..., Any]
 ) -> None:
     preprocess(collection, tmp_path / "out")
     settings = CropSettings("context")
@@ -258,19 +81,6 @@ def test_by_context_the_manifest_says_so_and_other_crops_are_replaced(
     assert abs(image[16, 16] - 129) <= 3, "30 HU in the middle"
     assert abs(image[16, 2] - 19) <= 3, "-850 HU, the lung beside it"
     assert abs(image[1, 16] - 130) <= 3, "40 HU, the tissue that frames it"
-
-
-def test_a_report_is_one_line_in_a_notebook(collection: Path, tmp_path: Path) -> None:
-    report = preprocess(collection, tmp_path / "out")
-    assert repr(report).startswith("Report(paper crops: 3 series, 3 done, 1 diagnosed_patients,")
-
-
-def test_a_changed_xml_is_read_anew(collection: Path, tmp_path: Path) -> None:
-    preprocess(collection, tmp_path / "out")
-    xml = collection / "LIDC-IDRI-0002" / "1.2.2" / "001.xml"
-    xml.write_text(xml.read_text(encoding="utf-8").replace("<malignancy>2", "<malignancy>3"))
-    preprocess(collection, tmp_path / "out")
-    assert read_manifest(tmp_path / "out").rows[3].malignancy_ratings == (1, 3)
 
 
 def test_by_products_of_macos_and_excel_are_no_diagnosis_table(
@@ -294,51 +104,6 @@ def test_a_changed_diagnosis_table_needs_no_new_crops(
     assert [r.diagnosis for r in rows] == [None] * 3 + [1] * 4
 
 
-def test_a_series_that_fails_costs_only_itself(collection: Path, tmp_path: Path) -> None:
-    broken = collection / "LIDC-IDRI-0002" / "1.2.2" / "000001.dcm"
-    header = pydicom.dcmread(broken)
-    header.PixelData = encapsulate([b"no run lengths"])
-    header["PixelData"].is_undefined_length = True
-    header.file_meta.TransferSyntaxUID = RLELossless
-    header.save_as(str(broken))
-    with executor(2) as pool:
-        report = preprocess(collection, tmp_path / "out", pool=pool)
-    series = series_of(tmp_path / "out")
-    assert [s["status"] for s in series.values()] == ["done", "failed", "done"]
-    assert "000001.dcm" in series["1.2.2"]["reason"]
-    lines = report_lines(report)
-    assert lines[0].startswith("2 of 3 series done")
-    assert lines[1].startswith("LIDC-IDRI-0002: failed: ")
-    assert {r.series_uid for r in read_manifest(tmp_path / "out").rows} == {"1.2.1", "1.2.3"}
-
-
-def test_where_every_series_fails_the_first_reason_is_said(
-    collection: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(
-        LidcError, match="3 that cannot, the first because .* a window in the DICOM"
-    ):
-        preprocess(collection, tmp_path / "out", crops=CropSettings(window=None))
-
-
-def test_slices_of_the_xml_that_are_not_there_are_named(collection: Path, tmp_path: Path) -> None:
-    (collection / "LIDC-IDRI-0001" / "1.2.1" / "000003.dcm").unlink()
-    report = preprocess(collection, tmp_path / "out")
-    missing = series_of(tmp_path / "out")["1.2.1"]["missing_slices"]
-    assert missing == [{"sop_uid": "1.2.1.3", "z_mm": 7.5}]
-    assert "1 outlined slices are not there, see report.json: LIDC-IDRI-0001 (1)" in report_lines(
-        report
-    )
-    assert len(read_manifest(tmp_path / "out")) == 6
-
-
-def test_a_series_without_xml_is_reported(collection: Path, tmp_path: Path) -> None:
-    (collection / "LIDC-IDRI-0001" / "1.2.1" / "001.xml").unlink()
-    report = preprocess(collection, tmp_path / "out")
-    assert series_of(tmp_path / "out")["1.2.1"]["status"] == "no annotations"
-    assert "1 series without LIDC XML: LIDC-IDRI-0001" in report_lines(report)
-
-
 def test_the_xml_may_lie_elsewhere(collection: Path, tmp_path: Path) -> None:
     for number, xml in enumerate(sorted(collection.rglob("*.xml"))):
         (tmp_path / "xml").mkdir(exist_ok=True)
@@ -349,40 +114,6 @@ def test_the_xml_may_lie_elsewhere(collection: Path, tmp_path: Path) -> None:
     manifests = [tmp_path / name / "manifest.csv" for name in ("folder", "zip")]
     assert manifests[0].read_bytes() == manifests[1].read_bytes()
     assert len(read_manifest(manifests[0])) == 7
-
-
-def test_other_files_are_skipped_and_counted(collection: Path, tmp_path: Path) -> None:
-    for name in ("a.txt", "b.txt", "LICENSE"):
-        (collection / name).write_text("hello")
-    (collection / "empty.dcm").touch()
-    report = preprocess(collection, tmp_path / "out")
-    content = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
-    counts = {reason: s["files"] for reason, s in content["skipped_files"].items()}
-    assert counts == {"no DICOM file": 3, "an empty file": 1}
-    assert "3 files left out: no DICOM file" in report_lines(report)
-
-
-def test_the_phantom_is_marked_as_such(tmp_path: Path, add_series: Callable[..., Path]) -> None:
-    add_series(tmp_path / "c", "PHANTOM-0001")
-    preprocess(tmp_path / "c", tmp_path / "out")
-    assert {r.source for r in read_manifest(tmp_path / "out").rows} == {"phantom"}
-
-
-@pytest.mark.parametrize("patient", ["../../outside", "..", "a/b:c"])
-def test_a_patient_id_cannot_lead_out_of_the_folder(
-    tmp_path: Path, add_series: Callable[..., Path], patient: str
-) -> None:
-    folder = add_series(tmp_path / "c", "P")
-    for path in folder.glob("*.dcm"):
-        header = pydicom.dcmread(path)
-        header.PatientID = patient
-        header.save_as(str(path))
-    preprocess(tmp_path / "c", tmp_path / "out")
-    manifest = read_manifest(tmp_path / "out")
-    assert manifest.rows[0].patient_id == patient
-    crops = (tmp_path / "out" / "crops").resolve()
-    assert all(crops in (manifest.folder / r.image).resolve().parents for r in manifest.rows)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["c", "out"]
 
 
 def test_an_empty_collection_is_one_clear_line(tmp_path: Path) -> None:
@@ -402,27 +133,6 @@ def test_an_output_that_is_a_file_is_refused(collection: Path, tmp_path: Path) -
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match="out"):
         preprocess(collection, tmp_path / "out")
-
-
-def test_a_full_disk_keeps_what_is_finished(
-    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
-    write_bytes = Path.write_bytes
-
-    def full(self: Path, data: bytes) -> int:
-        if "1.2.2" in str(self) and self.suffix == ".jpg":
-            raise OSError(28, "No space left on device")
-        return write_bytes(self, data)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(OutputError, match="No space left on device"):
-            preprocess(collection, out)
-    assert (out / "series" / "1.2.1.json").is_file()
-    preprocess(collection, out)
-    preprocess(collection, tmp_path / "whole")
-    assert files(out) == files(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -479,7 +189,9 @@ def test_the_crops_are_those_of_lidc32(real_crops: Path, lidc32: Path) -> None:
 
 
 @pytest.mark.lidc
-def test_a_partial_download_names_the_missing_slices(lidc_dicom: Path, tmp_path: Path) -> None:
+def test_a_partial_download_names_the_missing_slices(
+    lidc_dicom: Path, tmp_path: Path, series_of: Callable[..., Any]
+) -> None:
     source = next(lidc_dicom.rglob("LIDC-IDRI-0012"))
     shutil.copytree(source, tmp_path / "c", copy_function=os.link)
     rows = read_manifest_of(tmp_path / "c", tmp_path / "out")
