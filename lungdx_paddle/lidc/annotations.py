@@ -45,7 +45,9 @@ def read_annotations(source: str | Path | tuple[str, bytes]) -> Annotations:
         LidcError: it cannot be read, is cut off, declares entities or a document type,
             is no CT reading, or holds something other than a number where one belongs.
     """
-    name, data = source if isinstance(source, tuple) else _read_bytes(SourceFile(Path(source)))
+    if not isinstance(source, tuple):
+        source = str(source), SourceFile(Path(source)).read_bytes(LARGEST_XML_BYTES + 1)
+    name, data = source
     root = _parse(name, data)
     if not root.tag.endswith(CT_ROOT):
         found = XRAY if root.tag.endswith(XRAY_ROOT) else f"<{root.tag}>"
@@ -75,7 +77,7 @@ def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped
     found: dict[str, Annotations] = {}
     for file in bar(files, desc="XML", unit="file", disable=len(files) < FEW_FILES, leave=False):
         try:
-            new = read_annotations(_read_bytes(file))
+            new = read_annotations((str(file), file.read_bytes(LARGEST_XML_BYTES + 1)))
         except LidcError as error:
             reason = XRAY if XRAY in str(error) else str(error).removeprefix(f"{file}: ")
             skipped.append(Skipped(str(file), reason))
@@ -93,16 +95,10 @@ def _completeness(annotations: Annotations) -> tuple[int, int, int]:
     return annotations.readers, len(annotations.readings), points
 
 
-def _read_bytes(file: SourceFile) -> tuple[str, bytes]:
-    data = file.read_bytes(LARGEST_XML_BYTES + 1)
-    if len(data) > LARGEST_XML_BYTES:
-        found = f"more than {LARGEST_XML_BYTES} bytes"
-        raise _error(str(file), found, expected="a LIDC XML file")
-    return str(file), data
-
-
 def _parse(name: str, data: bytes) -> Element:
     try:
+        if len(data) > LARGEST_XML_BYTES:
+            raise ValueError(f"more than {LARGEST_XML_BYTES} bytes")
         root: Element = safe_xml.fromstring(data, forbid_dtd=True)
         return root
     except DefusedXmlException as error:
@@ -132,20 +128,29 @@ class _Walk:
         sessions = self.root.findall(self.space + "readingSession")
         readings: list[Reading] = []
         small: list[Mark] = []
+        non_nodules: list[Mark] = []
         for number, session in enumerate(sessions):
             for nodule in session.findall(self.space + "unblindedReadNodule"):
-                reading = self._reading(number, nodule)
-                if _is_outlined(reading):
+                contours = tuple(self._contour(e) for e in nodule.findall(self.space + "roi"))
+                name, ratings = self._text(nodule, "noduleID"), self._ratings(nodule)
+                reading = Reading(number, name, ratings, contours)
+                # A nodule under 3 mm is one point; some carry an empty <characteristics/> or
+                # ratings of 0 all the same, and some nodules with outlines have no ratings: the
+                # outline decides.
+                if any(len(contour.points_xy) > 1 for contour in contours):
                     readings.append(reading)
                 else:
                     small.extend(_marks(reading))
+            for finding in session.findall(self.space + "nonNodule"):
+                name = self._text(finding, "nonNoduleID")
+                non_nodules += _marks(Reading(number, name, {}, (self._contour(finding),)))
         return Annotations(
             series_uid=self._header("SeriesInstanceUid"),
             study_uid=self._header("StudyInstanceUID"),
             readers=len(sessions),
             readings=tuple(readings),
             small_nodules=tuple(small),
-            non_nodules=tuple(self._non_nodules(sessions)),
+            non_nodules=tuple(non_nodules),
             source=self.name,
         )
 
@@ -155,34 +160,21 @@ class _Walk:
             raise _error(self.name, "none", expected=f"a {tag} in the ResponseHeader")
         return found
 
-    def _reading(self, reader: int, nodule: Element) -> Reading:
-        rois = nodule.findall(self.space + "roi")
-        return Reading(
-            reader=reader,
-            nodule_id=self._text(nodule, "noduleID"),
-            characteristics=self._characteristics(nodule),
-            contours=tuple(self._contour(roi) for roi in rois),
-        )
-
-    def _characteristics(self, nodule: Element) -> Mapping[str, int]:
+    def _ratings(self, nodule: Element) -> Mapping[str, int]:
         # <characteristics> may be absent or empty, and ratings of 0 stand for "not rated".
         ratings: dict[str, int] = {}
         for block in nodule.findall(self.space + "characteristics"):
             for name, highest in CHARACTERISTICS.items():
-                rating = self._rating(self._text(block, name) or "0", name, highest)
-                if rating:
-                    ratings[name] = rating
+                text = self._text(block, name) or "0"
+                rating = text.removesuffix(".0")  # as spreadsheets write it
+                if len(rating) > 1 or not rating.isdecimal() or int(rating) > highest:
+                    wanted = f"a {name} from 0 to {highest}"
+                    raise _error(self.name, repr(text[:20]), expected=wanted)
+                if rating != "0":
+                    ratings[name] = int(rating)
         return ratings
 
     def _contour(self, roi: Element) -> Contour:
-        return Contour(
-            sop_uid=self._text(roi, "imageSOP_UID"),
-            z_mm=_position(self._text(roi, "imageZposition")),
-            inclusion=self._text(roi, "inclusion").upper() != "FALSE",
-            points_xy=self._points(roi),
-        )
-
-    def _points(self, roi: Element) -> np.ndarray:
         try:
             x = [int(e.text or "") for e in roi.iter(self.space + "xCoord")]
             y = [int(e.text or "") for e in roi.iter(self.space + "yCoord")]
@@ -195,32 +187,20 @@ class _Walk:
             found = f"{points_xy.min()} to {points_xy.max()}"
             wanted = f"pixel coordinates from 0 to {LARGEST_COORDINATE}"
             raise _error(self.name, found, expected=wanted)
-        return np.ascontiguousarray(points_xy, np.int32)
-
-    def _non_nodules(self, sessions: list[Element]) -> list[Mark]:
-        marks: list[Mark] = []
-        for reader, session in enumerate(sessions):
-            for finding in session.findall(self.space + "nonNodule"):
-                name = self._text(finding, "nonNoduleID")
-                contour = self._contour(finding)
-                marks.extend(_marks(Reading(reader, name, {}, (contour,))))
-        return marks
+        try:
+            z_mm: float | None = float(self._text(roi, "imageZposition"))
+        except ValueError:
+            z_mm = None
+        return Contour(
+            sop_uid=self._text(roi, "imageSOP_UID"),
+            z_mm=z_mm if z_mm is not None and np.isfinite(z_mm) else None,
+            inclusion=self._text(roi, "inclusion").upper() != "FALSE",
+            points_xy=np.ascontiguousarray(points_xy, np.int32),
+        )
 
     def _text(self, parent: Element, tag: str) -> str:
         # UIDs and z positions carry white space around them.
         return (parent.findtext(self.space + tag) or "").strip()
-
-    def _rating(self, text: str, name: str, highest: int) -> int:
-        whole = text.removesuffix(".0")  # as spreadsheets write it
-        if len(whole) == 1 and whole.isdecimal() and int(whole) <= highest:
-            return int(whole)
-        raise _error(self.name, repr(text[:20]), expected=f"a {name} from 0 to {highest}")
-
-
-def _is_outlined(reading: Reading) -> bool:
-    # A nodule under 3 mm is one point; some carry an empty <characteristics/> or ratings of
-    # 0 all the same, and some nodules with outlines have no ratings: the outline decides.
-    return any(len(contour.points_xy) > 1 for contour in reading.contours)
 
 
 def _marks(reading: Reading) -> list[Mark]:
@@ -229,11 +209,3 @@ def _marks(reading: Reading) -> list[Mark]:
         for c in reading.contours
         for x, y in c.points_xy[:1]
     ]
-
-
-def _position(text: str) -> float | None:
-    try:
-        z_mm = float(text)
-    except ValueError:
-        return None
-    return z_mm if np.isfinite(z_mm) else None

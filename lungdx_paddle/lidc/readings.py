@@ -8,12 +8,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-_NAMES = (
-    "subtlety internalStructure calcification sphericity margin lobulation spiculation texture "
-    "malignancy"
-).split()
+_NAMES = "subtlety internalStructure calcification sphericity margin lobulation spiculation"
 CHARACTERISTICS: Mapping[str, int] = MappingProxyType(
-    dict.fromkeys(_NAMES, 5) | {"calcification": 6}
+    dict.fromkeys([*_NAMES.split(), "texture", "malignancy"], 5) | {"calcification": 6}
 )
 """The nine characteristics, in the file's spelling and order, and the highest rating of each."""
 
