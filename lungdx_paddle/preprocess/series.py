@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lungdx_paddle.errors import LidcError
-from lungdx_paddle.lidc import Nodule, Scan
+from lungdx_paddle.lidc import Nodule, Scan, Series
 from lungdx_paddle.lidc.pixels import AIR_HU
 from lungdx_paddle.preprocess.crop import PAPER, make_crop
 from lungdx_paddle.preprocess.crop_files import Crop
@@ -44,14 +44,7 @@ def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesC
         LidcError: a slice cannot be read, or the header has no window.
     """
     series = scan.series
-    window = window or series.header_window
-    if window is None:
-        raise LidcError(
-            f"series {series.series_uid}",
-            expected="a window in the DICOM header",
-            found="none",
-            fix="give a window in HU, such as 20,2040",
-        )
+    window = window or header_window(series)
     outlined: dict[int, list[Nodule]] = {}
     missing: dict[str, float] = {}
     for nodule in scan.nodules:
@@ -74,3 +67,19 @@ def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesC
     crops.sort(key=lambda crop: (crop.nodule.number, crop.index))
     unenclosed = sum(map(len, outlined.values())) - len(crops)
     return SeriesCrops(scan.nodules, tuple(crops), window, missing, unenclosed)
+
+
+def header_window(series: Series) -> Window:
+    """(centre, width) in HU of a series' DICOM header.
+
+    Raises:
+        LidcError: it has none.
+    """
+    if series.header_window is None:
+        raise LidcError(
+            f"series {series.series_uid}",
+            expected="a window in the DICOM header",
+            found="none",
+            fix="give a window in HU, such as 20,2040",
+        )
+    return series.header_window

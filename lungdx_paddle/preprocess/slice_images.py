@@ -32,6 +32,7 @@ from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
 from lungdx_paddle.preprocess.lungs.paper_steps import lung_steps
 from lungdx_paddle.preprocess.report import attempt, check_found
 from lungdx_paddle.preprocess.resume import file_name
+from lungdx_paddle.preprocess.series import header_window
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, Window, apply_window
 from lungdx_paddle.progress import bar
 from lungdx_paddle.workers import run_all
@@ -256,14 +257,7 @@ def _write_series(job: _Job) -> None:
 def _write_slices(job: _Job, folder: Path) -> Iterator[SliceImage]:
     """Write each slice's files into ``folder``, caudal to cranial."""
     series = job.series
-    window = job.window or series.header_window
-    if window is None:
-        raise LidcError(
-            f"series {series.series_uid}",
-            expected="a window in the DICOM header",
-            found="none",
-            fix="give a window in HU, such as 20,2040",
-        )
+    window = job.window or header_window(series)
     volume = lung_volume(series) if job.lungs == "mended" else None
     digits = max(3, len(str(len(series.slices) - 1)))
     for index, (s, z_mm) in enumerate(zip(series.slices, series.z_mm.tolist())):
