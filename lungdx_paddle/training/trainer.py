@@ -10,7 +10,7 @@ import numpy as np
 from lungdx_paddle.config import differences
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, split_of
 from lungdx_paddle.environment import Environment
-from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.errors import CheckpointError, ConfigError
 from lungdx_paddle.evaluation.leakage import leakage
 from lungdx_paddle.evaluation.predictions import Predictions, predict
 from lungdx_paddle.evaluation.scores import evaluate, image_accuracy
@@ -32,6 +32,7 @@ from lungdx_paddle.training.dashboard_content import (
 )
 from lungdx_paddle.training.parallel.processes import join
 from lungdx_paddle.training.run import (
+    CONFIG,
     LOG,
     TABLE2,
     Run,
@@ -128,13 +129,21 @@ def resumable(config: Config) -> Run:
         CheckpointError: there is no run.
         ConfigError: it is a run of other settings, or further than ``train.steps``.
     """
-    run = load_run(config.output_folder)
+    folder = config.output_folder
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(
+            f"--resume in {folder}",
+            expected="the checkpoint of an earlier training",
+            found=f"no {CONFIG}",
+            fix="train without --resume first, or name that training's folder with -o output=DIR",
+        )
+    run = load_run(folder)
     changed = differences(learned_config(run.config), learned_config(config))
     if changed:
         cosine = config.train.schedule != "constant" and changed[0].startswith("train.steps")
         why = " (the learning rate of a cosine schedule depends on it)" if cosine else ""
         raise ConfigError(
-            f"--resume in {config.output_folder}",
+            f"--resume in {folder}",
             expected="the settings of the run that is resumed",
             found="; ".join(changed[:3]) + why,
             fix=f"give them as they were (-c {run.folder}/config.yaml), or another output folder",
@@ -142,7 +151,7 @@ def resumable(config: Config) -> Run:
     step = read_checkpoint_state(run.folder).step if not config.is_ensemble else 0
     if step > config.train.steps:
         raise ConfigError(
-            f"--resume in {config.output_folder}",
+            f"--resume in {folder}",
             expected=f"train.steps of {step} or more, which are done",
             found=str(config.train.steps),
             fix="raise train.steps, or train anew into another output folder",
