@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import zipfile
 from collections.abc import Callable, Iterator
@@ -54,7 +55,7 @@ def lidc32(lidc_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "manifest.csv"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def configs() -> Path:
     """The folder of the shipped configs."""
     return CONFIGS
@@ -95,16 +96,15 @@ def crop_rows() -> list[ManifestRow]:
     return make_rows()
 
 
-@pytest.fixture
-def write_crops(tmp_path: Path) -> Callable[..., Path]:
-    """A function that writes rows and a JPG for each, and returns the manifest's path.
+@pytest.fixture(scope="session")
+def write_crops_into() -> Callable[..., Path]:
+    """A function (folder, sizes) that writes rows and a JPG for each; returns the manifest's path.
 
     The gray value of a crop follows its malignancy rating, so that there is something to
     learn.
     """
 
-    def write(**sizes: int) -> Path:
-        folder = tmp_path / "crops_made_up"
+    def write(folder: Path, **sizes: int) -> Path:
         random = np.random.default_rng(0)
         rows = make_rows(**sizes)
         for row in rows:
@@ -118,6 +118,12 @@ def write_crops(tmp_path: Path) -> Callable[..., Path]:
         return folder / "manifest.csv"
 
     return write
+
+
+@pytest.fixture
+def write_crops(tmp_path: Path, write_crops_into: Callable[..., Path]) -> Callable[..., Path]:
+    """A function (sizes) that writes crops into the test's own folder."""
+    return functools.partial(write_crops_into, tmp_path / "crops_made_up")
 
 
 @pytest.fixture

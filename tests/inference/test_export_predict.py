@@ -36,38 +36,53 @@ AGREEMENT = 1e-5
 """The exported program and the network differ by the order of float32 sums only."""
 
 
-@pytest.fixture
-def run(write_crops: Callable[..., Path], configs: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    own = [f"output={folder}", f"data.manifest={write_crops()}"]
+@pytest.fixture(scope="module")
+def world(
+    write_crops_into: Callable[..., Path], configs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with crops, a run on them and, in it, its model."""
+    folder = tmp_path_factory.mktemp("world")
+    own = [f"output={folder / 'run'}", f"data.manifest={write_crops_into(folder / 'crops')}"]
+    (folder / "run").mkdir()
     train(load_config(configs / "testing.yaml", own), "cpu")
+    export(load_run(folder / "run"), writable_folder(folder / "run" / "inference"))
     return folder
+
+
+@pytest.fixture
+def run(world: Path, tmp_path: Path) -> Path:
+    """A copy of the run, and of its crops, that a test may change."""
+    shutil.copytree(world, tmp_path / "world")
+    config = tmp_path / "world" / "run" / "config.yaml"
+    config.write_text(config.read_text().replace(str(world), str(tmp_path / "world")))
+    return config.parent
 
 
 @pytest.fixture
 def model(run: Path) -> Path:
-    folder = run / "inference"
-    folder.mkdir()
-    export(load_run(run), folder)
-    return folder
+    return run / "inference"
 
 
-@pytest.fixture(params=[0, 2], ids=["network", "ensemble"])
+@pytest.fixture(scope="module", params=[0, 2], ids=["network", "ensemble"])
 def either(
-    write_crops: Callable[..., Path], configs: Path, tmp_path: Path, request: pytest.FixtureRequest
+    write_crops_into: Callable[..., Path],
+    configs: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Config:
     """A run that has trained one network, or an ensemble of folds."""
-    own = [f"data.folds={request.param}", "data.split=patient", f"data.manifest={write_crops()}"]
-    config = load_config(configs / "testing.yaml", [f"output={tmp_path / 'run'}", *own])
+    folder = tmp_path_factory.mktemp("either")
+    own = [f"output={folder / 'run'}", f"data.manifest={write_crops_into(folder / 'crops')}"]
+    folds = [f"data.folds={request.param}", "data.split=patient"]
+    config = load_config(configs / "testing.yaml", [*own, *folds])
     train_any(config, JobOptions(jobs=1, device="cpu"))
     return config
 
 
 def test_the_model_file_agrees_with_what_was_trained(either: Config, tmp_path: Path) -> None:
     config = either
-    export(load_run(tmp_path / "run"), writable_folder(tmp_path / "inference"))
-    network = load_run(tmp_path / "run").network()
+    export(load_run(config.output_folder), writable_folder(tmp_path / "inference"))
+    network = load_run(config.output_folder).network()
     dataset = load_dataset(config.data)
     trained = predict(network, dataset).probabilities
     exported = Predictor(tmp_path / "inference").probabilities(dataset.images)
@@ -216,16 +231,17 @@ def test_each_image_of_a_batch_is_answered_as_if_alone(model: Path, count: int) 
             assert np.abs(found[row] - alone[task][0]).max() < AGREEMENT
 
 
-@pytest.fixture
-def onnx(either: Config, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def onnx(either: Config) -> Path:
     """The model of a run with its ONNX file."""
     pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     try:
         require_paddle2onnx()
     except InstallError as error:
         pytest.skip(str(error))
-    export(load_run(either.output_folder), writable_folder(tmp_path / "onnx"), onnx=True)
-    return tmp_path / "onnx"
+    folder = writable_folder(either.output_folder.parent / "onnx")
+    export(load_run(either.output_folder), folder, onnx=True)
+    return folder
 
 
 def test_the_onnx_file_gives_the_same_probabilities(either: Config, onnx: Path) -> None:
@@ -258,10 +274,11 @@ def test_without_onnxruntime_paddle_reads_the_model(
     assert Predictor(onnx).runtime in ("OpenVINO", "oneDNN")
 
 
-def test_a_damaged_onnx_file_says_what_to_do(onnx: Path) -> None:
-    (onnx / "inference.onnx").write_bytes(b"no model")
+def test_a_damaged_onnx_file_says_what_to_do(onnx: Path, tmp_path: Path) -> None:
+    shutil.copytree(onnx, tmp_path / "damaged")
+    (tmp_path / "damaged" / "inference.onnx").write_bytes(b"no model")
     with pytest.raises(CheckpointError, match="can be read, found .*tools/export.py --onnx"):
-        Predictor(onnx)
+        Predictor(tmp_path / "damaged")
 
 
 def test_without_paddle2onnx_nothing_is_written_and_one_line_says_what_to_install(
