@@ -1,0 +1,101 @@
+"""A model file answers as the trained network does, and tells what it needs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+
+from lungdx_paddle.data.dataset import load_dataset
+from lungdx_paddle.errors import InstallError
+from lungdx_paddle.evaluation.predictions import predict
+from lungdx_paddle.files import writable_folder
+from lungdx_paddle.inference.export import export
+from lungdx_paddle.inference.findings import findings_from_manifest
+from lungdx_paddle.inference.predictor import Predictor
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training.run import load_run
+
+AGREEMENT = 1e-5
+"""The exported program and the network differ by the order of float32 sums only."""
+
+
+def test_the_model_file_agrees_with_what_was_trained(either: Config, tmp_path: Path) -> None:
+    config = either
+    export(load_run(config.output_folder), writable_folder(tmp_path / "inference"))
+    network = load_run(config.output_folder).network()
+    dataset = load_dataset(config.data)
+    trained = predict(network, dataset).probabilities
+    exported = Predictor(tmp_path / "inference").probabilities(dataset.images)
+    for task, expected in trained.items():
+        assert np.abs(expected - exported[task]).max() < AGREEMENT
+
+
+def test_the_exported_model_predicts_what_the_run_was_scored_with(run: Path, model: Path) -> None:
+    """What predict answers equals the run's predictions.csv."""
+    trained = load_run(run)
+    scored = {row.image: i for i, row in enumerate(trained.predictions.rows)}
+    manifest = Path(trained.config.data.manifest)
+    for finding in findings_from_manifest(Predictor(model), manifest):
+        i = scored.pop(finding.about["image"], None)
+        for task, found in (finding.probabilities or {}).items() if i is not None else ():
+            expected = trained.predictions.probabilities[task][i]
+            assert np.abs(found - expected).max() < AGREEMENT
+    assert not scored
+
+
+def test_a_run_is_exported_without_its_crops(run: Path, tmp_path: Path) -> None:
+    manifest = Path(load_run(run).config.data.manifest)
+    shutil.rmtree(manifest.parent)
+    moved = tmp_path / "elsewhere"
+    shutil.move(run, moved)
+    export(load_run(moved), writable_folder(tmp_path / "model"))
+    assert Predictor(tmp_path / "model").window == (20.0, 2040.0)
+
+
+def test_paddle_itself_reads_the_weights_beside_the_model(run: Path, model: Path) -> None:
+    read = paddle.load(str(model / "weights.pdparams"))
+    for name, value in load_run(run).network().state_dict().items():
+        assert np.array_equal(value.numpy(), read[name].numpy()), name
+
+
+def test_the_files_are_those_of_this_paddle(run: Path, model: Path) -> None:
+    files = {"inference.pdmodel", "inference.pdiparams", "inference.yml"}
+    if int(paddle.__version__[0]) >= 3:
+        files.add("inference.json")
+    assert files <= {path.name for path in model.iterdir()}
+    (model / "inference.json").write_text("of another Paddle", encoding="utf-8")
+    (model / "inference.onnx").touch()
+    export(load_run(run), model)  # what another export left must not stay beside it
+    assert not (model / "inference.onnx").exists()
+    assert ("inference.json" in files) == (model / "inference.json").exists()
+
+
+def test_the_description_says_what_one_must_know(model: Path) -> None:
+    description = yaml.safe_load((model / "inference.yml").read_text(encoding="utf-8"))
+    assert [output["task"] for output in description["outputs"]] == ["malignancy", "pathology"]
+    assert description["outputs"][0]["classes"] == ["1", "2", "3", "4", "5"]
+    assert len(description["outputs"][1]["classes"]) == 6
+    assert description["input"]["window"] == {"center": 20.0, "width": 2040.0, "unit": "HU"}
+    assert description["versions"]["paddle"] == paddle.__version__
+    assert description["input"]["crop"] == "paper"
+    assert "phantom" in description["training"]["data"]
+    assert description["training"]["step"] == 20
+    assert description["scores"]["part"] == "test part of the split by image"
+    assert "not a medical device" in description["note"]
+
+
+def test_without_paddle2onnx_nothing_is_written_and_one_line_says_what_to_install(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "paddle2onnx", None)
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(InstallError, match="found .*paddle2onnx.*; pip install paddle2onnx"):
+        export(load_run(run), out, onnx=True)
+    assert not list(out.iterdir())

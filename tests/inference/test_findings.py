@@ -1,0 +1,51 @@
+"""A finding for each crop, in their order, and only for crops of the model's kind."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lungdx_paddle.config import load_config
+from lungdx_paddle.errors import ManifestError
+from lungdx_paddle.inference.findings import findings_from_crops, findings_from_manifest
+from lungdx_paddle.inference.predictor import Predictor
+from lungdx_paddle.manifest import read_manifest, write_manifest
+from lungdx_paddle.training.run import load_run
+
+
+def test_findings_are_one_json_line_a_crop_in_order(run: Path, model: Path) -> None:
+    config = load_config(run / "config.yaml")
+    manifest = read_manifest(config.data.manifest)
+    paths = [str(path) for path in manifest.image_paths()[:3]]
+    predictor = Predictor(model)
+    lines = [finding.to_dict() for finding in findings_from_crops(predictor, paths)]
+    assert [line["image"] for line in lines] == paths
+    for line in lines:
+        assert len(line["malignancy"]["probabilities"]) == 5
+        best = int(np.argmax(line["malignancy"]["probabilities"]))
+        assert line["malignancy"]["level"] == best + 1
+        assert len(line["pathology"]["probabilities"]) == 6
+        assert isinstance(line["pathology"]["class"], str)
+    of_all = list(findings_from_manifest(predictor, Path(config.data.manifest)))
+    assert [finding.about["image"] for finding in of_all] == [row.image for row in manifest.rows]
+    assert of_all[1].to_dict()["malignancy"] == lines[1]["malignancy"]
+    assert json.loads(json.dumps(lines)) == lines
+
+
+def test_a_manifest_with_another_window_is_told_so(run: Path, model: Path) -> None:
+    path = Path(load_config(run / "config.yaml").data.manifest)
+    rows = read_manifest(path).rows
+    write_manifest(path, [replace(row, window_center=-600.0, window_width=1500.0) for row in rows])
+    with pytest.raises(ManifestError, match="window 20/2040 HU, found -600/1500; preprocess with"):
+        next(findings_from_manifest(Predictor(model), path))
+
+
+def test_a_manifest_by_another_crop_rule_is_told_so(run: Path, model: Path) -> None:
+    path = Path(load_run(run).config.data.manifest)
+    write_manifest(path, [replace(row, crop="context") for row in read_manifest(path).rows])
+    with pytest.raises(ManifestError, match="rule paper, found .*context"):
+        next(findings_from_manifest(Predictor(model), path))

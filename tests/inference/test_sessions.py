@@ -1,0 +1,74 @@
+"""Each runtime that can read a model gives the same answers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from lungdx_paddle.data.dataset import load_dataset
+from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.evaluation.predictions import predict
+from lungdx_paddle.inference import sessions
+from lungdx_paddle.inference.predictor import Predictor
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training.run import load_run
+
+AGREEMENT = 1e-5
+"""The exported program and the network differ by the order of float32 sums only."""
+
+
+@pytest.mark.parametrize("ending", ["json", "pdmodel"])
+def test_either_program_gives_the_same_answers(model: Path, tmp_path: Path, ending: str) -> None:
+    if not (model / f"inference.{ending}").is_file():
+        pytest.skip(f"Paddle {paddle.__version__} writes no .{ending}")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for name in (f"inference.{ending}", "inference.pdiparams", "inference.yml"):
+        shutil.copy(model / name, alone)
+    images = np.random.default_rng(1).integers(0, 256, (7, 32, 32), np.uint8)
+    expected = Predictor(model).probabilities(images)
+    for task, found in Predictor(alone).probabilities(images).items():
+        assert np.abs(found - expected[task]).max() < AGREEMENT
+
+
+def test_the_onnx_file_gives_the_same_probabilities(either: Config, onnx: Path) -> None:
+    network = load_run(either.output_folder).network()
+    dataset = load_dataset(either.data)
+    predictor = Predictor(onnx)
+    assert predictor.runtime == "ONNX Runtime"
+    answers = predictor.probabilities(dataset.images)
+    for task, expected in predict(network, dataset).probabilities.items():
+        assert np.abs(answers[task] - expected).max() < AGREEMENT
+
+
+def test_an_onnx_file_is_read_without_paddle(onnx: Path) -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "sys.modules['paddle'] = None\n"
+        "from pathlib import Path\n"
+        "from lungdx_paddle.inference.predictor import Predictor\n"
+        f"found = Predictor(Path({str(onnx)!r})).probabilities(np.zeros((1, 32, 32), np.uint8))\n"
+        "print(sorted(found))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.stdout.strip() == "['malignancy', 'pathology']", ran.stderr
+
+
+def test_without_onnxruntime_paddle_reads_the_model(
+    onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "find_spec", lambda name: None)
+    assert Predictor(onnx).runtime in ("OpenVINO", "oneDNN")
+
+
+def test_a_damaged_onnx_file_says_what_to_do(onnx: Path, tmp_path: Path) -> None:
+    shutil.copytree(onnx, tmp_path / "damaged")
+    (tmp_path / "damaged" / "inference.onnx").write_bytes(b"no model")
+    with pytest.raises(CheckpointError, match="can be read, found .*tools/export.py --onnx"):
+        Predictor(tmp_path / "damaged")
