@@ -41,9 +41,8 @@ WITHOUT_PADDLE = ("ground", "lidc", "phantom", "preprocess")
 UPWARDS: set[tuple[str, str]] = set()
 """Known imports against the order."""
 WITHOUT_A_TEST_OF_ITS_NAME = {
-    "inference": "locate",
     "preprocess": "series",
-    "training": "dashboard held_out run_metrics split_record table2",
+    "training": "dashboard held_out run_metrics split_record",
     "training/parallel": "jobs",
 }
 """Folder -> known modules over 80 lines whose tests have another name; to become empty."""

@@ -1,0 +1,70 @@
+"""Table 2 as CSV: the paper's columns first, continued where a run is resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.training.table2 import (
+    PAPER_COLUMNS,
+    Table2,
+    read_table2,
+    screen_header,
+    screen_line,
+)
+
+TASKS = ("malignancy", "pathology")
+ACCURACIES = {
+    "train": {"total": 0.75, "malignancy": 0.5, "pathology": 1.0},
+    "test": {"total": 0.25, "malignancy": 0.25, "pathology": None},
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A table of three rows."""
+    table = Table2(tmp_path / "table2.csv", TASKS)
+    for step in (10, 20, 30):
+        table.add(step, step // 10, 1 / step, ACCURACIES)
+    return table.path
+
+
+def test_the_papers_columns_come_first_and_each_tasks_own_follow(path: Path) -> None:
+    header, first, *_ = path.read_text(encoding="utf-8").splitlines()
+    assert tuple(header.split(",")[:5]) == PAPER_COLUMNS
+    assert header.split(",")[5:] == [
+        "accuracy_train_malignancy",
+        "accuracy_train_pathology",
+        "accuracy_test_malignancy",
+        "accuracy_test_pathology",
+    ]
+    assert first == "10,1,0.1,0.75,0.25,0.5,1,0.25,"  # a task without labels has no number
+
+
+def test_a_resumed_run_drops_the_rows_after_its_checkpoint(path: Path) -> None:
+    table = Table2(path, TASKS, keep_until=20)
+    table.add(25, 3, 0.5, ACCURACIES)
+    assert [row["global_step_value"] for row in read_table2(path)] == ["10", "20", "25"]
+
+
+def test_a_new_run_begins_an_empty_table(path: Path) -> None:
+    Table2(path, TASKS)
+    assert read_table2(path) == [] and path.read_text().count("\n") == 1
+    assert read_table2(path.with_name("none.csv")) == []
+
+
+def test_another_file_is_not_continued(tmp_path: Path) -> None:
+    path = tmp_path / "table2.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(CheckpointError, match=r"columns global_step_value.* found the row \['1'"):
+        Table2(path, TASKS)
+
+
+def test_a_row_on_the_screen_stands_below_its_header(path: Path) -> None:
+    line = screen_line(read_table2(path)[0], TASKS)
+    assert line.split() == ["10", "1", "0.1000", "0.7500", "0.2500", "0.2500", "-"]
+    for shown in ("train", "test"):
+        column = screen_header().index(f" {shown}") + len(shown)
+        assert line[column] != " "
