@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from lungdx_paddle.commands import cli
-from lungdx_paddle.environment import processor_name
+from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import InstallError
 from lungdx_paddle.files import writable_folder, write_text
 from lungdx_paddle.runtime import THREADS
@@ -162,7 +162,7 @@ def machine(*packages: str, **versions: str) -> dict[str, Any]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return {
-        "cpu": processor_name(),
+        "cpu": Environment.current().processor,
         "cores": os.cpu_count(),
         "date": date.today().isoformat(),
         "system": platform.system(),

@@ -191,7 +191,15 @@ def _build(kind: type[Any], values: Any, where: str, prefix: str = "") -> Any:
     for name, value in values.items():
         key = f"{prefix}{name}"
         if name not in known:
-            raise _unknown(key, where)
+            every, leaf = list(_flat(dataclasses.asdict(Config()))), key.rpartition(".")[2]
+            same_leaf = [other for other in every if other.rpartition(".")[2] == leaf]
+            near = difflib.get_close_matches(key, every, n=1, cutoff=0.0)
+            raise ConfigError(
+                where.rstrip(", "),
+                expected="a known key",
+                found=f"'{key}'",
+                fix=f"the nearest is '{(same_leaf or near)[0]}'",
+            )
         if dataclasses.is_dataclass(types[name]):
             built[name] = _build(types[name], value, where, f"{key}.")
             continue
@@ -206,18 +214,6 @@ def _build(kind: type[Any], values: Any, where: str, prefix: str = "") -> Any:
                 fix="give it such a value",
             ) from None
     return kind(**built)
-
-
-def _unknown(key: str, where: str) -> ConfigError:
-    every = list(_flat(dataclasses.asdict(Config())))
-    same_leaf = [name for name in every if name.rpartition(".")[2] == key.rpartition(".")[2]]
-    near = difflib.get_close_matches(key, every, n=1, cutoff=0.0)
-    return ConfigError(
-        where.rstrip(", "),
-        expected="a known key",
-        found=f"'{key}'",
-        fix=f"the nearest is '{(same_leaf or near)[0]}'",
-    )
 
 
 def _convert(kind: Any, value: Any, rules: Mapping[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -17,12 +18,9 @@ import numpy as np
 import lungdx_paddle
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.files import write_text
-from lungdx_paddle.runtime import available_cores, chosen_threads
+from lungdx_paddle.runtime import available_cores, chosen_threads, cpu_field
 
-PAPER: dict[str, str] = {
-    "device": "NVIDIA Tesla V100, CUDA 11",
-    "paddle": "1.8",
-}
+PAPER = {"device": "NVIDIA Tesla V100, CUDA 11", "paddle": "1.8"}
 """What the paper's Table 1 gives; it is silent on the rest."""
 
 
@@ -55,16 +53,28 @@ class Environment:
         Args:
             device: where networks are computed, as :func:`lungdx_paddle.runtime.set_up` returns.
         """
+        if device.startswith("gpu"):
+            import paddle
+
+            device = f"{device} ({paddle.device.cuda.get_device_name()})"
+        try:
+            memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        except (ValueError, OSError, AttributeError):  # Windows has no sysconf
+            memory_gb = 0.0
+        versions = {"paddlepaddle": "", "paddlepaddle-gpu": ""}
+        for package in versions:
+            with contextlib.suppress(PackageNotFoundError):
+                versions[package] = version(package)
         now = datetime.datetime.now(datetime.timezone.utc)
         return cls(
-            device=f"{device} ({_card_name()})" if device.startswith("gpu") else device,
-            processor=processor_name(),
+            device=device,
+            processor=cpu_field("model name") or platform.processor() or platform.machine(),
             cores=available_cores(),
             threads=chosen_threads(),
-            memory_gb=_memory_gb(),
+            memory_gb=round(memory_gb, 1),
             system=f"{platform.system()} {platform.release()}",
             python=platform.python_version(),
-            paddle=_installed("paddlepaddle", "paddlepaddle-gpu"),
+            paddle=next(filter(None, versions.values()), ""),
             numpy=np.__version__,
             lungdx_paddle=lungdx_paddle.__version__,
             commit=_commit(),
@@ -104,53 +114,20 @@ class Environment:
         ]
 
 
-def processor_name() -> str:
-    """The processor's model as its maker calls it, or its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
-
-
-def _card_name() -> str:
-    import paddle
-
-    return str(paddle.device.cuda.get_device_name())
-
-
-def _memory_gb() -> float:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (ValueError, OSError, AttributeError):  # Windows has no sysconf
-        return 0.0
-
-
-def _installed(*names: str) -> str:
-    for name in names:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return ""
-
-
 def _commit() -> str:
     top = Path(lungdx_paddle.__file__).resolve().parent.parent
     if not (top / ".git").exists():  # installed from a wheel, maybe inside another's checkout
         return ""
     try:
-        git = ["git", "-C", str(top)]
-        head = subprocess.run(
-            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
+        head, changed = (
+            subprocess.run(
+                ["git", "-C", str(top), *words], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (
+                ["rev-parse", "--short=12", "HEAD"],
+                ["status", "--porcelain", "--untracked-files=no"],
+            )
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+    return f"{head}+" if changed else head

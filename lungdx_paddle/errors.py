@@ -1,4 +1,4 @@
-"""The errors that a user can mend.
+"""The errors that a user can correct.
 
 Each message is one line that says where, what was expected, what was found and
 what to do.  The command line prints it and ends with 2; nothing else is shown.
@@ -7,10 +7,11 @@ what to do.  The command line prints it and ends with 2; nothing else is shown.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 
 class LungdxError(Exception):
-    """Root of every error that is the user's to mend (exit code 2).
+    """Root of every error that the user can correct (exit code 2).
 
     Args:
         where: the file, key or argument that is wrong.
@@ -19,18 +20,12 @@ class LungdxError(Exception):
         fix: what to do, as an imperative.
     """
 
-    def __init__(self, where: str, *, expected: str, found: str, fix: str) -> None:
+    def __init__(self, where: str, expected: str, found: str, fix: str) -> None:
         super().__init__(f"{where}: expected {expected}, found {found}; {fix}")
 
-    def __reduce__(self) -> tuple[Callable[..., LungdxError], tuple[type[LungdxError], str]]:
-        # Worker processes send errors home by pickle, which knows positional arguments only.
-        return _rebuild, (type(self), str(self))
-
-
-def _rebuild(kind: type[LungdxError], message: str) -> LungdxError:
-    error = kind.__new__(kind)
-    Exception.__init__(error, message)
-    return error
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[type[LungdxError], str]]:
+        # Worker processes send errors home by pickle, which would call the class with the message.
+        return type(self).__new__, (type(self), str(self))
 
 
 class ConfigError(LungdxError):

@@ -57,21 +57,17 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     with writing(next(iter(contents))):
         try:
             for path, content in contents.items():
-                _remove_abandoned(path)
+                for left in path.parent.glob(f"{glob.escape(path.name)}.*{NEW}"):
+                    # Of a killed process; another may remove it too, or put it in place.
+                    with contextlib.suppress(OSError):
+                        if time.time() - left.stat().st_mtime > ABANDONED_S:
+                            left.unlink()
                 new[path].write_bytes(content)
             for path in contents:
                 os.replace(new[path], path)
         finally:
             for left in new.values():
                 left.unlink(missing_ok=True)
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Delete what killed processes have left of their writing ``path``."""
-    for left in path.parent.glob(f"{glob.escape(path.name)}.*{NEW}"):
-        with contextlib.suppress(OSError):  # another process removes it too, or puts it in place
-            if time.time() - left.stat().st_mtime > ABANDONED_S:
-                left.unlink()
 
 
 @contextlib.contextmanager

@@ -18,8 +18,6 @@ from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.extras import WHICH_GPU_WHEEL, not_installed
 
 MKL_CPU_TYPE = "MKL_DEBUG_CPU_TYPE"
-AVX2 = "5"
-"""The code path that MKL takes on an Intel processor with AVX2."""
 
 THREADS, OPENMP_THREADS = "LUNGDX_THREADS", "OMP_NUM_THREADS"
 """Threads of a training on the CPU: the first that is set, or one a core of the machine, which
@@ -66,10 +64,12 @@ def prepare_environment(
     """
     # The MKL in Paddle's wheel looks at the processor's maker and takes a slow path on one by
     # AMD (a training step of this network: 1515 ms instead of 400).
-    if (vendor or _cpu_vendor()) == "AuthenticAMD":
-        environment.setdefault(MKL_CPU_TYPE, AVX2)
+    if (vendor or cpu_field("vendor_id")) == "AuthenticAMD":
+        environment.setdefault(MKL_CPU_TYPE, "5")  # as on an Intel processor with AVX2
     # Paddle's C++ logs warnings of no use on a CPU (ccache, oneDNN), but true ones on a GPU.
-    environment.setdefault("GLOG_minloglevel", "1" if _sees_gpu(environment) else "2")
+    hidden = environment.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
+    has_gpu = not hidden and any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg")))
+    environment.setdefault("GLOG_minloglevel", "1" if has_gpu else "2")
     # From 1.30 on ONNX Runtime writes telemetry files and looks up its maker's host.
     environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
     # At any number but 1, such as clusters set, Paddle prints two lines of warning when it is
@@ -127,7 +127,7 @@ def set_up(device: str | None, seed: int) -> str:
     else:
         paddle.device.set_device("cpu")
         _keep_freed_memory()
-    use_threads(chosen_threads())
+    paddle.framework.core.set_num_threads(chosen_threads())  # of each matrix product
     random.seed(seed)
     np.random.seed(seed % 2**32)
     paddle.seed(seed)
@@ -157,26 +157,6 @@ def check_gpu() -> None:
         )
 
 
-def check_precision(amp: str) -> None:
-    """Refuse numbers that the chosen GPU cannot compute with.
-
-    Args:
-        amp: ``train.amp``: none, float16 or bfloat16.
-
-    Raises:
-        ConfigError: the card has no bfloat16 (compute capability below 8.0, such as a V100).
-    """
-    paddle = require_paddle()
-    on_gpu = paddle.device.get_device().startswith("gpu")
-    if amp == "bfloat16" and on_gpu and not paddle.amp.is_bfloat16_supported():
-        raise ConfigError(
-            "train.amp",
-            expected="numbers that this GPU computes with",
-            found="bfloat16, which needs compute capability 8.0",
-            fix="use train.amp=float16 or none",
-        )
-
-
 def chosen_threads(environment: Mapping[str, str] = os.environ) -> int:
     """How many threads to use on the CPU: see :data:`THREADS`.
 
@@ -197,11 +177,6 @@ def chosen_threads(environment: Mapping[str, str] = os.environ) -> int:
             fix=f"set {THREADS} to {available_cores()} for this machine, or unset it",
         )
     return int(value)
-
-
-def use_threads(count: int) -> None:
-    """Let each of Paddle's matrix products on the CPU use so many threads."""
-    require_paddle().framework.core.set_num_threads(count)
 
 
 def require_paddle() -> ModuleType:
@@ -242,17 +217,10 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _sees_gpu(environment: Mapping[str, str]) -> bool:
-    hidden = environment.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
-    return not hidden and any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg")))
-
-
-def _cpu_vendor() -> str:
-    if platform.system() != "Linux":
-        return ""  # the variable is known to help MKL on Linux only
+def cpu_field(name: str) -> str:
+    """A field of Linux's ``/proc/cpuinfo``, such as ``model name``; empty where there is none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    found = [line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")]
-    return found[0] if found else ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")

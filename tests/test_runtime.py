@@ -13,7 +13,7 @@ import pytest
 
 from lungdx_paddle import runtime
 from lungdx_paddle.errors import ConfigError
-from lungdx_paddle.runtime import check_precision, chosen_threads, prepare_environment, set_up
+from lungdx_paddle.runtime import chosen_threads, prepare_environment, set_up
 
 CORES = len(os.sched_getaffinity(0))
 HAS_GPU = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
@@ -144,12 +144,3 @@ def test_a_card_that_paddle_holds_no_code_for_is_one_line_with_its_capability(
     monkeypatch.setattr(runtime, "require_paddle", lambda: fake)
     with pytest.raises(ConfigError, match=r"H100, compute capability 9\.0: .*no kernel.*Paddle 3"):
         runtime.check_gpu()
-
-
-def test_bfloat16_is_refused_where_the_card_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_precision("bfloat16")  # on the CPU
-    monkeypatch.setattr(paddle.device, "get_device", lambda: "gpu:0")
-    monkeypatch.setattr(paddle.amp, "is_bfloat16_supported", lambda: False)
-    check_precision("float16")
-    with pytest.raises(ConfigError, match="bfloat16, which needs compute capability 8.0; use"):
-        check_precision("bfloat16")

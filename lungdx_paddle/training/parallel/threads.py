@@ -20,7 +20,7 @@ import paddle
 from paddle.autograd import PyLayer
 
 from lungdx_paddle.models.network import TwoTaskNetwork
-from lungdx_paddle.runtime import chosen_threads, use_threads
+from lungdx_paddle.runtime import chosen_threads
 from lungdx_paddle.settings import STAGES
 from lungdx_paddle.training.parallel.processes import Processes
 
@@ -63,7 +63,7 @@ def share_towers(network: TwoTaskNetwork, processes: Processes, compiled: bool) 
     alone = processes.count == 1 and not compiled and paddle.device.get_device() == "cpu"
     if not alone or towers < 2 or cores < towers:
         return Threads()
-    use_threads(cores // towers)  # of each tower's matrix products
+    paddle.framework.core.set_num_threads(cores // towers)  # of each tower's matrix products
     threads = Threads(towers)
     network.run_towers = partial(_run_towers, network, threads)  # type: ignore[method-assign]
     return threads
