@@ -37,13 +37,14 @@ Answer = Callable[[np.ndarray], list[np.ndarray]]  # (n, 32, 32) uint8: each tas
 def train_ours(config: str, manifest: str) -> Step:
     """The step of tools/train.py: reading the batch, logged values and all."""
     from lungdx_paddle.config import load_config
-    from lungdx_paddle.data.dataset import load_split
+    from lungdx_paddle.data.dataset import load_dataset, split_of
     from lungdx_paddle.runtime import set_up
     from lungdx_paddle.training.step import prepare, training_step
 
     loaded = load_config(config, [f"data.manifest={manifest}"])
     set_up("cpu", loaded.seed)  # LUNGDX_THREADS is set outside
-    dataset, split = load_split(loaded.data)
+    dataset = load_dataset(loaded.data)
+    split = split_of(dataset, loaded.data)
     state = prepare(loaded, dataset.subset(split.train), dataset.subset(split.test))
     return lambda: training_step(state)
 

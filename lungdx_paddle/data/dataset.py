@@ -122,19 +122,6 @@ class TrainingOrder:
         return self._order[position * self.batch_size : (position + 1) * self.batch_size]
 
 
-def load_split(config: DataConfig) -> tuple[NoduleDataset, Split]:
-    """Read a config's crops and split them, by fraction or into folds.
-
-    Returns:
-        The dataset of all rows with ``min_readers`` or more, and the split of it.
-
-    Raises:
-        ManifestError: as :func:`load_dataset`, or there is too little for two sides.
-    """
-    dataset = load_dataset(config)
-    return dataset, split_of(dataset, config)
-
-
 def split_of(dataset: NoduleDataset, config: DataConfig) -> Split:
     """Split a dataset by a config's ``split_seed``, the rarer task's classes balanced."""
     manifest, strata, seed = dataset.manifest, dataset.labels[PATHOLOGY], config.split_seed
@@ -159,12 +146,6 @@ def load_dataset(config: DataConfig) -> NoduleDataset:
             found=f"{len(manifest)} slices with at most {readers.max()}",
             fix=f"lower data.min_readers to {readers.max()}",
         )
-    _check_alike(manifest)
-    used = manifest.select(np.flatnonzero(readers >= config.min_readers))
-    return NoduleDataset(used, LABEL_SETS[config.label_set])
-
-
-def _check_alike(manifest: Manifest) -> None:
     windows = [f"{center:g}/{width:g}" for center, width in manifest.windows]
     for what, found, option in (
         ("one HU window (centre/width)", windows, "--window"),
@@ -172,26 +153,10 @@ def _check_alike(manifest: Manifest) -> None:
     ):
         if len(found) > 1:
             raise ManifestError(
-                str(manifest.folder / "manifest.csv"),
+                config.manifest,
                 expected=f"{what} for all crops",
                 found=", ".join(found[:4]),
                 fix=f"preprocess the whole collection with one {option}",
             )
-
-
-def check_labels(dataset: NoduleDataset, where: str, tasks: Sequence[str]) -> dict[str, int]:
-    """Count the labelled images of each task.
-
-    Raises:
-        ManifestError: one of ``tasks`` has none.
-    """
-    counts = {task: int((labels >= 0).sum()) for task, labels in dataset.labels.items()}
-    for task in tasks:
-        if counts[task] == 0:
-            raise ManifestError(
-                where,
-                expected=f"images with a label for {task}",
-                found=f"none among {len(dataset)} training images",
-                fix="use data that has ratings and diagnoses, or another data.label_set",
-            )
-    return counts
+    used = manifest.select(np.flatnonzero(readers >= config.min_readers))
+    return NoduleDataset(used, LABEL_SETS[config.label_set])

@@ -30,28 +30,27 @@ def read_crop(path: str | Path) -> np.ndarray:
         ManifestError: the file is missing, truncated, no picture, or of another size.
     """
     try:
-        data = np.fromfile(path, dtype=np.uint8)
+        data, found = np.fromfile(path, dtype=np.uint8), ""
     except OSError as error:
-        raise _bad_crop(path, error.strerror or "an unreadable file") from None
+        data, found = np.empty(0, np.uint8), error.strerror or "an unreadable file"
     # OpenCV fills what a truncated JPG lacks with gray and says nothing: look for the end.
     is_jpg = data[:2].tobytes() == b"\xff\xd8"
-    if is_jpg and b"\xff\xd9" not in data[-16:].tobytes():
-        raise _bad_crop(path, "a JPG that breaks off")
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if image is None:
-        raise _bad_crop(path, "a file that is no picture")
-    if image.ndim != 2 or image.dtype != np.uint8:
-        kind = "a colour picture" if image.ndim != 2 else f"{8 * image.itemsize}-bit values"
-        raise _bad_crop(path, kind)
-    if image.shape != (CROP_SIZE, CROP_SIZE):
-        raise _bad_crop(path, f"{image.shape[1]}x{image.shape[0]} pixels")
+    if is_jpg and b"\xff\xd9" not in data[-16:].tobytes():
+        found = "a JPG that breaks off"
+    elif image is None:
+        found = found or "a file that is no picture"
+    elif image.ndim != 2:
+        found = "a colour picture"
+    elif image.dtype != np.uint8:
+        found = f"{8 * image.itemsize}-bit values"
+    elif image.shape != (CROP_SIZE, CROP_SIZE):
+        found = f"{image.shape[1]}x{image.shape[0]} pixels"
+    if image is None or found:
+        raise ManifestError(
+            str(path),
+            expected=f"a {CROP_SIZE}x{CROP_SIZE} grayscale JPG",
+            found=found,
+            fix="run tools/preprocess.py again or leave its row out",
+        )
     return image
-
-
-def _bad_crop(path: str | Path, found: str) -> ManifestError:
-    return ManifestError(
-        str(path),
-        expected=f"a {CROP_SIZE}x{CROP_SIZE} grayscale JPG",
-        found=found,
-        fix="run tools/preprocess.py again or leave its row out",
-    )

@@ -106,15 +106,15 @@ def _paper6(diagnosis: int, primary_site: str) -> int:
     return PAPER6.index("lung cancer") if diagnosis == PRIMARY else UNLABELLED
 
 
-def _binary(diagnosis: int, primary_site: str) -> int:
-    return {BENIGN: 0, PRIMARY: 1, METASTATIC: 1}.get(diagnosis, UNLABELLED)
-
-
 LABEL_SETS: Mapping[str, LabelSet] = {
     "paper6": LabelSet("paper6", PAPER6, _paper6),
     "tcia4": LabelSet(
         "tcia4", ("unknown", "benign", "primary", "metastatic"), lambda diagnosis, _: diagnosis
     ),
-    "binary": LabelSet("binary", ("benign", "malignant"), _binary),
+    "binary": LabelSet(
+        "binary",
+        ("benign", "malignant"),
+        lambda diagnosis, _: {BENIGN: 0, PRIMARY: 1, METASTATIC: 1}.get(diagnosis, UNLABELLED),
+    ),
 }
 """Every label set by its name in ``data.label_set``."""

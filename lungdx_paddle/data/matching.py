@@ -72,19 +72,16 @@ def check_made_alike(
     Raises:
         ManifestError: they were made by another rule or with another window.
     """
-    others = [found for found in manifest.windows if found != window]
-    if others:
-        raise ManifestError(
-            str(manifest.folder),
-            expected=f"crops with {whose} window {window[0]:g}/{window[1]:g} HU",
-            found=f"{others[0][0]:g}/{others[0][1]:g}",
-            fix=f"preprocess with --window {window[0]:g},{window[1]:g}",
-        )
-    rules = [found for found in manifest.crop_rules if found != rule]
-    if rules:
-        raise ManifestError(
-            str(manifest.folder),
-            expected=f"crops by {whose} rule {rule}",
-            found=f"crops by the rule {rules[0]}",
-            fix=f"preprocess with --crop {rule}",
-        )
+    windows = [f"{center:g},{width:g}" for center, width in manifest.windows]
+    for what, option, wanted, made in (
+        ("HU window", "--window", f"{window[0]:g},{window[1]:g}", windows),
+        ("crop rule", "--crop", rule, manifest.crop_rules),
+    ):
+        others = [found for found in made if found != wanted]
+        if others:
+            raise ManifestError(
+                str(manifest.folder),
+                expected=f"crops with {whose} {what} {wanted}",
+                found=others[0],
+                fix=f"preprocess with {option} {wanted}",
+            )

@@ -38,8 +38,10 @@ class TwoTaskNetwork(nn.Layer):
     ) -> None:
         super().__init__()
         self.tasks: tuple[str, ...] = tuple(classes)
-        self.register_buffer("pixel_mean", _constant(0.0))
-        self.register_buffer("pixel_deviation", _constant(1.0))
+        for name, value in (("pixel_mean", 0.0), ("pixel_deviation", 1.0)):
+            pixels = paddle.full([1, 1, CROP_SIZE, CROP_SIZE], value)
+            pixels.persistable = True  # or Paddle 2.6 leaves it out of an exported program
+            self.register_buffer(name, pixels)
         owners = (TRUNK,) if TRUNK in sharing.sites else self.tasks
         self.towers = nn.LayerDict({name: Tower(model, sharing.sites) for name in owners})
         shapes, unit = stage_shapes(model), UNITS[sharing.unit]
@@ -111,12 +113,6 @@ class TwoTaskNetwork(nn.Layer):
     def decayed(self) -> list[paddle.Tensor]:
         """The weights under the L2 loss; those of sharing units, BN and heads are not."""
         return [weight for tower in self.towers.values() for weight in tower.decayed()]
-
-
-def _constant(value: float) -> paddle.Tensor:
-    pixels = paddle.full([1, 1, CROP_SIZE, CROP_SIZE], value)
-    pixels.persistable = True  # or Paddle 2.6 leaves it out of an exported program
-    return pixels
 
 
 def build_network(config: Config) -> TwoTaskNetwork:

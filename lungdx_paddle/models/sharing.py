@@ -106,6 +106,10 @@ class SharingUnit(nn.Layer):
         """A new parameter of this kind: ``value`` times the identity."""
         raise NotImplementedError
 
+    def _parameter(self, shape: list[int], value: float) -> paddle.Tensor:
+        constant = nn.initializer.Constant(value)
+        return self.create_parameter(shape, default_initializer=constant)
+
     def _norm(self, weight: paddle.Tensor) -> paddle.Tensor:
         """Size of the weights that make each output."""
         return weight.abs()
@@ -132,14 +136,14 @@ class ChannelUnit(SharingUnit):
 
     def _identity(self, value: float) -> paddle.Tensor:
         channels, *pixels = self.shape
-        return _parameter(self, [channels, 1] if pixels else [channels], value)
+        return self._parameter([channels, 1] if pixels else [channels], value)
 
 
 class ScalarUnit(ChannelUnit):
     """One 2x2 matrix for all features."""
 
     def _identity(self, value: float) -> paddle.Tensor:
-        return _parameter(self, [1], value)
+        return self._parameter([1], value)
 
 
 class DenseUnit(SharingUnit):
@@ -170,7 +174,7 @@ class DenseUnit(SharingUnit):
 
     def _identity(self, value: float) -> paddle.Tensor:
         features = math.prod(self.shape)
-        weight = _parameter(self, [features, features], 0.0)
+        weight = self._parameter([features, features], 0.0)
         # An initialiser that holds the identity makes Paddle run out of memory at 16384.
         weight.set_value(value * np.eye(features, dtype=np.float32))
         return weight
@@ -185,7 +189,3 @@ UNITS: dict[str, type[SharingUnit]] = {
     "scalar": ScalarUnit,
 }
 """Every kind by its name in ``sharing.unit``."""
-
-
-def _parameter(layer: nn.Layer, shape: list[int], value: float) -> paddle.Tensor:
-    return layer.create_parameter(shape, default_initializer=nn.initializer.Constant(value))

@@ -11,9 +11,9 @@ import paddle
 from paddle.nn import functional
 
 from lungdx_paddle.data.augment import augmented
-from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, check_labels
+from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder
 from lungdx_paddle.data.labels import UNLABELLED
-from lungdx_paddle.errors import ConfigError, LungdxError
+from lungdx_paddle.errors import ConfigError, LungdxError, ManifestError
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import Config, TrainConfig
 from lungdx_paddle.training.optimizer import Optimizer, l2_loss
@@ -99,7 +99,14 @@ def prepare(
             found=paddle.device.cuda.get_device_name(),
             fix="set train.amp=float16",
         )
-    check_labels(train, config.data.manifest, tuple(train.labels))
+    for task, labels in train.labels.items():
+        if not (labels != UNLABELLED).any():
+            raise ManifestError(
+                config.data.manifest,
+                expected=f"images with a label for {task}",
+                found=f"none among {len(train)} training images",
+                fix="use data that has ratings and diagnoses, or another data.label_set",
+            )
     network = build_network(config)
     network.set_normalisation(*train.pixel_statistics())
     order = TrainingOrder(len(train), config.data.batch_size, config.seed)

@@ -12,7 +12,7 @@ import numpy as np
 import paddle
 import pytest
 
-from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, load_split
+from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, load_dataset, split_of
 from lungdx_paddle.data.images import read_crop
 from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.errors import ManifestError
@@ -131,13 +131,14 @@ def test_a_missing_crop_is_named(tmp_path: Path) -> None:
 
 def test_min_readers_chooses_the_slices(write_crops: Callable[..., Path]) -> None:
     path = str(write_crops())
-    every, _ = load_split(DataConfig(manifest=path, min_readers=1))
-    three, split = load_split(DataConfig(manifest=path, min_readers=3))
+    every = load_dataset(DataConfig(manifest=path, min_readers=1))
+    three = load_dataset(DataConfig(manifest=path, min_readers=3))
+    split = split_of(three, DataConfig())
     assert len(every) == 80
     assert len(three) == len(split.train) + len(split.test) == 48
     assert min(row.readers for row in three.manifest.rows) == 3
     with pytest.raises(ManifestError, match="lower data.min_readers to 4"):
-        load_split(DataConfig(manifest=path, min_readers=5))
+        load_dataset(DataConfig(manifest=path, min_readers=5))
 
 
 def test_a_manifest_that_mixes_windows_is_refused(write_crops: Callable[..., Path]) -> None:
@@ -145,7 +146,7 @@ def test_a_manifest_that_mixes_windows_is_refused(write_crops: Callable[..., Pat
     rows = read_manifest(path).rows
     write_manifest(path, [replace(rows[0], window_center=-600.0), *rows[1:]])
     with pytest.raises(ManifestError, match="one HU window .* found -600/2040, 20/2040"):
-        load_split(DataConfig(manifest=str(path), min_readers=1))
+        load_dataset(DataConfig(manifest=str(path), min_readers=1))
 
 
 def test_a_manifest_that_mixes_crop_rules_is_refused(write_crops: Callable[..., Path]) -> None:
@@ -153,20 +154,20 @@ def test_a_manifest_that_mixes_crop_rules_is_refused(write_crops: Callable[..., 
     rows = read_manifest(path).rows
     write_manifest(path, [replace(rows[0], crop="context"), *rows[1:]])
     with pytest.raises(ManifestError, match="one crop rule .* found context, paper; .* --crop"):
-        load_split(DataConfig(manifest=str(path), min_readers=1))
+        load_dataset(DataConfig(manifest=str(path), min_readers=1))
 
 
 def test_the_split_depends_on_its_own_seed_alone(make_config: Callable[..., Config]) -> None:
-    parts = [
-        load_split(make_config("run", *seeds).data)[1].test.tolist()
-        for seeds in ([], ["seed=1"], ["data.split_seed=1"])
-    ]
+    configs = [make_config("run", *seeds) for seeds in ([], ["seed=1"], ["data.split_seed=1"])]
+    parts = [split_of(load_dataset(c.data), c.data).test.tolist() for c in configs]
     assert parts[0] == parts[1] != parts[2]
 
 
 @pytest.mark.lidc
 def test_the_real_crops_all_read(lidc32: Path) -> None:
-    dataset, split = load_split(DataConfig(manifest=str(lidc32), split="patient"))
+    config = DataConfig(manifest=str(lidc32), split="patient")
+    dataset = load_dataset(config)
+    split = split_of(dataset, config)
     assert len(dataset) == 6064
     sides = (dataset.manifest.select(side).rows for side in (split.train, split.test))
     assert set.isdisjoint(*({row.patient_id for row in rows} for rows in sides))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lungdx_paddle.data.dataset import load_split
+from lungdx_paddle.data.dataset import load_dataset, split_of
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.step import TrainingState, prepare
 
@@ -17,7 +17,8 @@ def make_state(make_config: Callable[..., Config]) -> Callable[..., TrainingStat
 
     def make(folder: str, *overrides: str) -> TrainingState:
         config = make_config(folder, *overrides)
-        dataset, split = load_split(config.data)
+        dataset = load_dataset(config.data)
+        split = split_of(dataset, config.data)
         return prepare(config, dataset.subset(split.train), dataset.subset(split.test))
 
     return make
