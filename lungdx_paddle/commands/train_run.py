@@ -22,8 +22,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = load_config(args.config, args.override)
     from lungdx_paddle.commands import run_wording as words
     from lungdx_paddle.commands.phantom_data import with_data
+    from lungdx_paddle.figures.canvas import save_figure
     from lungdx_paddle.figures.dashboard_pictures import dashboard_pictures
-    from lungdx_paddle.figures.training_curves import save_curves
+    from lungdx_paddle.figures.training_curves import draw_curves, read_curves
     from lungdx_paddle.runtime import set_up
     from lungdx_paddle.training.crossval import train_any
     from lungdx_paddle.training.parallel.jobs import JobOptions
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         logs = folder
     else:
         logs = folder / "vdl"
-        save_curves(folder, folder / "curves.png")
+        save_figure(draw_curves(read_curves(folder)), folder / "curves.png")
         lines.append(f"Curves:          {folder / 'curves.png'}")
     lines += [
         f"Dashboard:       visualdl --logdir {shown(logs)} --disable-telemetry --port 8040",

@@ -56,6 +56,12 @@ class Estimate:
         fields = {**vars(self), "interval": list(self.interval) if self.interval else None}
         return {name: value for name, value in fields.items() if name != "why" or value}
 
+    @staticmethod
+    def from_dict(entry: Mapping[str, Any]) -> Estimate:
+        """The estimate that :meth:`to_dict` turned into ``entry``."""
+        kind, span = AucEstimate if "benign" in entry else Estimate, entry["interval"]
+        return kind(**{**entry, "interval": tuple(span) if span else None})
+
 
 @dataclass(frozen=True)
 class AucEstimate(Estimate):
@@ -65,16 +71,12 @@ class AucEstimate(Estimate):
     malignant: int = 0
 
 
-def estimate_from_dict(entry: Mapping[str, Any]) -> Estimate:
-    """The estimate that :meth:`Estimate.to_dict` turned into ``entry``."""
-    kind = AucEstimate if "benign" in entry else Estimate
-    return kind(**{**entry, "interval": tuple(entry["interval"]) if entry["interval"] else None})
-
-
 def estimates(
     statistics: Mapping[str, Statistic], patients: int, why: str, seed: int = 0
 ) -> dict[str, Estimate]:
     """Several statistics of the same patients with their percentile intervals (Efron 1979).
+
+    A statistic that fewer than LEAST_DEFINED of the resamples define has no interval.
 
     Args:
         statistics: {name: function of weights}.
@@ -92,7 +94,11 @@ def estimates(
             blocks.append(statistics[name](weights))
     made = {}
     for name, value in values.items():
-        span = interval(np.concatenate(drawn[name])) if name in drawn else None
+        again = np.concatenate(drawn.get(name, [np.zeros(0)]))
+        defined, span = again[np.isfinite(again)], None
+        if len(defined) and len(defined) >= LEAST_DEFINED * len(again):
+            low, high = np.percentile(defined, [50 * (1 - COVERAGE), 100 - 50 * (1 - COVERAGE)])
+            span = float(low), float(high)
         reason = why if value is None else "" if span else "too few patients for an interval"
         made[name] = Estimate(value, span, patients, reason)
     return made
@@ -134,16 +140,3 @@ def resamples(patients: int, seed: int = 0) -> Iterator[np.ndarray]:
     random, share = np.random.default_rng(seed), np.full(patients, 1.0 / patients)
     for _ in range(0, RESAMPLES, BLOCK):
         yield random.multinomial(patients, share, size=BLOCK).astype(float)
-
-
-def interval(values: np.ndarray) -> Interval:
-    """Percentile interval of a number's resamples, NaN being the undefined ones.
-
-    None where fewer than LEAST_DEFINED of them are defined.
-    """
-    known = values[np.isfinite(values)]
-    if not len(known) or len(known) < LEAST_DEFINED * len(values):
-        return None
-    tail = 50 * (1 - COVERAGE)
-    low, high = np.percentile(known, [tail, 100 - tail])
-    return float(low), float(high)

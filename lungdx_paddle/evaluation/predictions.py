@@ -108,14 +108,29 @@ class Predictions:
 
 def predict(network: TwoTaskNetwork, dataset: NoduleDataset) -> Predictions:
     """Run a network, in inference mode, over all images in order; it is left as it was."""
-    probabilities = _run(network, network.probabilities, dataset)
+    probabilities = outputs(network, network.probabilities, dataset)
     rows = tuple(dataset.manifest.rows)
     return Predictions(rows, dataset.labels, probabilities, dataset.label_set, dataset.images)
 
 
-def features(network: TwoTaskNetwork, dataset: NoduleDataset) -> dict[str, np.ndarray]:
-    """{task: (images, fc) float32}: the features that each head reads, in inference mode."""
-    return _run(network, network.features, dataset)
+def outputs(
+    network: TwoTaskNetwork,
+    function: Callable[[paddle.Tensor], dict[str, paddle.Tensor]],
+    dataset: NoduleDataset,
+) -> dict[str, np.ndarray]:
+    """{task: (images, outputs) float32} of one of a network's functions, in inference mode.
+
+    Args:
+        network: it is left as it was.
+        function: its ``probabilities`` or, of a single network, its ``features``.
+        dataset: all its images, in order.
+    """
+    found: dict[str, list[np.ndarray]] = {}
+    with inference_mode(network), paddle.no_grad():
+        for batch in dataset.batches(BATCH):
+            for task, output in function(paddle.to_tensor(batch.images)).items():
+                found.setdefault(task, []).append(output.numpy())
+    return {task: np.concatenate(blocks) for task, blocks in found.items()}
 
 
 @contextmanager
@@ -128,19 +143,6 @@ def inference_mode(network: paddle.nn.Layer) -> Iterator[None]:
     finally:
         if was_training:
             network.train()
-
-
-def _run(
-    network: TwoTaskNetwork,
-    outputs: Callable[[paddle.Tensor], dict[str, paddle.Tensor]],
-    dataset: NoduleDataset,
-) -> dict[str, np.ndarray]:
-    found: dict[str, list[np.ndarray]] = {}
-    with inference_mode(network), paddle.no_grad():
-        for batch in dataset.batches(BATCH):
-            for task, output in outputs(paddle.to_tensor(batch.images)).items():
-                found.setdefault(task, []).append(output.numpy())
-    return {task: np.concatenate(blocks) for task, blocks in found.items()}
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

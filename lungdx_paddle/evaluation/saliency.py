@@ -46,24 +46,20 @@ def saliency(
         {task: (n, 32, 32) float64}, in natural logarithms; above 0 for the class, below against.
     """
     with inference_mode(network):
-        chosen = predicted_classes(network, images) if classes is None else classes
-        sums = {task: np.zeros(images.shape) for task in chosen}
+        if classes is None:
+            with paddle.no_grad():
+                logits = network(paddle.to_tensor(images.astype(np.float32)[:, np.newaxis]))
+            classes = {task: values.numpy().argmax(axis=1) for task, values in logits.items()}
+        sums = {task: np.zeros(images.shape) for task in classes}
         for start in range(0, len(images), BATCH):
             part = slice(start, start + BATCH)
             x = images[part].astype(np.float32)[:, np.newaxis]
-            own = {task: paddle.to_tensor(values[part]) for task, values in chosen.items()}
+            own = {task: paddle.to_tensor(values[part]) for task, values in classes.items()}
             for step in range(steps):
                 point = x * ((step + 0.5) / steps)
                 for task, gradient in _gradients(network, point, own).items():
                     sums[task][part] += gradient[:, 0]
     return {task: images * total / steps for task, total in sums.items()}
-
-
-def predicted_classes(network: paddle.nn.Layer, images: np.ndarray) -> dict[str, np.ndarray]:
-    """{task: (n,) int64 most probable class} of (n, 32, 32) gray values, as the mode is."""
-    x = paddle.to_tensor(images.astype(np.float32)[:, np.newaxis])
-    with paddle.no_grad():
-        return {task: logits.numpy().argmax(axis=1) for task, logits in network(x).items()}
 
 
 def _gradients(

@@ -46,7 +46,6 @@ from lungdx_paddle.evaluation.counts import SCORES, group_confusion, numbered
 from lungdx_paddle.evaluation.intervals import (
     Estimate,
     auc_estimate,
-    estimate_from_dict,
     estimates,
     of_sums,
 )
@@ -118,7 +117,7 @@ class Scores:
             CheckpointError: it is something else, such as the scores of an older version.
         """
         try:
-            fields = {**entry, "diagnosis_auc": estimate_from_dict(entry["diagnosis_auc"])}
+            fields = {**entry, "diagnosis_auc": Estimate.from_dict(entry["diagnosis_auc"])}
             for level in SCORE_LEVELS:
                 fields[level] = {t: TaskScores(**_read(s)) for t, s in entry[level].items()}
             fields["readers"] = ReaderAgreement(**_read(entry["readers"]))
@@ -142,14 +141,24 @@ def evaluate(predictions: Predictions, seed: int = 0) -> Scores:
     Raises:
         ManifestError: there are not as many probabilities as rows, or some are not numbers.
     """
-    _check(predictions)
+    rows = len(predictions)
+    for task, labels in predictions.labels.items():
+        given = predictions.probabilities[task]
+        if not (len(given) == len(labels) == rows and rows and np.isfinite(given).all()):
+            bad = int((~np.isfinite(given)).any(axis=1).sum())
+            raise ManifestError(
+                f"the predictions of {task}",
+                expected=f"one row of probabilities for each of {max(rows, 1)} or more crops",
+                found=f"{len(given)} for {rows} crops, {bad} of them not numbers",
+                fix="predict the crops again with a model whose training ended well",
+            )
     nodules, patients = predictions.pooled("nodule"), predictions.pooled("patient")
     by_nodule = {task: _task_scores(task, nodules, seed) for task in TASKS}
     clear, malignant = clear_nodules(nodules)
     auc = auc_estimate(malignant, clear.expected_levels, clear.patients, seed)
     by_nodule[MALIGNANCY] = replace(by_nodule[MALIGNANCY], auc=auc)
     return Scores(
-        images=len(predictions),
+        images=rows,
         nodules=len(nodules),
         patients=len(patients),
         image={task: _task_scores(task, predictions, seed) for task in TASKS},
@@ -213,21 +222,6 @@ def clear_nodules(nodules: Predictions) -> tuple[Predictions, np.ndarray]:
     return nodules.select(clear), means[clear] > MALIGNANT_ABOVE
 
 
-def _check(predictions: Predictions) -> None:
-    rows = len(predictions)
-    for task, labels in predictions.labels.items():
-        given = predictions.probabilities[task]
-        if len(given) == len(labels) == rows and rows and np.isfinite(given).all():
-            continue
-        bad = int((~np.isfinite(given)).any(axis=1).sum())
-        raise ManifestError(
-            f"the predictions of {task}",
-            expected=f"one row of probabilities for each of {max(rows, 1)} or more crops",
-            found=f"{len(given)} for {rows} crops, {bad} of them not numbers",
-            fix="predict the crops again with a model whose training ended well",
-        )
-
-
 def _task_scores(task: str, part: Predictions, seed: int) -> TaskScores:
     known = part.select(np.flatnonzero(part.labels[task] >= 0))
     labels, probabilities = known.labels[task], known.probabilities[task]
@@ -287,7 +281,7 @@ def _read(entry: Mapping[str, Any]) -> dict[str, Any]:
 
     def value(found: Any) -> Any:
         if isinstance(found, Mapping):
-            return estimate_from_dict(found)
+            return Estimate.from_dict(found)
         if isinstance(found, list):
             return tuple(tuple(row) if isinstance(row, list) else row for row in found)
         return found

@@ -37,7 +37,21 @@ def draw_crops(predictions: Predictions) -> np.ndarray:
     """
     if predictions.images is None:
         raise ValueError("predictions without images")
-    tiles = [_tile(predictions, predictions.images[i], i) for i in chosen(predictions).tolist()]
+    side, tiles = CROP_SIZE * _ZOOM, []
+    for i in chosen(predictions).tolist():
+        lines = []
+        for task, names in predictions.label_set.task_classes.items():
+            label, p = int(predictions.labels[task][i]), predictions.probabilities[task][i]
+            best = int(p.argmax())
+            color = _GRAY if label < 0 else _GREEN if best == label else _RED
+            lines.append((f"{task}: {names[label] if label >= 0 else 'no label'}", _BLACK))
+            lines.append((f"predicted: {names[best]} ({100 * p[best]:.0f} %)", color))
+        tile = np.full((_MARGIN + side + len(lines) * _LINE + _MARGIN, _WIDTH, 3), 255, np.uint8)
+        large = cv2.resize(predictions.images[i], (side, side), interpolation=cv2.INTER_NEAREST)
+        tile[_MARGIN : _MARGIN + side, _MARGIN : _MARGIN + side] = large[..., None]
+        for number, (text, color) in enumerate(lines, start=1):
+            _write(tile, text, _MARGIN + side + number * _LINE - 3, color)
+        tiles.append(tile)
     blank = np.full_like(tiles[0], 255)
     tiles += [blank] * (-len(tiles) % _COLUMNS)
     rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
@@ -53,24 +67,6 @@ def chosen(predictions: Predictions) -> np.ndarray:
     candidates = labelled if len(labelled) >= CROPS else np.arange(labels.shape[1])
     places = np.linspace(0, len(candidates) - 1, min(CROPS, len(candidates)))
     return np.asarray(candidates[places.astype(int)])
-
-
-def _tile(predictions: Predictions, crop: np.ndarray, index: int) -> np.ndarray:
-    lines = []
-    for task, names in predictions.label_set.task_classes.items():
-        label = int(predictions.labels[task][index])
-        probabilities = predictions.probabilities[task][index]
-        best = int(probabilities.argmax())
-        color = _GRAY if label < 0 else _GREEN if best == label else _RED
-        lines.append((f"{task}: {names[label] if label >= 0 else 'no label'}", _BLACK))
-        lines.append((f"predicted: {names[best]} ({100 * probabilities[best]:.0f} %)", color))
-    side = CROP_SIZE * _ZOOM
-    tile = np.full((_MARGIN + side + len(lines) * _LINE + _MARGIN, _WIDTH, 3), 255, np.uint8)
-    large = cv2.resize(crop, (side, side), interpolation=cv2.INTER_NEAREST)
-    tile[_MARGIN : _MARGIN + side, _MARGIN : _MARGIN + side] = large[..., None]
-    for number, (text, color) in enumerate(lines, start=1):
-        _write(tile, text, _MARGIN + side + number * _LINE - 3, color)
-    return tile
 
 
 def _write(image: np.ndarray, text: str, bottom: int, color: tuple[int, int, int]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,23 +97,20 @@ def write_comparison(out: Path, comparison: Comparison, title: str) -> list[Path
         OutputError: one cannot be written.
     """
     paths = [out / f"figure7{end}" for end in (".csv", "_tests.csv", ".md", ".png")]
-    tables = comparison_tables(comparison)
-    for path, rows in zip(paths, tables):
+    page = [f"# {title}"]
+    for path, rows in zip(paths, comparison_tables(comparison)):
+        names = list(rows[0])
+        cells = [names, ["---"] * len(names), *([r[name] or "-" for name in names] for r in rows)]
+        page.append("\n".join(f"| {' | '.join(line)} |" for line in cells))
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_text(path, text.getvalue())
-    research = f"*{RESEARCH_USE[:1].upper()}{RESEARCH_USE[1:]}.*"
-    write_text(paths[2], "\n\n".join([f"# {title}", *map(_markdown, tables), research]) + "\n")
+    page.append(f"*{RESEARCH_USE[:1].upper()}{RESEARCH_USE[1:]}.*")
+    write_text(paths[2], "\n\n".join(page) + "\n")
     save_figure(draw_methods(comparison, title), paths[3])
     return paths
-
-
-def _markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    names = list(rows[0])
-    lines = [names, ["---"] * len(names), *([row[name] or "-" for name in names] for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _shown(value: float | None) -> str:

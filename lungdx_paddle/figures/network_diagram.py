@@ -65,13 +65,25 @@ def _draw_panel(axes: Axes, config: Config) -> None:
     classes = LABEL_SETS[config.data.label_set].task_classes
     heads = {task: HEIGHT * (1 - 2 * k) for k, task in enumerate(classes)}
     towers = {TRUNK: 0.0} if TRUNK in config.sharing.sites else heads
-    _draw_crop(axes)
+    axes.add_patch(Rectangle((-0.5, -0.5), 1, 1, facecolor="black"))
+    axes.add_patch(Circle((0, 0), 0.22, facecolor="0.75"))
+    text = f"crop\n{CROP_SIZE} x {CROP_SIZE}"
+    axes.text(0, -0.62, text, ha="center", va="top", fontsize=8)
     for face, y in zip(TOWERS if len(towers) > 1 else TOWERS[2:], towers.values()):
         _arrow(axes, (0.55, 0.0), (PITCH - BEFORE, y), OWN)
         _draw_tower(axes, y, stage_shapes(config.model), face)
     for k, (stage, shape) in enumerate(stage_shapes(config.model).items()):
         if stage in config.sharing.sites:
-            _draw_sharing(axes, k, list(towers.values()), _unit_label(config, shape))
+            left, right = PITCH * (k + 1) + AFTER, PITCH * (k + 2) - BEFORE
+            for y in towers.values():
+                _arrow(axes, (left, y), (right, -y), CROSS)
+            count = unit_weights(config.sharing.unit, shape)
+            shown = f"{count / 1e6:.1f} million" if count >= 1e6 else str(count)
+            look: Any = {"ha": "center", "va": "center", "fontsize": 7}
+            look["bbox"] = {"boxstyle": "round", "facecolor": "white", "edgecolor": CROSS}
+            look["bbox"]["linewidth"] = 0.8
+            text = f"{config.sharing.unit}\n{shown}\nweights"
+            axes.text((left + right) / 2, 0, text, **look)
     for task, y in heads.items():
         start = PITCH * len(STAGES) + AFTER, towers.get(task, 0.0)
         _arrow(axes, start, (PITCH * (len(STAGES) + 1) - 0.2, y), OWN)
@@ -96,13 +108,6 @@ def _draw_tower(axes: Axes, y: float, shapes: Mapping[str, Shape], face: str) ->
             _arrow(axes, (x + AFTER, y), (x + PITCH - BEFORE, y), OWN)
 
 
-def _draw_crop(axes: Axes) -> None:
-    axes.add_patch(Rectangle((-0.5, -0.5), 1, 1, facecolor="black"))
-    axes.add_patch(Circle((0, 0), 0.22, facecolor="0.75"))
-    text = f"crop\n{CROP_SIZE} x {CROP_SIZE}"
-    axes.text(0, -0.62, text, ha="center", va="top", fontsize=8)
-
-
 def _draw_block(axes: Axes, middle: tuple[float, float], shape: Shape, face: str) -> None:
     """A box in oblique projection around ``middle``: feature maps, or a layer of one column."""
     depth = 0.035 * math.log2(1 + shape[0]) if len(shape) > 1 else 0.06
@@ -120,15 +125,6 @@ def _draw_block(axes: Axes, middle: tuple[float, float], shape: Shape, face: str
         axes.add_patch(Polygon(side, closed=True, **look))
 
 
-def _draw_sharing(axes: Axes, k: int, middles: list[float], label: str) -> None:
-    """The cross from either tower to the other, after the stage at place ``k``."""
-    start, end = PITCH * (k + 1) + AFTER, PITCH * (k + 2) - BEFORE
-    for y in middles:
-        _arrow(axes, (start, y), (end, -y), CROSS)
-    box = {"boxstyle": "round", "facecolor": "white", "edgecolor": CROSS, "linewidth": 0.8}
-    axes.text((start + end) / 2, 0, label, ha="center", va="center", fontsize=7, bbox=box)
-
-
 def _draw_head(axes: Axes, config: Config, task: str, y: float) -> None:
     x, classes = PITCH * (len(STAGES) + 1), LABEL_SETS[config.data.label_set].task_classes[task]
     axes.add_patch(Rectangle((x - 0.08, y - 0.35), 0.16, 0.7, facecolor="0.3"))
@@ -143,12 +139,6 @@ def _draw_head(axes: Axes, config: Config, task: str, y: float) -> None:
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
     look = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", end, start, arrowprops=look)
-
-
-def _unit_label(config: Config, shape: Shape) -> str:
-    count = unit_weights(config.sharing.unit, shape)
-    shown = f"{count / 1e6:.1f} million" if count >= 1e6 else str(count)
-    return f"{config.sharing.unit}\n{shown}\nweights"
 
 
 def _title(config: Config) -> str:

@@ -16,7 +16,7 @@ from matplotlib.ticker import LogFormatter
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import CheckpointError
-from lungdx_paddle.figures.canvas import PHANTOM_DATA, save_figure
+from lungdx_paddle.figures.canvas import PHANTOM_DATA
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.table2 import PAPER_COLUMNS, read_table2
 
@@ -86,15 +86,6 @@ def read_curves(run: Path) -> Curves:
 
         each_step = read_scalar(run / "vdl", "loss/total")
     return Curves(load_config(run / "config.yaml"), table, each_step, data)
-
-
-def save_curves(run: Path, path: Path) -> Path:
-    """Write the loss and accuracies of a training as a picture, for those without a dashboard.
-
-    Raises:
-        LungdxError: as :func:`read_curves`, or the picture cannot be written.
-    """
-    return save_figure(draw_curves(read_curves(run)), path)
 
 
 def draw_curves(*runs: Curves) -> Figure:

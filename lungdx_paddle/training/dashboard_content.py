@@ -15,7 +15,7 @@ import numpy as np
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.data.dataset import NoduleDataset
 from lungdx_paddle.environment import Environment
-from lungdx_paddle.evaluation.predictions import Predictions, features
+from lungdx_paddle.evaluation.predictions import Predictions, outputs
 from lungdx_paddle.evaluation.ranking import auc, threshold_counts
 from lungdx_paddle.evaluation.scores import binary_rankings, with_total
 from lungdx_paddle.models.network import TwoTaskNetwork
@@ -113,7 +113,7 @@ def show_features(dashboard: Dashboard, network: TwoTaskNetwork, test: NoduleDat
     """
     places = np.linspace(0, len(test) - 1, min(len(test), MOST_POINTS)).astype(int)
     part = test.subset(places)
-    for task, points in features(network, part).items():
+    for task, points in outputs(network, network.features, part).items():
         if np.isfinite(points).all():
             dashboard.embedding(f"fc/{task}", points, _columns(part))
 

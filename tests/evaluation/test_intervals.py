@@ -13,7 +13,6 @@ from lungdx_paddle.evaluation.intervals import (
     Estimate,
     Interval,
     auc_estimate,
-    estimate_from_dict,
     estimates,
     of_sums,
     resamples,
@@ -87,4 +86,4 @@ def test_an_estimate_comes_back_from_json() -> None:
         Estimate(None, None, 0, "none has a label"),
         auc_estimate(np.array([True, False]), np.array([1.0, 0.0]), ["a", "b"]),
     ):
-        assert estimate_from_dict(json.loads(json.dumps(made.to_dict()))) == made
+        assert Estimate.from_dict(json.loads(json.dumps(made.to_dict()))) == made

@@ -12,13 +12,13 @@ import pytest
 
 from lungdx_paddle.config import load_config, save_config
 from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.figures.canvas import save_figure
 from lungdx_paddle.figures.training_curves import (
     LOSS,
     PAPER,
     TEST,
     draw_curves,
     read_curves,
-    save_curves,
 )
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.dashboard import Dashboard, read_scalar
@@ -123,7 +123,8 @@ def test_a_log_that_nothing_here_can_read_is_left_out(
 
 
 def test_the_curves_are_saved_for_those_without_a_dashboard(run: Path) -> None:
-    assert save_curves(run, run / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    path = save_figure(draw_curves(read_curves(run)), run / "curves.png")
+    assert path.read_bytes()[:4] == b"\x89PNG"
 
 
 def test_the_axis_of_the_loss_has_plain_numbers(

@@ -17,7 +17,7 @@ from visualdl import LogReader
 
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
 from lungdx_paddle.data.labels import LABEL_SETS
-from lungdx_paddle.evaluation.predictions import features, predict
+from lungdx_paddle.evaluation.predictions import outputs, predict
 from lungdx_paddle.evaluation.ranking import threshold_counts
 from lungdx_paddle.evaluation.scores import binary_rankings
 from lungdx_paddle.figures.dashboard_pictures import dashboard_pictures
@@ -213,7 +213,7 @@ def test_the_embeddings_are_the_features_of_the_test_crops(shown: tuple[Config, 
     config, log = shown
     network = load_run(config.output_folder).network()
     test = held_out(config)
-    for task, expected in features(network, test).items():
+    for task, expected in outputs(network, network.features, test).items():
         (record,) = log.records("embeddings", f"fc/{task}")
         points = record.embeddings.embeddings
         found = np.array([list(point.vectors) for point in points])
@@ -318,7 +318,7 @@ def test_a_longer_run_shows_its_own_settings_and_last_features(make_config: Make
     assert {i.name: i.int_value for i in record.hparam.hparamInfos}["train/steps"] == 30
     (record,) = log.records("embeddings", "fc/pathology")
     network = load_run(longer.output_folder).network()
-    expected = features(network, held_out(longer))["pathology"]
+    expected = outputs(network, network.features, held_out(longer))["pathology"]
     found = [list(point.vectors) for point in record.embeddings.embeddings]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
