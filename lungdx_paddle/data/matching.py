@@ -72,16 +72,16 @@ def check_made_alike(
     Raises:
         ManifestError: they were made by another rule or with another window.
     """
-    windows = [f"{center:g},{width:g}" for center, width in manifest.windows]
-    for what, option, wanted, made in (
-        ("HU window", "--window", f"{window[0]:g},{window[1]:g}", windows),
-        ("crop rule", "--crop", rule, manifest.crop_rules),
+    windows = [f"{center:g}/{width:g}" for center, width in (window, *manifest.windows)]
+    for what, unit, option, (wanted, *made) in (
+        ("window", " HU", f"--window {window[0]:g},{window[1]:g}", windows),
+        ("rule", "", f"--crop {rule}", [rule, *manifest.crop_rules]),
     ):
         others = [found for found in made if found != wanted]
         if others:
             raise ManifestError(
                 str(manifest.folder),
-                expected=f"crops with {whose} {what} {wanted}",
+                expected=f"crops with {whose} {what} {wanted}{unit}",
                 found=others[0],
-                fix=f"preprocess with {option} {wanted}",
+                fix=f"preprocess with {option}",
             )

@@ -16,7 +16,6 @@ import lungdx_paddle
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY
 from lungdx_paddle.errors import CheckpointError
-from lungdx_paddle.evaluation.intervals import Estimate
 from lungdx_paddle.files import write_text, writing
 from lungdx_paddle.inference.fuse import fuse
 from lungdx_paddle.inference.onnx import require_paddle2onnx, write_onnx
@@ -78,9 +77,17 @@ def export(run: Run, out: Path, onnx: bool = False) -> list[Path]:
         for old in _files(out):
             old.unlink()
         paddle.save(weights, str(out / WEIGHTS))
-        for form in _program_forms():
+        # In Paddle's own form and in that of Paddle 2.6, which OpenVINO reads, and Paddle 2.6;
+        # both name one and the same file of weights.
+        forms = [nullcontext()]
+        if not paddle.__version__.startswith("2."):
+            forms.append(paddle.pir_utils.DygraphOldIrGuard())
+        for form in forms:
             with form:
-                _save(model, out / MODEL_NAME)
+                spec = paddle.static.InputSpec([None, 1, CROP_SIZE, CROP_SIZE], name="images")
+                program = paddle.jit.to_static(model, input_spec=[spec], full_graph=True)
+                paddle.jit.save(program, str(out / MODEL_NAME))
+                program.forward.rollback()
     write_text(out / DESCRIPTION, description)
     if onnx:
         write_onnx(out / MODEL_NAME)
@@ -95,6 +102,7 @@ def describe(run: Run) -> dict[str, Any]:
     """
     crops = run.record.manifest
     center, width = crops.windows[0]
+    made_up = "phantom, made by a program: of no medical meaning"
     tasks = LABEL_SETS[run.config.data.label_set].task_classes
     return {
         "model": run.config.name,
@@ -112,7 +120,7 @@ def describe(run: Run) -> dict[str, Any]:
             for task, classes in tasks.items()
         ],
         "training": {
-            "data": _data_kind(crops.source),
+            "data": made_up if crops.source == "phantom" else crops.source or "unknown",
             "label_set": run.config.data.label_set,
             "split": run.config.data.split,
             "split_seed": run.config.data.split_seed,
@@ -137,49 +145,21 @@ def _scores(run: Run) -> dict[str, Any]:
     except CheckpointError:
         return {"none": f"the training is at step {run.step} of {run.config.train.steps}"}
     nodule = metrics.test.nodule
+    shown = {
+        "malignancy_within_one_by_nodule": nodule[MALIGNANCY].within_one,
+        "malignancy_quadratic_kappa_by_nodule": nodule[MALIGNANCY].quadratic_kappa,
+        "malignancy_auc_by_nodule": nodule[MALIGNANCY].auc,
+        "diagnosis_auc_by_patient": metrics.test.diagnosis_auc,
+    }
     return {
         "part": metrics.part,
         "patients": metrics.test.patients,
         "accuracy_by_nodule": {task: s.accuracy.to_dict() for task, s in nodule.items()},
-        "malignancy_within_one_by_nodule": _plain(nodule[MALIGNANCY].within_one),
-        "malignancy_quadratic_kappa_by_nodule": _plain(nodule[MALIGNANCY].quadratic_kappa),
-        "malignancy_auc_by_nodule": _plain(nodule[MALIGNANCY].auc),
-        "diagnosis_auc_by_patient": _plain(metrics.test.diagnosis_auc),
+        **{name: score and score.to_dict() for name, score in shown.items()},
     }
-
-
-def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
-    return None if estimate is None else estimate.to_dict()
-
-
-def _program_forms() -> list[Any]:
-    """Contexts in which Paddle saves a program: in its own form and in that of Paddle 2.6.
-
-    The second is the one that OpenVINO reads, and so does Paddle 2.6.  Both name one and the
-    same file of weights.
-    """
-    if paddle.__version__.startswith("2."):
-        return [nullcontext()]
-    return [nullcontext(), paddle.pir_utils.DygraphOldIrGuard()]
-
-
-def _save(model: Probabilities, path: Path) -> None:
-    shape = [None, 1, CROP_SIZE, CROP_SIZE]
-    spec = [paddle.static.InputSpec(shape, "float32", name="images")]
-    program = paddle.jit.to_static(model, input_spec=spec, full_graph=True)
-    paddle.jit.save(program, str(path))
-    program.forward.rollback()
 
 
 def _files(out: Path) -> list[Path]:
     """The files of an exported model; one of another Paddle must not stay among them."""
     names = (f"{MODEL_NAME}.", WEIGHTS)
     return sorted(path for path in out.iterdir() if path.name.startswith(names))
-
-
-def _data_kind(source: str) -> str:
-    return (
-        "phantom, made by a program: of no medical meaning"
-        if source == "phantom"
-        else (source or "unknown")
-    )

@@ -34,57 +34,22 @@ def parse_point(text: str) -> Point:
         ) from None
 
 
-def series_of(uid: str, folder: Path, xml: Path) -> Series:
-    """The series of a folder that an LIDC XML file describes.
+def one_series(folder: Path, uid: str = "") -> Series:
+    """The CT series of a folder: the one with a UID, or the only one.
 
     Raises:
-        LidcError: it is not there.
+        LidcError: it is not there, or the folder holds several.
     """
     found, _ = find_series(folder)
-    for series in found:
-        if series.series_uid == uid:
-            return series
-    raise LidcError(
-        str(folder),
-        expected=f"the series {uid} that {xml.name} describes",
-        found=f"{len(found)} other series" if found else "no CT series",
-        fix="give the folder and the XML file of one and the same CT",
-    )
-
-
-def only_series(folder: Path) -> Series:
-    """The one CT series of a folder.
-
-    Raises:
-        LidcError: it holds none or several.
-    """
-    found, _ = find_series(folder)
-    if len(found) == 1:
-        return found[0]
-    raise LidcError(
-        str(folder),
-        expected="the slices of one CT series",
-        found=f"{len(found)} series" if found else "no CT series",
-        fix="give the folder of one series",
-    )
-
-
-def inside(series: Series, point: Point) -> Point:
-    """The point, if it lies in the series.
-
-    Raises:
-        LidcError: it does not.
-    """
-    x, y, index = point
-    slices, rows, columns = series.shape_zyx
-    if 0 <= x < columns and 0 <= y < rows and 0 <= index < slices:
-        return point
-    raise LidcError(
-        f"point {x:g},{y:g},{index}",
-        expected=f"x below {columns}, y below {rows} and a slice below {slices}, all from 0",
-        found="a point outside the CT",
-        fix="give x,y,slice_index in pixels, the slice counted from the caudal end",
-    )
+    fitting = [series for series in found if uid in ("", series.series_uid)]
+    if fitting and (uid or len(fitting) == 1):
+        return fitting[0]
+    expected, fix = "the slices of one CT series", "give the folder of one series"
+    if uid:
+        expected = f"the series {uid} that the XML file describes"
+        fix = "give the folder and the XML file of one and the same CT"
+    count = f"{len(found)} {'other ' if uid else ''}series" if found else "no CT series"
+    raise LidcError(str(folder), expected=expected, found=count, fix=fix)
 
 
 def pixels_at(gray: np.ndarray, x: int, y: int) -> np.ndarray:

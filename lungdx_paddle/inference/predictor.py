@@ -104,38 +104,32 @@ class Predictor:
         check_made_alike(manifest, self.crop_rule, self.window, "the model's")
 
 
-def _is_description(read: Any) -> bool:
-    try:
-        outputs, window = read["outputs"], read["input"]["window"]
-        named = [isinstance(o["task"], str) and len(list(o["classes"])) > 0 for o in outputs]
-        float(window["center"])  # any number, also 0
-        return bool(named) and all(named) and float(window["width"]) > 0
-    except (KeyError, TypeError, ValueError):
-        return False
-
-
 def read_description(folder: Path) -> dict[str, Any]:
     """Read inference.yml.
 
     Raises:
         CheckpointError: it is missing or not what tools/export.py writes.
     """
-    path = folder / "inference.yml"
-    found = ""
-    description: Any = None
+    path, description = folder / "inference.yml", None
+    found = "a file without outputs (task, classes) or input (window: center, width)"
     try:
-        description = yaml.safe_load(path.read_text(encoding="utf-8"))
+        read: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        outputs, window = read["outputs"], read["input"]["window"]
+        named = [isinstance(o["task"], str) and len(list(o["classes"])) > 0 for o in outputs]
+        float(window["center"])  # any number, also 0
+        if named and all(named) and float(window["width"]) > 0:
+            description = dict(read)
     except OSError as error:
         found = error.strerror or str(error)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         found = " ".join(str(error).split())
-    if not found and not _is_description(description):
-        found = "a file without outputs (task, classes) or input (window: center, width)"
-    if found:
+    except (KeyError, TypeError, ValueError):
+        pass
+    if description is None:
         raise CheckpointError(
             str(path),
             expected="the description of an exported model",
             found=found,
-            fix="run tools/export.py --run output/partial_soft --out " + str(folder),
+            fix=f"run tools/export.py --run output/partial_soft --out {folder}",
         )
-    return dict(description)
+    return description

@@ -8,17 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from lungdx_paddle.errors import LidcError
 from lungdx_paddle.inference.findings import Finding
-from lungdx_paddle.inference.locate import (
-    Point,
-    inside,
-    only_series,
-    pixels_at,
-    place_mm,
-    series_of,
-)
+from lungdx_paddle.inference.locate import Point, one_series, pixels_at, place_mm
 from lungdx_paddle.inference.predictor import Predictor
-from lungdx_paddle.lidc import Scan, Series, read_annotations
+from lungdx_paddle.lidc import Scan, read_annotations
 from lungdx_paddle.lidc.pixels import AIR_HU
 from lungdx_paddle.preprocess.crop import make_crop
 from lungdx_paddle.preprocess.series import crop_series
@@ -42,7 +36,7 @@ def findings_from_readings(predictor: Predictor, folder: Path, xml: Path) -> Ite
         LidcError: the series that the XML describes is not there, or a file is bad.
     """
     annotations = read_annotations(xml)
-    series = series_of(annotations.series_uid, folder, xml)
+    series = one_series(folder, annotations.series_uid)
     found = crop_series(Scan(series, annotations), predictor.window, predictor.crop_rule)
     for nodule in found.nodules:
         own = [crop for crop in found.crops if crop.nodule.number == nodule.number]
@@ -67,21 +61,23 @@ def findings_from_points(
     Raises:
         LidcError: the folder holds no CT series or several, or a point lies outside.
     """
-    series = only_series(folder)
-    for number, point in enumerate(points):
-        x, y, index = inside(series, point)
-        yield _at_point(predictor, series, number, (x, y, index))
-
-
-def _at_point(predictor: Predictor, series: Series, number: int, point: Point) -> Finding:
-    x, y, index = point
-    gray = apply_window(series.slice_hu(index), *predictor.window)
+    series = one_series(folder)
+    slices, rows, columns = series.shape_zyx
     air = int(apply_window(np.array(AIR_HU), *predictor.window))
-    mask = pixels_at(gray, round(x), round(y))
-    image, _ = make_crop(gray, mask, series.spacing_zyx_mm[1:], predictor.crop_rule, air)
-    about = {"series_uid": series.series_uid, "nodule": number, "slices": 1}
-    about["place_mm"] = place_mm(series, index, mask)
-    return _mean_finding(predictor, image[np.newaxis], about)
+    for number, (x, y, index) in enumerate(points):
+        if not (0 <= x < columns and 0 <= y < rows and 0 <= index < slices):
+            raise LidcError(
+                f"point {x:g},{y:g},{index}",
+                expected=f"x below {columns}, y below {rows}, a slice below {slices}, all from 0",
+                found="a point outside the CT",
+                fix="give x,y,slice_index in pixels, the slice counted from the caudal end",
+            )
+        gray = apply_window(series.slice_hu(index), *predictor.window)
+        mask = pixels_at(gray, round(x), round(y))
+        image, _ = make_crop(gray, mask, series.spacing_zyx_mm[1:], predictor.crop_rule, air)
+        about = {"series_uid": series.series_uid, "nodule": number, "slices": 1}
+        about["place_mm"] = place_mm(series, index, mask)
+        yield _mean_finding(predictor, image[np.newaxis], about)
 
 
 def _mean_finding(predictor: Predictor, images: np.ndarray, about: Mapping[str, Any]) -> Finding:

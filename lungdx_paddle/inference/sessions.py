@@ -85,14 +85,22 @@ def _in_paddle(folder: Path) -> Session:
             found=", ".join(sorted(p.name for p in folder.iterdir())) or "an empty folder",
             fix=f"run tools/export.py again, with this Paddle ({paddle.__version__})",
         )
-    openvino = _with_openvino(folder)
-    settings = openvino or _with_onednn(program)
+    runtime, other = "oneDNN", folder / "inference.pdmodel"
+    settings = _on_the_cpu(program)
+    settings.enable_mkldnn()  # a crop takes 2.4 ms where OpenVINO takes 1.7
+    # Paddle's CPU wheels for Linux carry OpenVINO from 3.0; it reads the program of Paddle 2.6.
+    if hasattr(inference.Config, "enable_openvino_engine") and other.is_file():
+        openvino = _on_the_cpu(other)
+        # Not the bfloat16 that it would take where the processor has it.
+        openvino.enable_openvino_engine(inference.PrecisionType.Float32)
+        if openvino.openvino_engine_enabled():
+            runtime, settings = "OpenVINO", openvino
     # OpenVINO leaves what it compiles in a folder, by default one in the working directory.
     with tempfile.TemporaryDirectory() as compiled:
         settings.set_optim_cache_dir(compiled)
         with _reading(program, "export it again with the Paddle that is installed here"):
             predictor = inference.create_predictor(settings)
-    return Session("OpenVINO" if openvino else "oneDNN", lambda batch: _ask(predictor, batch), 64)
+    return Session(runtime, lambda batch: _ask(predictor, batch), 64)
 
 
 def _ask(predictor: Any, batch: np.ndarray) -> list[np.ndarray]:
@@ -106,29 +114,6 @@ def _ask(predictor: Any, batch: np.ndarray) -> list[np.ndarray]:
     predictor.run()
     outputs = [predictor.get_output_handle(name) for name in predictor.get_output_names()]
     return [output.copy_to_cpu()[: len(batch)] for output in outputs]
-
-
-def _with_openvino(folder: Path) -> Any:
-    """Settings with which OpenVINO runs the model, or None.
-
-    Paddle's CPU wheels for Linux carry it from 3.0.  It reads the program format of Paddle 2.6.
-    """
-    from paddle import inference
-
-    program = folder / "inference.pdmodel"
-    if not (hasattr(inference.Config, "enable_openvino_engine") and program.is_file()):
-        return None
-    settings = _on_the_cpu(program)
-    # Not the bfloat16 that it would take where the processor has it.
-    settings.enable_openvino_engine(inference.PrecisionType.Float32)
-    return settings if settings.openvino_engine_enabled() else None
-
-
-def _with_onednn(program: Path) -> Any:
-    """Settings for every other Paddle: a crop takes 2.4 ms where OpenVINO takes 1.7."""
-    settings = _on_the_cpu(program)
-    settings.enable_mkldnn()
-    return settings
 
 
 def _on_the_cpu(program: Path) -> Any:
