@@ -58,12 +58,19 @@ def save_checkpoint(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer,
     Raises:
         OutputError: a file cannot be written; the checkpoint before is whole.
     """
-    weights = safetensors.numpy.save(_arrays(network.state_dict()))
-    moments = safetensors.numpy.save(_optimizer_arrays(network, optimizer))
-    state = CheckpointState(step, digest(weights), digest(moments))
+    arrays = {name: np.array(value.numpy()) for name, value in network.state_dict().items()}
+    # Adam's moments under the network's names: Paddle's own count up with every layer built.
+    moments: Arrays = {}
+    known = {k: v for k, v in optimizer.state_dict().items() if hasattr(v, "numpy")}
+    for name, parameter in network.named_parameters():
+        prefix = parameter.name + "_"
+        for key in [key for key in known if key.startswith(prefix)]:
+            moments[f"{name}/{key[len(prefix) :]}"] = np.array(known.pop(key).numpy())
+    weights, adam = safetensors.numpy.save(arrays), safetensors.numpy.save(moments)
+    state = CheckpointState(step, digest(weights), digest(adam))
     text = json.dumps(asdict(state), indent=1) + "\n"
     with writing(folder):
-        for name, content in zip(CHECKPOINT, (weights, moments, text.encode())):
+        for name, content in zip(CHECKPOINT, (weights, adam, text.encode())):
             with (folder / f"{name}{_NEXT}").open("wb") as file:
                 file.write(content)
                 file.flush()
@@ -115,16 +122,6 @@ def read_checkpoint_state(folder: Path) -> CheckpointState:
             fix="train again without --resume",
         )
     return state
-
-
-def weights_digest(folder: Path) -> str:
-    """Digest of a checkpoint's weights as they are on disk.
-
-    Raises:
-        CheckpointError: there is no checkpoint.
-    """
-    read_checkpoint_state(folder)
-    return digest((folder / WEIGHTS).read_bytes())
 
 
 def load_weights(network: TwoTaskNetwork, folder: Path) -> None:
@@ -235,18 +232,3 @@ def _complete(folder: Path) -> None:
             return
     with writing(folder):
         _rename_next(folder)
-
-
-def _arrays(state: Mapping[str, paddle.Tensor]) -> Arrays:
-    return {name: np.array(value.numpy()) for name, value in state.items()}
-
-
-def _optimizer_arrays(network: TwoTaskNetwork, optimizer: Optimizer) -> Arrays:
-    """Adam's moments under the network's names: Paddle's own count up with every layer built."""
-    state = {k: v for k, v in optimizer.state_dict().items() if hasattr(v, "numpy")}
-    renamed: Arrays = {}
-    for name, parameter in network.named_parameters():
-        prefix = parameter.name + "_"
-        for key in [key for key in state if key.startswith(prefix)]:
-            renamed[f"{name}/{key[len(prefix) :]}"] = np.array(state.pop(key).numpy())
-    return renamed

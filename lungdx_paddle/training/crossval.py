@@ -7,20 +7,14 @@ better than these scores.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
-
-from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, split_of
-from lungdx_paddle.environment import Environment
-from lungdx_paddle.evaluation.scores import evaluate
+from lungdx_paddle.data.dataset import load_dataset
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training.held_out import held_out_part, predict_held_out
+from lungdx_paddle.training.held_out import predict_held_out
 from lungdx_paddle.training.parallel.jobs import JobOptions, train_all
 from lungdx_paddle.training.run import resume_run, start_run
-from lungdx_paddle.training.run_metrics import RunMetrics, data_name
+from lungdx_paddle.training.run_metrics import RunMetrics
 from lungdx_paddle.training.split_record import SplitRecord
 from lungdx_paddle.training.trainer import resumable, train
 
@@ -58,29 +52,9 @@ def cross_validate(config: Config, options: JobOptions) -> RunMetrics:
         dataset = record.align(dataset, config.data.manifest)
         run = resume_run(config, record)
     else:
-        run = start_run(config, _folds(dataset, config), place)
+        run = start_run(config, SplitRecord.deal(dataset, config), place)
     train_all([config.of_fold(k) for k in range(config.data.folds)], options)
     predictions, leakage = predict_held_out(run, run.network(), dataset)
-    metrics = RunMetrics(
-        run=config.name,
-        step=run.step,
-        digests=run.digests,
-        data=data_name(dataset.manifest, config.data.manifest),
-        part=held_out_part(config),
-        split=config.data.split,
-        folds=config.data.folds,
-        test=evaluate(predictions),
-        train=None,
-        leakage=leakage,
-        environment=Environment.current(place),
-    )
+    metrics = run.score(predictions, leakage, dataset.manifest, config.data.manifest, place)
     run.finish(metrics, predictions)
     return metrics
-
-
-def _folds(dataset: NoduleDataset, config: Config) -> SplitRecord:
-    """The fold in which each crop is held out."""
-    parts = np.full(len(dataset), "", dtype=object)
-    for k in range(config.data.folds):
-        parts[split_of(dataset, replace(config.data, fold=k)).test] = str(k)
-    return SplitRecord.of(dataset, parts.tolist())

@@ -73,7 +73,10 @@ class Dashboard:
         """Write how numbers are spread; what is not finite does not count."""
         finite = values[np.isfinite(values)].astype(np.float64)
         if len(finite):
-            self._writer.add_histogram(tag, finite, step, buckets=_edges(finite))
+            low, high = float(finite.min()), float(finite.max())
+            missing = max(NARROWEST - (high - low), 0.0)
+            edges = np.linspace(low - missing / 2, high + missing / 2, BUCKETS + 1)
+            self._writer.add_histogram(tag, finite, step, buckets=edges)
 
     def curves(self, step: int, name: str, counts: ThresholdCounts) -> None:
         """Write a binary question's PR curve under ``pr/`` and its ROC under ``roc/``.
@@ -149,13 +152,6 @@ class Dashboard:
         self._writer.close()
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
-    """(BUCKETS + 1,) edges of a histogram's buckets."""
-    low, high = float(values.min()), float(values.max())
-    missing = max(NARROWEST - (high - low), 0.0)
-    return np.linspace(low - missing / 2, high + missing / 2, BUCKETS + 1)
-
-
 def _rising(*parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The points as lists, with a threshold that rises, as VisualDL's own do."""
     return {name: values[::-1].tolist() for part in parts for name, values in part.items()}
@@ -177,7 +173,7 @@ def _cut(path: Path, keep_until: int) -> None:
     kept = [
         whole
         for whole, record in _records(path.read_bytes())
-        if all(_stays(value, keep_until) for value in record.values)
+        if all(v.id <= keep_until and v.WhichOneof("one_value") not in _ONCE for v in record.values)
     ]
     partial = path.with_name("cut.partial")
     partial.write_bytes(b"".join(kept))
@@ -198,7 +194,3 @@ def _records(data: bytes) -> Iterator[tuple[bytes, Record]]:
             return
         yield data[start:end], record
         start = end
-
-
-def _stays(value: Record.Value, keep_until: int) -> bool:
-    return value.id <= keep_until and value.WhichOneof("one_value") not in _ONCE

@@ -7,7 +7,7 @@ the log changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
@@ -99,8 +99,12 @@ def show_row(
     for question, (positive, score) in binary_rankings(predictions).items():
         dashboard.curves(step, question, threshold_counts(positive, score))
         dashboard.scalars(step, {f"auc_test/{question}": auc(positive, score)})
-    for tag, values in _sharing(network):
-        dashboard.histogram(step, tag, values)
+    for site, by_output in network.output_shares().items():
+        for task, values in by_output.items():
+            dashboard.histogram(step, f"shares_{task}/{site}", values)
+        for name, weight in network.units[site].named_parameters():
+            if weight.size <= MOST_WEIGHTS:
+                dashboard.histogram(step, f"weights_{name}/{site}", weight.numpy())
 
 
 def show_features(dashboard: Dashboard, network: TwoTaskNetwork, test: NoduleDataset) -> None:
@@ -113,27 +117,12 @@ def show_features(dashboard: Dashboard, network: TwoTaskNetwork, test: NoduleDat
     """
     places = np.linspace(0, len(test) - 1, min(len(test), MOST_POINTS)).astype(int)
     part = test.subset(places)
-    for task, points in outputs(network, network.features, part).items():
-        if np.isfinite(points).all():
-            dashboard.embedding(f"fc/{task}", points, _columns(part))
-
-
-def _sharing(network: TwoTaskNetwork) -> Iterator[tuple[str, np.ndarray]]:
-    """Each site's shares by output and, unless they are too many, its weights."""
-    for site, shares in network.output_shares().items():
-        for task, values in shares.items():
-            yield f"shares_{task}/{site}", values
-        for name, weight in network.units[site].named_parameters():
-            if weight.size <= MOST_WEIGHTS:
-                yield f"weights_{name}/{site}", weight.numpy()
-
-
-def _columns(part: NoduleDataset) -> dict[str, list[str]]:
-    """What each point is: its labels first, by which VisualDL colours them."""
-    columns = {}
+    columns = {}  # what each point is: its labels first, by which VisualDL colours them
     for task, names in part.label_set.task_classes.items():
         columns[task] = [names[label] if label >= 0 else "no label" for label in part.labels[task]]
     rows = part.manifest.rows
     columns["nodule"] = [f"{row.patient_id} nodule {row.nodule}" for row in rows]
     columns["image"] = [row.image for row in rows]
-    return columns
+    for task, points in outputs(network, network.features, part).items():
+        if np.isfinite(points).all():
+            dashboard.embedding(f"fc/{task}", points, columns)

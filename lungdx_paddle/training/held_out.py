@@ -8,16 +8,14 @@ import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
 from lungdx_paddle.data.matching import check_made_alike
-from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.evaluation.leakage import Leakage, leakage
 from lungdx_paddle.evaluation.predictions import Predictions, predict
-from lungdx_paddle.evaluation.scores import evaluate
 from lungdx_paddle.models.ensemble import Trained
 from lungdx_paddle.runtime import set_up
-from lungdx_paddle.settings import Config, DataConfig
+from lungdx_paddle.settings import DataConfig
 from lungdx_paddle.training.run import Run
-from lungdx_paddle.training.run_metrics import RunMetrics, data_name
+from lungdx_paddle.training.run_metrics import RunMetrics
 from lungdx_paddle.training.split_record import TEST, DataChanges, SplitRecord
 
 
@@ -62,18 +60,12 @@ def evaluate_run(
     else:
         predictions, found = predict_held_out(run, network, dataset, own)
     present = SplitRecord.of(dataset, [TEST] * len(dataset))
-    metrics = RunMetrics(
-        run=run.config.name,
-        step=run.step,
-        digests=replace(run.digests, data=present.digest),
-        data=data_name(dataset.manifest, config.manifest),
-        part="all crops" if every else held_out_part(run.config, own),
-        split=run.config.data.split,
-        folds=run.config.data.folds if run.config.is_ensemble else 0,
-        test=evaluate(predictions),
-        train=None,
-        leakage=found,
-        environment=Environment.current(place),
+    metrics = run.score(predictions, found, dataset.manifest, config.manifest, place)
+    others = f"crops whose {run.config.data.split} the run was not trained on"
+    metrics = replace(
+        metrics,
+        digests=replace(metrics.digests, data=present.digest),
+        part="all crops" if every else run.part if own else others,
     )
     return Evaluation(metrics, predictions, run.record.changes(dataset) if own else DataChanges())
 
@@ -129,12 +121,3 @@ def predict_held_out(
     part = dataset.subset(rows)
     found = Predictions(tuple(part.manifest.rows), part.labels, means, part.label_set, part.images)
     return found, sum(leaks[1:], leaks[0])
-
-
-def held_out_part(config: Config, own: bool = True) -> str:
-    """Which crops of a run are scored, in words."""
-    if not own:
-        return f"crops whose {config.data.split} the run was not trained on"
-    if config.is_ensemble:
-        return f"{config.data.folds} folds by {config.data.split}, each by a network without it"
-    return f"test part of the split by {config.data.split}"

@@ -76,15 +76,6 @@ def compare(plan: Plan, options: JobOptions) -> MethodResults:
         LungdxError: as :func:`lungdx_paddle.training.parallel.jobs.train_all`.
     """
     train_all([config for _, _, _, config in plan.runs()], options)
-    return results_of(plan)
-
-
-def results_of(plan: Plan) -> MethodResults:
-    """Read the results of finished trainings.
-
-    Raises:
-        CheckpointError: one is not finished.
-    """
     found: dict[str, dict[str, list[Predictions]]] = {
         split: {method: [] for method in plan.methods} for split in plan.splits
     }

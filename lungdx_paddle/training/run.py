@@ -15,7 +15,6 @@ and explain it, without its crops.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,16 +22,20 @@ from pathlib import Path
 from lungdx_paddle.config import config_text, load_config, save_config
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.evaluation.leakage import Leakage
 from lungdx_paddle.evaluation.predictions import Predictions, read_predictions, write_predictions
+from lungdx_paddle.evaluation.scores import evaluate
 from lungdx_paddle.files import writable_folder, writing
+from lungdx_paddle.manifest import Manifest
 from lungdx_paddle.models.ensemble import Ensemble, Trained
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import FOLD, Config
 from lungdx_paddle.training.checkpoint import (
     CHECKPOINT,
+    WEIGHTS,
+    digest,
     load_weights,
     read_checkpoint_state,
-    weights_digest,
 )
 from lungdx_paddle.training.run_metrics import Digests, RunMetrics
 from lungdx_paddle.training.split_record import SPLIT, SplitRecord
@@ -82,9 +85,13 @@ class Run:
         Raises:
             CheckpointError: a network has no checkpoint yet.
         """
-        weights = [weights_digest(folder) for folder in self.members]
-        joined = weights[0] if len(weights) == 1 else _digest("".join(weights))
-        return Digests(config_digest(self.config), self.record.digest, joined)
+        weights = []
+        for folder in self.members:
+            read_checkpoint_state(folder)  # one that was left half renamed is completed first
+            weights.append(digest((folder / WEIGHTS).read_bytes()))
+        joined = weights[0] if len(weights) == 1 else digest("".join(weights).encode())
+        settings = digest(config_text(learned_config(self.config)).encode())
+        return Digests(settings, self.record.digest, joined)
 
     @property
     def is_finished(self) -> bool:
@@ -146,6 +153,43 @@ class Run:
         network = build_network(self.config)
         load_weights(network, folder)
         return network
+
+    @property
+    def part(self) -> str:
+        """Which of its own crops it is evaluated on, in words."""
+        data = self.config.data
+        if self.config.is_ensemble:
+            return f"{data.folds} folds by {data.split}, each by a network without it"
+        return f"test part of the split by {data.split}"
+
+    def score(
+        self, predictions: Predictions, leaks: Leakage, crops: Manifest, path: str, device: str
+    ) -> RunMetrics:
+        """The metrics of its weights as they are now, on its own held-out crops or on others.
+
+        Args:
+            predictions: of the crops that are scored.
+            leaks: what they share with the training part.
+            crops: all crops of the manifest at hand.
+            path: of that manifest.
+            device: in Paddle's words.
+
+        Raises:
+            CheckpointError: there are no weights yet.
+        """
+        return RunMetrics(
+            run=self.config.name,
+            step=self.step,
+            digests=self.digests,
+            data="phantom" if crops.source == "phantom" else path,
+            part=self.part,
+            split=self.config.data.split,
+            folds=self.config.data.folds if self.config.is_ensemble else 0,
+            test=evaluate(predictions),
+            train=None,
+            leakage=leaks,
+            environment=Environment.current(device),
+        )
 
     def finish(self, metrics: RunMetrics, predictions: Predictions) -> None:
         """Write the results of a training that is at its end.
@@ -211,11 +255,6 @@ def resume_run(config: Config, record: SplitRecord) -> Run:
     return run
 
 
-def config_digest(config: Config) -> str:
-    """BLAKE2b of every setting that changes what is learned (:func:`learned_config`)."""
-    return _digest(config_text(learned_config(config)))
-
-
 def learned_config(config: Config) -> Config:
     """A config with everything that does not change what is learned set to one value.
 
@@ -230,7 +269,3 @@ def learned_config(config: Config) -> Config:
         data=replace(config.data, manifest="", phantom_patients=4),
         train=replace(config.train, steps=steps, log_every=1),
     )
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -15,7 +15,6 @@ from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.leakage import Leakage
 from lungdx_paddle.evaluation.scores import Scores
 from lungdx_paddle.files import write_text
-from lungdx_paddle.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -97,8 +96,3 @@ class RunMetrics:
                 found=getattr(error, "strerror", None) or f"something else ({error})",
                 fix="evaluate the run again (tools/eval.py --run DIR)",
             ) from error
-
-
-def data_name(manifest: Manifest, path: str) -> str:
-    """``phantom`` if any crop is of one, else the manifest's path."""
-    return "phantom" if manifest.source == "phantom" else path

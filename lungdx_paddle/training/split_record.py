@@ -15,11 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lungdx_paddle.data.dataset import NoduleDataset
+from lungdx_paddle.data.dataset import NoduleDataset, split_of
 from lungdx_paddle.data.labels import UNLABELLED
 from lungdx_paddle.data.matching import match_rows
 from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.manifest import Manifest, ManifestRow, read_rows, write_manifest
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training.checkpoint import digest
 
 SPLIT = "split.csv"
 
@@ -72,6 +74,17 @@ class SplitRecord:
         rows = tuple(replace(row, extra={}) for row in dataset.manifest.rows)
         return cls(rows, tuple(parts), dict(dataset.labels), pixel_digests(dataset.images))
 
+    @classmethod
+    def deal(cls, dataset: NoduleDataset, config: Config) -> SplitRecord:
+        """Deal a dataset's crops into training and test part, or into folds, as a config says."""
+        parts = np.full(len(dataset), TRAIN, dtype=object)
+        if config.is_ensemble:
+            for k in range(config.data.folds):
+                parts[split_of(dataset, replace(config.data, fold=k)).test] = str(k)
+        else:
+            parts[split_of(dataset, config.data).test] = TEST
+        return cls.of(dataset, parts.tolist())
+
     def __repr__(self) -> str:
         counts = {part: self.parts.count(part) for part in sorted(set(self.parts))}
         return f"SplitRecord({len(self.rows)} crops: {counts}, digest {self.digest})"
@@ -85,7 +98,7 @@ class SplitRecord:
             "\0".join([row.patient_id, str(row.nodule), pixels, *map(str, classes)])
             for row, pixels, classes in zip(self.rows, self.pixels, labels)
         )
-        return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+        return digest("\n".join(lines).encode())
 
     @property
     def manifest(self) -> Manifest:
@@ -109,7 +122,10 @@ class SplitRecord:
                 row,
                 extra={
                     column: part,
-                    **{f"{t}_label": _cell(values[i]) for t, values in self.labels.items()},
+                    **{
+                        f"{task}_label": "" if values[i] == UNLABELLED else str(values[i])
+                        for task, values in self.labels.items()
+                    },
                     "pixels": pixels,
                 },
             )
@@ -231,7 +247,3 @@ class SplitRecord:
 def pixel_digests(images: np.ndarray) -> tuple[str, ...]:
     """BLAKE2b of each of (n, 32, 32) uint8 crops, 16 hexadecimal digits."""
     return tuple(hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest() for image in images)
-
-
-def _cell(label: int) -> str:
-    return "" if label == UNLABELLED else str(label)

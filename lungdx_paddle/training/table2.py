@@ -18,6 +18,10 @@ PAPER_COLUMNS = (
 """The paper's five columns; its accuracy is the mean of the two tasks."""
 
 
+SCREEN_HEADER = "  step  epoch    loss   accuracy: train    test   (malignancy  pathology, test)"
+"""Stands above the rows on the screen."""
+
+
 class Table2:
     """Rows of step, epoch, loss and accuracies, kept in a CSV file as they come.
 
@@ -28,7 +32,7 @@ class Table2:
     """
 
     def __init__(self, path: Path, tasks: Sequence[str], keep_until: int = 0) -> None:
-        self.path = path
+        self.path, self.tasks = path, tasks
         self.columns = (
             *PAPER_COLUMNS,
             *(f"accuracy_{side}_{task}" for side in ("train", "test") for task in tasks),
@@ -63,6 +67,19 @@ class Table2:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
         return row
 
+    def screen_line(self, row: Mapping[str, str]) -> str:
+        """A row as it is printed while training runs, below :data:`SCREEN_HEADER`."""
+
+        def shown(name: str, digits: int = 4) -> str:
+            return f"{float(row[name]):.{digits}f}" if row.get(name) else "   -  "
+
+        own = "  ".join(f"{shown(f'accuracy_test_{task}'):>9}" for task in self.tasks)
+        return (
+            f"{row['global_step_value']:>6} {row['epoch']:>6}  {shown('loss_total_value')}"
+            f"            {shown('accuracy_train_value')}  {shown('accuracy_test_value')}"
+            f"    {own}"
+        )
+
 
 def read_table2(path: Path) -> list[dict[str, str]]:
     """Rows of a table, none if there is no file.
@@ -83,22 +100,3 @@ def read_table2(path: Path) -> list[dict[str, str]]:
                 fix="remove the file, or choose another output folder",
             )
     return rows
-
-
-def screen_header() -> str:
-    """The line above the rows on the screen."""
-    return "  step  epoch    loss   accuracy: train    test   (malignancy  pathology, test)"
-
-
-def screen_line(row: Mapping[str, str], tasks: Sequence[str]) -> str:
-    """One row as it is printed while training runs."""
-
-    def shown(name: str, digits: int = 4) -> str:
-        return f"{float(row[name]):.{digits}f}" if row.get(name) else "   -  "
-
-    own = "  ".join(f"{shown(f'accuracy_test_{task}'):>9}" for task in tasks)
-    return (
-        f"{row['global_step_value']:>6} {row['epoch']:>6}  {shown('loss_total_value')}"
-        f"            {shown('accuracy_train_value')}  {shown('accuracy_test_value')}"
-        f"    {own}"
-    )

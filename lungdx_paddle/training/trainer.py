@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from lungdx_paddle.config import differences
-from lungdx_paddle.data.dataset import NoduleDataset, load_dataset, split_of
-from lungdx_paddle.environment import Environment
+from lungdx_paddle.data.dataset import load_dataset
 from lungdx_paddle.errors import CheckpointError, ConfigError
 from lungdx_paddle.evaluation.leakage import leakage
 from lungdx_paddle.evaluation.predictions import Predictions, predict
-from lungdx_paddle.evaluation.scores import evaluate, image_accuracy
+from lungdx_paddle.evaluation.scores import image_accuracy
 from lungdx_paddle.progress import bar, log
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
@@ -41,25 +41,20 @@ from lungdx_paddle.training.run import (
     resume_run,
     start_run,
 )
-from lungdx_paddle.training.run_metrics import RunMetrics, data_name
+from lungdx_paddle.training.run_metrics import RunMetrics
 from lungdx_paddle.training.split_record import TEST, TRAIN, SplitRecord
 from lungdx_paddle.training.step import TrainingState, prepare, training_step
-from lungdx_paddle.training.table2 import Table2, screen_header, screen_line
+from lungdx_paddle.training.table2 import SCREEN_HEADER, Table2
 
 Pictures = Callable[[Predictions, int], Mapping[str, np.ndarray]]
 """(predictions of the test part, step) -> {tag: (rows, columns, 3) uint8 RGB} for the dashboard."""
-
-
-def no_pictures(predictions: Predictions, step: int) -> Mapping[str, np.ndarray]:
-    """Show none."""
-    return {}
 
 
 def train(
     config: Config,
     device: str | None = None,
     resume: bool = False,
-    pictures: Pictures = no_pictures,
+    pictures: Pictures | None = None,
 ) -> RunMetrics | None:
     """Train one network as a config says and write the run into its output folder.
 
@@ -67,7 +62,7 @@ def train(
         config: with ``data.manifest`` set.
         device: cpu, gpu or None.
         resume: go on from the folder's checkpoint, to the result of an unbroken run.
-        pictures: what the dashboard shows of the test part at each row of Table 2.
+        pictures: what the dashboard shows of the test part at each row of Table 2; None: nothing.
 
     Returns:
         What stands in ``metrics.json``; None in a process that is not rank 0.
@@ -79,7 +74,7 @@ def train(
     place = set_up(device, config.seed)
     processes = join()
     dataset = processes.rank_zero_first(lambda: load_dataset(config.data))
-    record = resumable(config).record if resume else deal(dataset, config)
+    record = resumable(config).record if resume else SplitRecord.deal(dataset, config)
     if resume:
         dataset = record.align(dataset, config.data.manifest)
     parts = np.array(record.parts)
@@ -94,29 +89,11 @@ def train(
     run = resume_run(config, record) if resume else start_run(config, record, place)
     log.info(_opening(state, place))
     train_predictions, test_predictions = _loop(run, state, pictures)
-    metrics = RunMetrics(
-        run=config.name,
-        step=state.step,
-        digests=run.digests,
-        data=data_name(dataset.manifest, config.data.manifest),
-        part=f"test part of the split by {config.data.split}",
-        split=config.data.split,
-        folds=0,
-        test=evaluate(test_predictions),
-        train=image_accuracy(train_predictions),
-        leakage=leakage(state.train.manifest.rows, state.test, state.train.images),
-        environment=Environment.current(place),
-    )
+    leaks = leakage(state.train.manifest.rows, state.test, state.train.images)
+    metrics = run.score(test_predictions, leaks, dataset.manifest, config.data.manifest, place)
+    metrics = replace(metrics, train=image_accuracy(train_predictions))
     run.finish(metrics, test_predictions)
     return metrics
-
-
-def deal(dataset: NoduleDataset, config: Config) -> SplitRecord:
-    """Deal the crops into training and test part, as a config says."""
-    split = split_of(dataset, config.data)
-    parts = np.full(len(dataset), TRAIN, dtype=object)
-    parts[split.test] = TEST
-    return SplitRecord.of(dataset, parts.tolist())
 
 
 def resumable(config: Config) -> Run:
@@ -159,7 +136,9 @@ def resumable(config: Config) -> Run:
     return run
 
 
-def _loop(run: Run, state: TrainingState, pictures: Pictures) -> tuple[Predictions, Predictions]:
+def _loop(
+    run: Run, state: TrainingState, pictures: Pictures | None
+) -> tuple[Predictions, Predictions]:
     """Train to the last step; returns predictions of the training and of the test part."""
     settings, tasks = run.config.train, state.network.tasks
     table = Table2(run.folder / TABLE2, tasks, state.step)
@@ -168,7 +147,7 @@ def _loop(run: Run, state: TrainingState, pictures: Pictures) -> tuple[Predictio
     with progress, Dashboard(run.folder / LOG, state.step) as dashboard:
         show_settings(dashboard, run.config, state.test)
         show_environment(dashboard, run.environment)
-        log.info(screen_header())
+        log.info(SCREEN_HEADER)
         while state.step < settings.steps:
             start = time.perf_counter()
             result = training_step(state)
@@ -184,11 +163,12 @@ def _loop(run: Run, state: TrainingState, pictures: Pictures) -> tuple[Predictio
                 epoch = state.step // state.order.steps_per_epoch
                 row = table.add(state.step, epoch, result.loss, accuracies)
                 show_row(dashboard, state.step, state.network, accuracies, last[1])
-                for tag, image in pictures(last[1], state.step).items():
+                shown = pictures(last[1], state.step) if pictures else {}
+                for tag, image in shown.items():
                     dashboard.picture(state.step, tag, image)
                 dashboard.flush()
                 save_checkpoint(run.folder, state.network, state.optimizer, state.step)
-                log.info(screen_line(row, tasks))
+                log.info(table.screen_line(row))
         show_features(dashboard, state.network, state.test)
     return last or (predict(state.network, state.train), predict(state.network, state.test))
 

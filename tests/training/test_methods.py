@@ -15,7 +15,7 @@ from lungdx_paddle.evaluation.comparison import compare_methods
 from lungdx_paddle.evaluation.predictions import read_predictions
 from lungdx_paddle.figures.method_bars import write_comparison
 from lungdx_paddle.manifest import read_manifest, write_manifest
-from lungdx_paddle.training.methods import MethodResults, Plan, compare, plan_methods, results_of
+from lungdx_paddle.training.methods import MethodResults, Plan, compare, plan_methods
 from lungdx_paddle.training.parallel import jobs
 
 SHORT = ("train.steps=4", "train.log_every=2")
@@ -142,7 +142,7 @@ def test_predictions_that_are_missing_are_named(
     run_and_draw(plan)
     (plan.out / "runs" / "image" / "alone" / "seed0" / "predictions.csv").unlink()
     with pytest.raises(CheckpointError, match=r"seed0.predictions.csv: expected"):
-        results_of(plan)
+        run_and_draw(plan)
 
 
 @pytest.mark.parametrize(

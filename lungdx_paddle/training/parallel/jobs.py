@@ -18,7 +18,7 @@ from lungdx_paddle.runtime import THREADS, process_of, quiet_paddle
 from lungdx_paddle.settings import Config, DataConfig
 from lungdx_paddle.training.run import load_run
 from lungdx_paddle.training.run_metrics import RunMetrics
-from lungdx_paddle.training.trainer import Pictures, no_pictures, train
+from lungdx_paddle.training.trainer import Pictures, train
 from lungdx_paddle.workers import executor, run_all
 
 
@@ -32,7 +32,7 @@ class JobOptions:
     """cpu, gpu or None."""
     resume: bool = False
     """Keep finished runs and go on with begun ones; or train all anew."""
-    pictures: Pictures = no_pictures
+    pictures: Pictures | None = None
     """For the dashboard; a function of a module, since worker processes import it."""
 
 
