@@ -64,41 +64,37 @@ def parser(description: str | None, example: str) -> argparse.ArgumentParser:
     return made
 
 
-def add_config_arguments(to: argparse.ArgumentParser) -> None:
-    """Add ``-c FILE`` and ``-o a.b=c ...`` (which may repeat)."""
-    to.add_argument(
-        "-c",
-        "--config",
-        type=find_config,
-        default=DEFAULT_CONFIG,
-        metavar="FILE",
-        help="YAML file, or one of "
-        + ", ".join(sorted(path.stem for path in SHIPPED_CONFIGS.glob("*.yaml")))
-        + " (default: partial_soft)",
-    )
-    add_override_argument(to)
+def add_arguments(to: argparse.ArgumentParser, *names: str) -> None:
+    """Add options that several commands have.
 
-
-def add_override_argument(to: argparse.ArgumentParser) -> None:
-    """Add ``-o a.b=c ...`` (which may repeat)."""
-    to.add_argument(
-        "-o",
-        "--override",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change single settings, such as data.split=patient train.steps=200",
-    )
-
-
-def add_device_argument(to: argparse.ArgumentParser) -> None:
-    """Add ``--device cpu|gpu``."""
-    to.add_argument(
-        "--device",
-        choices=("cpu", "gpu"),
-        help="where to compute (default: the GPU if this Paddle has one)",
-    )
+    Args:
+        to: a command's parser.
+        names: ``config`` (``-c FILE``), ``override`` (``-o a.b=c ...``, which may repeat) and
+            ``device`` (``--device cpu|gpu``).
+    """
+    if "config" in names:
+        shipped = ", ".join(sorted(path.stem for path in SHIPPED_CONFIGS.glob("*.yaml")))
+        to.add_argument(
+            "-c",
+            "--config",
+            type=find_config,
+            default=DEFAULT_CONFIG,
+            metavar="FILE",
+            help=f"YAML file, or one of {shipped} (default: partial_soft)",
+        )
+    if "override" in names:
+        to.add_argument(
+            "-o",
+            "--override",
+            action="extend",
+            nargs="+",
+            default=[],
+            metavar="KEY=VALUE",
+            help="change single settings, such as data.split=patient train.steps=200",
+        )
+    if "device" in names:
+        text = "where to compute (default: the GPU if this Paddle has one)"
+        to.add_argument("--device", choices=("cpu", "gpu"), help=text)
 
 
 def run(
@@ -174,7 +170,7 @@ def note(line: str) -> None:
 
 def as_called(text: str) -> str:
     """The text with ``tools/X.py`` as this process was started: so, or as ``lungdx X``."""
-    if not _is_lungdx():
+    if _name().split()[0] != "lungdx":
         return text
     return re.sub(r"(?:python )?tools/(\w+)\.py", r"lungdx \1", text)
 
@@ -229,13 +225,12 @@ def _print_no_more() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _is_lungdx() -> bool:
-    program = Path(sys.argv[0])
-    return program.stem == "lungdx" or program.parent.name == "lungdx_paddle"
-
-
 def _name() -> str:
-    return f"lungdx {sys.argv[1]}" if _is_lungdx() else Path(sys.argv[0]).stem
+    """How this process was started: ``lungdx`` and its subcommand, or the name of a tool."""
+    program = Path(sys.argv[0])
+    if program.stem == "lungdx" or program.parent.name == "lungdx_paddle":
+        return " ".join(["lungdx", *sys.argv[1:2]])
+    return program.stem
 
 
 def _fail(message: str, code: int) -> int:

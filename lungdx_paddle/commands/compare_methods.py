@@ -18,12 +18,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     methods = [cli.DEFAULT_CONFIG.with_name(f"{name}.yaml") for name in METHODS]
     add("--configs", type=Path, nargs="+", default=methods, metavar="FILE", help="(the paper's)")
-    cli.add_override_argument(parser)
     add("--seeds", type=int, default=5, metavar="N", help="trainings of each (default: 5)")
     add("--splits", nargs="+", choices=("image", "nodule", "patient"), default=["image", "patient"])
     add("--out", type=Path, default=Path("output/compare"), metavar="DIR", help="(%(default)s)")
     add("--jobs", type=int, metavar="N", help="trainings at once (default: one a core)")
-    cli.add_device_argument(parser)
+    cli.add_arguments(parser, "override", "device")
     args = parser.parse_args(argv)
     from lungdx_paddle.commands.phantom_data import with_data
     from lungdx_paddle.config import load_config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +33,7 @@ def fetched_lines(fetched: Fetched) -> list[str]:
     marks = f"{fetched.xml} and {fetched.diagnosis}"
     if not fetched.series:
         return [marks]
-    folder, xml = shlex.quote(str(fetched.folder)), shlex.quote(str(fetched.xml))
+    folder, xml = cli.quoted(fetched.folder), cli.quoted(fetched.xml)
     return [
         f"{fetched.series} CT series of {fetched.patients} patients in {fetched.folder}, {marks}",
         f"next: python tools/preprocess.py --lidc {folder} --xml {xml} --out crops",

@@ -8,7 +8,6 @@ methods, Figure 7.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ from lungdx_paddle.commands import cli
 from lungdx_paddle.commands.compare_methods import METHODS
 
 if TYPE_CHECKING:  # help and mistakes answer at once, without Paddle and matplotlib
+    import argparse
+
     from lungdx_paddle.evaluation.predictions import Predictions
     from lungdx_paddle.figures.canvas import Figure
     from lungdx_paddle.lidc import Scan
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs_help = "folders of tools/train.py: Figure 6 of all, the saliency of the last"
     add("--run", type=Path, nargs="+", default=[], metavar="DIR", help=runs_help)
     add("--compare", type=Path, metavar="DIR", help="folder of tools/compare.py: Figure 7")
-    cli.add_device_argument(parser)
+    cli.add_arguments(parser, "device")
     default = Path("output/figures")
     add("--out", type=Path, default=default, metavar="DIR", help="where to write (%(default)s)")
     args = parser.parse_args(argv)
@@ -49,31 +50,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.figures.canvas import save_figure
     from lungdx_paddle.files import writable_folder
 
-    every = chain(
-        _of_configs(args.configs),
-        _of_scans(args.lidc, args.model) if args.lidc else (),
-        _of_crops(args.manifest) if args.manifest else (),
-        _of_runs(args.run, args.device) if args.run else (),
-        _of_methods(args.run, args.compare),
-    )
-    for name, figure in every:
+    for name, figure in _figures(args):
         path = save_figure(figure, writable_folder(args.out) / name)
         cli.say(f"{path}: {path.stat().st_size // 1024} KB")
 
 
-def _of_configs(configs: Sequence[Path]) -> Named:
+def _figures(args: argparse.Namespace) -> Named:
     from lungdx_paddle.config import load_config
     from lungdx_paddle.figures.network_diagram import draw_network
 
-    yield "figure5.png", draw_network(*map(load_config, configs))
+    yield "figure5.png", draw_network(*map(load_config, args.configs))
+    if args.lidc:
+        yield from _of_scans(args.lidc, args.model)
+    if args.manifest:
+        from lungdx_paddle.data.dataset import load_dataset
+        from lungdx_paddle.figures.level_examples import draw_levels
+        from lungdx_paddle.settings import DataConfig
 
-
-def _of_crops(manifest: Path) -> Named:
-    from lungdx_paddle.data.dataset import load_dataset
-    from lungdx_paddle.figures.level_examples import draw_levels
-    from lungdx_paddle.settings import DataConfig
-
-    yield "figure2.png", draw_levels(load_dataset(DataConfig(manifest=str(manifest))))
+        crops = load_dataset(DataConfig(manifest=str(args.manifest)))
+        yield "figure2.png", draw_levels(crops)
+    if args.run:
+        yield from _of_runs(args.run, args.device)
+    yield from _of_methods(args.run, args.compare)
 
 
 def _of_scans(lidc: Path, model: Path | None) -> Named:

@@ -16,8 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--run", type=Path, required=True, metavar="DIR", help="output folder of tools/train.py")
     add("--out", type=Path, metavar="DIR", help="where to write (default: eval in that folder)")
     add("--all", action="store_true", help="all crops, such as those of another data.manifest")
-    cli.add_override_argument(parser)
-    cli.add_device_argument(parser)
+    cli.add_arguments(parser, "override", "device")
     args = parser.parse_args(argv)
     from lungdx_paddle.commands import run_wording as words
     from lungdx_paddle.config import with_overrides
@@ -66,6 +65,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             lines.append(words.unseen_patients_line(run.config))
     if metrics.data == "phantom":
         lines.append(words.PHANTOM_LINE)
-    lines += [words.environment_line(metrics.environment), words.closing_note()]
+    lines += [words.environment_line(metrics.environment), words.CLOSING_NOTE]
     lines.append(f"Written to {out}: {METRICS}, {PREDICTIONS}, scores.png")
     cli.say("\n".join(lines))

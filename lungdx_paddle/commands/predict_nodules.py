@@ -35,7 +35,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="a pixel of it; all from 0, slices from the caudal end; may repeat",
     )
     args = parser.parse_args(argv)
-    _check(args)
     for finding in _findings(args):
         if finding.probabilities is None:
             number = finding.about["nodule"]
@@ -45,6 +44,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
+    sources = [name for name in ("images", "manifest", "series") if getattr(args, name)]
+    marks = [name for name in ("xml", "nodule") if getattr(args, name)]
+    if len(sources) != 1 or len(marks) != (sources == ["series"]):
+        raise ConfigError(
+            "arguments",
+            expected="crops, or --manifest, or --series with either --xml or --nodule",
+            found=", ".join(sources + marks) or "nothing to predict",
+            fix="see tools/predict.py --help",
+        )
     from lungdx_paddle.inference.findings import findings_from_crops, findings_from_manifest
     from lungdx_paddle.inference.predictor import Predictor
 
@@ -61,19 +69,6 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
         return findings_from_readings(Predictor(args.model), args.series, args.xml)
     points = [parse_point(text) for text in args.nodule]
     return findings_from_points(Predictor(args.model), args.series, points)
-
-
-def _check(args: argparse.Namespace) -> None:
-    sources = [name for name in ("images", "manifest", "series") if getattr(args, name)]
-    marks = [name for name in ("xml", "nodule") if getattr(args, name)]
-    if len(sources) == 1 and len(marks) == (sources == ["series"]):
-        return
-    raise ConfigError(
-        "arguments",
-        expected="crops, or --manifest, or --series with either --xml or --nodule",
-        found=", ".join(sources + marks) or "nothing to predict",
-        fix="see tools/predict.py --help",
-    )
 
 
 def _crop_files(name: str) -> list[str]:

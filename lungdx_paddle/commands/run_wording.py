@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
-
 from lungdx_paddle import RESEARCH_USE
+from lungdx_paddle.commands import cli
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.scores import SCORE_LEVELS, Scores
@@ -14,6 +12,8 @@ from lungdx_paddle.training.run import learned_config, load_run
 from lungdx_paddle.training.run_metrics import RunMetrics
 
 PHANTOM_LINE = "This is PHANTOM data, made by a program: the numbers mean nothing medical."
+
+CLOSING_NOTE = f"For {RESEARCH_USE}."
 
 FEW_PATIENTS = 10
 """A task with fewer labelled patients says next to nothing."""
@@ -60,8 +60,8 @@ def unseen_patients_line(config: Config) -> str:
     except CheckpointError:
         return (
             "For the number on unseen patients: python tools/train.py -c "
-            f"{quoted(config.output_folder / 'config.yaml')} -o data.split=patient "
-            f"{quoted(f'output={other.output}')}"
+            f"{cli.quoted(config.output_folder / 'config.yaml')} -o data.split=patient "
+            f"{cli.quoted(f'output={other.output}')}"
         )
     if learned_config(run.config) != learned_config(other):
         return f"{other.output_folder}: split by patient, but a run of other settings"
@@ -98,16 +98,6 @@ def result_lines(metrics: RunMetrics) -> list[str]:
     return lines
 
 
-def closing_note() -> str:
-    """What every result is for."""
-    return f"For {RESEARCH_USE}."
-
-
 def number(value: float | None) -> str:
     """Four digits, or a dash for what is not defined."""
     return "-" if value is None else f"{value:.4f}"
-
-
-def quoted(argument: str | Path) -> str:
-    """An argument as it can be pasted into a shell."""
-    return shlex.quote(str(argument))

@@ -10,8 +10,7 @@ from lungdx_paddle.commands import cli
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, or resume, what the arguments name."""
     parser = cli.parser(__doc__, "python tools/train.py -o data.manifest=crops/manifest.csv")
-    cli.add_config_arguments(parser)
-    cli.add_device_argument(parser)
+    cli.add_arguments(parser, "config", "override", "device")
     add = parser.add_argument
     add("--resume", action="store_true", help="go on from the output folder's latest checkpoint")
     add("--jobs", type=int, metavar="N", help="folds trained at once (default: one a core)")
@@ -46,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         lines += [words.unseen_patients_line(config)]
     lines += ["", "Environment, beside the paper's Table 1:"]
     lines += words.table1_lines(load_run(folder).environment)
-    lines += [words.closing_note(), ""]
-    shown = words.quoted
+    lines += [words.CLOSING_NOTE, ""]
+    shown = cli.quoted
     if config.is_ensemble:
         logs = folder
     else:

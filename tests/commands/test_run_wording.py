@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lungdx_paddle.commands import eval_run, train_run
-from lungdx_paddle.commands.run_wording import quoted, unseen_patients_line
+from lungdx_paddle.commands import cli, eval_run, train_run
+from lungdx_paddle.commands.run_wording import unseen_patients_line
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.run import load_run
 from lungdx_paddle.training.trainer import train
@@ -32,7 +32,7 @@ def test_the_last_lines_have_result_leak_phantom_environment_and_what_to_do(
         assert f"\n  {line}" in text
     assert "Tesla V100" in text and load_run(config.output_folder).environment.processor in text
     for command in ("visualdl --logdir", "tools/export.py --run", "tools/predict.py --model"):
-        assert f"{command} {quoted(config.output_folder)}"[:-1] in text
+        assert f"{command} {cli.quoted(config.output_folder)}"[:-1] in text
     assert (config.output_folder / "curves.png").stat().st_size > 10_000
 
 
