@@ -20,7 +20,6 @@ from lungdx_paddle.extras import install_hint
 from lungdx_paddle.progress import log
 from lungdx_paddle.runtime import available_cores, quiet_paddle
 
-ANSWER_S = 10  # a scheduler answers in milliseconds
 KILLED = "the end of its work", "that the system ended it, for want of memory as a rule"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,8 +37,7 @@ def executor(
 
     Raises:
         ConfigError: an argument, the scheduler or a worker of it is not as it should be.
-        InstallError: the package distributed is not installed.
-        LungdxError: a worker was killed, or the connection to the scheduler was lost.
+        LungdxError: distributed is not installed, a worker was killed, or the scheduler is lost.
     """
     if jobs is not None and jobs < 1:
         raise ConfigError("jobs", "1 process or more", str(jobs), "leave it out for one a core")
@@ -74,10 +72,10 @@ def _processes(count: int) -> Iterator[Executor]:
 
 
 def _end_with_parent(pipe: multiprocessing.connection.Connection) -> None:
-    """In a worker: print nothing, and end when the parent closes the pipe or is no more."""
+    """In a worker: print nothing, leave Ctrl-C to the parent, and end with it."""
     log.propagate = False  # VisualDL, once imported, prints what reaches the root
     quiet_paddle()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's affair
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=lambda: (pipe.poll(None), os._exit(1)), daemon=True).start()
 
 
@@ -97,7 +95,7 @@ def _cluster(address: str, paths: Sequence[str]) -> Iterator[Executor]:
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.CRITICAL)
         try:
-            client = stack.enter_context(Client(address, timeout=ANSWER_S, set_as_default=False))
+            client = stack.enter_context(Client(address, timeout=10, set_as_default=False))
         except (OSError, ValueError) as error:
             fix = "start one with dask scheduler, and its workers with dask worker"
             raise ConfigError(where, "a Dask scheduler that answers there", "none", fix) from error
@@ -109,10 +107,9 @@ def _cluster(address: str, paths: Sequence[str]) -> Iterator[Executor]:
                 expected, fix = f"lungdx_paddle {__version__}", "install that version there"
                 raise ConfigError(f"Dask worker {worker}", expected, str(found), fix)
         for path in paths:
-            for worker, is_there in client.run(os.path.exists, path).items():
-                if not is_there:
-                    expected, fix = "the same files at the same paths", "share their folder"
-                    raise ConfigError(f"Dask worker {worker}", expected, f"no {path}", fix)
+            for worker in (w for w, seen in client.run(os.path.exists, path).items() if not seen):
+                expected, fix = "the same files at the same paths", "share their folder"
+                raise ConfigError(f"Dask worker {worker}", expected, f"no {path}", fix)
         try:
             yield client.get_executor(pure=False)
         except KilledWorker as error:

@@ -332,7 +332,7 @@ def test_the_dashboard_opens_and_every_page_has_something(dashboard: str) -> Non
         ("python tools/train.py --device gpu -o data.manifest=crops", "use --device cpu"),
         (
             "python tools/train.py --resume -o data.manifest=crops output=new",
-            "train first, without --resume",
+            "train without --resume",
         ),
         ("python tools/preprocess.py --lidc empty --out x", "empty"),
         ("python tools/preprocess.py --lidc gone --out x", "gone"),

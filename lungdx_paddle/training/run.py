@@ -213,7 +213,7 @@ def load_run(folder: Path) -> Run:
             str(folder),
             expected="the output folder of tools/train.py",
             found=f"no {CONFIG} in it" if folder.is_dir() else "no such folder",
-            fix="train first, without --resume, or give the folder with --run",
+            fix="train first, or give the folder with --run",
         )
     return Run(folder, load_config(folder / CONFIG), SplitRecord.read(folder / SPLIT))
 
