@@ -20,6 +20,7 @@ from lungdx_paddle.extras import install_hint
 from lungdx_paddle.progress import log
 from lungdx_paddle.runtime import available_cores, quiet_paddle
 
+ANSWER_S = 10  # a scheduler answers in milliseconds
 KILLED = "the end of its work", "that the system ended it, for want of memory as a rule"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -90,12 +91,11 @@ def _cluster(address: str, paths: Sequence[str]) -> Iterator[Executor]:
     if not re.match(r"((tcp|tls|wss?|ucxx?)://)?(\[[\da-fA-F:]+\]|[^\s/:]+):\d+$", address):
         raise ConfigError("--dask", expected, address, "take the one that dask scheduler prints")
     with contextlib.ExitStack() as stack:
-        # Dask logs its troubles with tracebacks; what the user can act on is said in a line.
         for logger in map(logging.getLogger, ("distributed", "distributed.client")):
             stack.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.CRITICAL)
+            logger.setLevel(logging.CRITICAL)  # they log tracebacks of what one line tells
         try:
-            client = stack.enter_context(Client(address, timeout=10, set_as_default=False))
+            client = stack.enter_context(Client(address, timeout=ANSWER_S, set_as_default=False))
         except (OSError, ValueError) as error:
             fix = "start one with dask scheduler, and its workers with dask worker"
             raise ConfigError(where, "a Dask scheduler that answers there", "none", fix) from error
