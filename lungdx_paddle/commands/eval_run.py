@@ -21,13 +21,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.commands import run_wording as words
     from lungdx_paddle.config import with_overrides
     from lungdx_paddle.errors import ConfigError
-    from lungdx_paddle.evaluation.predictions import write_predictions
     from lungdx_paddle.figures.canvas import save_figure
     from lungdx_paddle.figures.score_plots import draw_scores
     from lungdx_paddle.files import writable_folder
     from lungdx_paddle.progress import log
     from lungdx_paddle.training.held_out import evaluate_run
-    from lungdx_paddle.training.run import METRICS, PREDICTIONS, load_run
+    from lungdx_paddle.training.run import load_run
+    from lungdx_paddle.training.run_metrics import METRICS, PREDICTIONS, write_results
 
     run = load_run(args.run)
     config = with_overrides(run.config, args.override)
@@ -44,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.info("Evaluating %s at step %d", args.run, run.step)
     evaluation = evaluate_run(run, config.data, args.all, args.device)
     metrics = evaluation.metrics
-    metrics.write(out / METRICS)
-    write_predictions(out / PREDICTIONS, evaluation.predictions)
+    write_results(out, metrics, evaluation.predictions)
     title = f"{metrics.data}, {metrics.part}"
     save_figure(draw_scores(evaluation.predictions, title), out / "scores.png")
     lines = [f"{args.run}, step {metrics.step}, on {metrics.data}, {metrics.part}:"]

@@ -91,10 +91,10 @@ def predict_held_out(
     Raises:
         ManifestError: all crops were trained on.
     """
-    place = run.record.find(dataset)
+    recorded = dataset if own else _own_crops(run)
+    place = run.record.find(recorded) if recorded else np.full(len(run.record.rows), -1)
     if own:
         dataset = dataset.subset(np.sort(place[place >= 0]))
-        place = run.record.find(dataset)
     sums: dict[str, np.ndarray] = {}
     networks = np.zeros(len(dataset), dtype=np.int64)
     leaks = []
@@ -106,8 +106,8 @@ def predict_held_out(
         for task, p in (predict(member, test).probabilities if len(rows) else {}).items():
             sums.setdefault(task, np.zeros((len(dataset), p.shape[1]), p.dtype))[rows] += p
         trained = run.record.training_rows(fold)
-        there = place[trained][place[trained] >= 0]
-        images = dataset.images[there] if len(there) == len(trained) else None
+        at_hand = recorded is not None and (place[trained] >= 0).all()
+        images = recorded.images[place[trained]] if recorded and at_hand else None
         leaks.append(leakage([run.record.rows[i] for i in trained], test, images))
     if not networks.any():
         raise ManifestError(
@@ -121,3 +121,11 @@ def predict_held_out(
     part = dataset.subset(rows)
     found = Predictions(tuple(part.manifest.rows), part.labels, means, part.label_set, part.images)
     return found, sum(leaks[1:], leaks[0])
+
+
+def _own_crops(run: Run) -> NoduleDataset | None:
+    """The crops of the run's own manifest, if it is still there."""
+    try:
+        return load_dataset(run.config.data)
+    except ManifestError:
+        return None

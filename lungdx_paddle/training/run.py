@@ -23,7 +23,7 @@ from lungdx_paddle.config import config_text, load_config, save_config
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.leakage import Leakage
-from lungdx_paddle.evaluation.predictions import Predictions, read_predictions, write_predictions
+from lungdx_paddle.evaluation.predictions import Predictions, read_predictions
 from lungdx_paddle.evaluation.scores import evaluate
 from lungdx_paddle.files import writable_folder, writing
 from lungdx_paddle.manifest import Manifest
@@ -37,15 +37,21 @@ from lungdx_paddle.training.checkpoint import (
     load_weights,
     read_checkpoint_state,
 )
-from lungdx_paddle.training.run_metrics import Digests, RunMetrics
+from lungdx_paddle.training.run_metrics import (
+    METRICS,
+    PREDICTIONS,
+    Digests,
+    RunMetrics,
+    write_results,
+)
 from lungdx_paddle.training.split_record import SPLIT, SplitRecord
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
-METRICS, PREDICTIONS, TABLE2, LOG = "metrics.json", "predictions.csv", "table2.csv", "vdl"
+TABLE2, LOG, CURVES = "table2.csv", "vdl", "curves.png"
 EVALUATION = "eval"
 """Folder of a later evaluation, inside the run's."""
 
-_RESULTS = (METRICS, PREDICTIONS, TABLE2, ENVIRONMENT, SPLIT, *CHECKPOINT)
+_RESULTS = (METRICS, PREDICTIONS, TABLE2, CURVES, ENVIRONMENT, SPLIT, *CHECKPOINT)
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,7 +97,14 @@ class Run:
             weights.append(digest((folder / WEIGHTS).read_bytes()))
         joined = weights[0] if len(weights) == 1 else digest("".join(weights).encode())
         settings = digest(config_text(learned_config(self.config)).encode())
-        return Digests(settings, self.record.digest, joined)
+        predicted = self.folder / PREDICTIONS
+        return Digests(
+            config=settings,
+            data=self.record.digest,
+            split=self.record.split_digest,
+            weights=joined,
+            predictions=digest(predicted.read_bytes()) if predicted.is_file() else "",
+        )
 
     @property
     def is_finished(self) -> bool:
@@ -105,11 +118,7 @@ class Run:
 
     @property
     def metrics(self) -> RunMetrics:
-        """The scores at the end of the training.
-
-        Raises:
-            CheckpointError: it is not finished, or they are of other weights.
-        """
+        """The scores at its end; a CheckpointError if it is not finished, or they are of others."""
         if not self.is_finished:
             raise CheckpointError(
                 str(self.folder),
@@ -131,23 +140,42 @@ class Run:
 
     @property
     def environment(self) -> Environment:
-        """Where the training was started.
-
-        Raises:
-            CheckpointError: the record of it is missing or damaged.
-        """
+        """Where the training was started; a CheckpointError if that is not recorded."""
         return Environment.read(self.folder / ENVIRONMENT)
 
     def network(self) -> Trained:
         """Build the trained network, or ensemble, in inference mode, on the device in use.
 
         Raises:
-            CheckpointError: its weights are missing, damaged, or do not fit its config.
+            CheckpointError: its weights are missing, damaged, or do not fit its config; of a
+                cross-validation also where a fold is of another training.
         """
+        if self.config.is_ensemble:
+            for fold in range(self.config.data.folds):
+                self.member(fold)
         networks = [self._one(folder) for folder in self.members]
         network = Ensemble(networks) if self.config.is_ensemble else networks[0]
         network.eval()
         return network
+
+    def member(self, fold: int) -> Run:
+        """The run of one network of a cross-validation.
+
+        Raises:
+            CheckpointError: it is missing, or of other settings, crops or another split.
+        """
+        member = load_run(self.members[fold])
+        own, expected = member.record, self.record.of_fold(fold)
+        same_crops = (own.digest, own.split_digest) == (expected.digest, expected.split_digest)
+        settings = learned_config(self.config.of_fold(fold))
+        if not same_crops or learned_config(member.config) != settings:
+            raise CheckpointError(
+                str(member.folder),
+                expected=f"fold {fold} of the cross-validation in {self.folder}",
+                found=f"a training of other {'settings' if same_crops else 'crops'}",
+                fix="train the cross-validation anew, without --resume",
+            )
+        return member
 
     def _one(self, folder: Path) -> TwoTaskNetwork:
         network = build_network(self.config)
@@ -191,14 +219,13 @@ class Run:
             environment=Environment.current(device),
         )
 
-    def finish(self, metrics: RunMetrics, predictions: Predictions) -> None:
-        """Write the results of a training that is at its end.
+    def finish(self, metrics: RunMetrics, predictions: Predictions) -> RunMetrics:
+        """Write the results of a training that is at its end, and return them as written.
 
         Raises:
             OutputError: a file cannot be written.
         """
-        write_predictions(self.folder / PREDICTIONS, predictions)
-        metrics.write(self.folder / METRICS)
+        return write_results(self.folder, metrics, predictions)
 
 
 def load_run(folder: Path) -> Run:

@@ -13,8 +13,12 @@ from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.leakage import Leakage
+from lungdx_paddle.evaluation.predictions import Predictions, write_predictions
 from lungdx_paddle.evaluation.scores import Scores
 from lungdx_paddle.files import write_text
+from lungdx_paddle.training.checkpoint import digest
+
+METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,11 @@ class Digests:
     """Of every setting that changes what is learned."""
     data: str
     """Of the pixels and labels of all crops, of both parts."""
+    split: str
+    """Of which crop is in which part."""
     weights: str
+    predictions: str
+    """Of ``predictions.csv``."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,3 +104,21 @@ class RunMetrics:
                 found=getattr(error, "strerror", None) or f"something else ({error})",
                 fix="evaluate the run again (tools/eval.py --run DIR)",
             ) from error
+
+
+def write_results(folder: Path, metrics: RunMetrics, predictions: Predictions) -> RunMetrics:
+    """Write ``predictions.csv`` and ``metrics.json``, bound to it by a digest, into a folder.
+
+    Returns:
+        The metrics as they were written.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    write_predictions(folder / PREDICTIONS, predictions)
+    own = digest((folder / PREDICTIONS).read_bytes())
+    metrics = dataclasses.replace(
+        metrics, digests=dataclasses.replace(metrics.digests, predictions=own)
+    )
+    metrics.write(folder / METRICS)
+    return metrics

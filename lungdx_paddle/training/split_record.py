@@ -3,7 +3,8 @@
 Written when a training starts.  Whatever evaluates, resumes or exports the run later reads this
 file and never deals the split again, since the manifest may have grown, shrunk or been sorted
 meanwhile.  The file is a manifest with further columns: the part of each crop, its labels and a
-digest of its pixels.  Its first line names the digest of all pixels and labels.
+digest of its pixels.  Its first line names the digest of all pixels and labels, and that of the
+parts, so that a file which was edited or is of another run is noticed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset, split_of
 from lungdx_paddle.data.labels import UNLABELLED
-from lungdx_paddle.data.matching import match_rows
+from lungdx_paddle.data.matching import check_made_alike, match_rows
 from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.manifest import Manifest, ManifestRow, read_rows, write_manifest
 from lungdx_paddle.settings import Config
@@ -28,8 +29,8 @@ SPLIT = "split.csv"
 TRAIN, TEST = "train", "test"
 """Values of the column ``side``."""
 
-_COMMENT = "crops and labels: blake2b "
-"""On the first line, before their digest."""
+_COMMENT = "crops and labels: blake2b {}; split: blake2b {}"
+"""On the first line."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,21 @@ class SplitRecord:
         return digest("\n".join(lines).encode())
 
     @property
+    def split_digest(self) -> str:
+        """BLAKE2b of which crop is in which part; it does not depend on their order."""
+        lines = []
+        for row, pixels, part in zip(self.rows, self.pixels, self.parts):
+            z_mm = "" if row.z_mm is None else f"{row.z_mm:g}"  # as it is written
+            name = [row.patient_id, row.series_uid, str(row.nodule), row.sop_uid, z_mm]
+            lines.append("\0".join([*name, pixels, part]))
+        return digest("\n".join(sorted(lines)).encode())
+
+    def of_fold(self, fold: int) -> SplitRecord:
+        """The record of one network of a cross-validation: held out is its fold."""
+        parts = tuple(TEST if part == str(fold) else TRAIN for part in self.parts)
+        return replace(self, parts=parts)
+
+    @property
     def manifest(self) -> Manifest:
         """The recorded rows as a manifest: its window, crop rule and source."""
         return Manifest(Path(), self.rows)
@@ -131,7 +147,7 @@ class SplitRecord:
             )
             for i, (row, part, pixels) in enumerate(zip(self.rows, self.parts, self.pixels))
         ]
-        write_manifest(path, rows, comment=_COMMENT + self.digest)
+        write_manifest(path, rows, comment=_COMMENT.format(self.digest, self.split_digest))
 
     @classmethod
     def read(cls, path: Path) -> SplitRecord:
@@ -144,8 +160,8 @@ class SplitRecord:
             record = cls._from_rows(read_rows(path))
             with path.open(encoding="utf-8") as file:
                 first = file.readline().strip()
-            whole = first == f"# {_COMMENT}{record.digest}"
-            found = "" if whole else "a first line of other crops"
+            own = f"# {_COMMENT.format(record.digest, record.split_digest)}"
+            found = "" if first == own else "a first line of other crops or another split"
         except (ManifestError, KeyError, ValueError) as error:
             found = str(error)
         if found:
@@ -201,8 +217,11 @@ class SplitRecord:
         """The recorded crops, in the recorded order, for a training that goes on.
 
         Raises:
-            ManifestError: the crops are not those of the record; the message counts how.
+            ManifestError: the crops were made by another rule or window, or are not those of the
+                record; the message counts how.
         """
+        own = self.manifest
+        check_made_alike(dataset.manifest, own.crop_rules[0], own.windows[0], "the run's")
         changes = self.changes(dataset)
         if changes:
             raise ManifestError(
@@ -222,26 +241,27 @@ class SplitRecord:
             by: image, nodule or patient.
             fold: of a cross-validation, whose network is meant.
         """
+        digests = pixel_digests(dataset.images)
+        place = match_rows(dataset.manifest.rows, self.rows, digests, self.pixels)
         trained = self.training_rows(fold)
-        rows = dataset.manifest.rows
-        if by == "patient":
-            patients = {self.rows[i].patient_id for i in trained}
-            return np.array([row.patient_id in patients for row in rows], dtype=bool)
-        if by == "nodule":
-            nodules = {self.rows[i].nodule_key for i in trained}
-            return np.array([row.nodule_key in nodules for row in rows], dtype=bool)
-        place = match_rows(rows, self.rows, pixel_digests(dataset.images), self.pixels)
-        # Of a nodule with a training crop of which no slice is known, no other is surely unseen.
-        doubtful = {
-            row.nodule_key
-            for row in (self.rows[i] for i in trained)
-            if not row.sop_uid and row.z_mm is None
-        }
-        known = set(trained.tolist())
-        return np.array(
-            [i in known if i >= 0 else row.nodule_key in doubtful for i, row in zip(place, rows)],
-            dtype=bool,
-        )
+        rows, pixels = [self.rows[i] for i in trained], {self.pixels[i] for i in trained}
+        group = {
+            # Of a nodule with a training crop of which no slice is known, none is surely unseen.
+            "image": {r.nodule_key for r in rows if not r.sop_uid and r.z_mm is None},
+            "nodule": {row.nodule_key for row in rows},
+            "patient": {row.patient_id for row in rows},
+        }[by]
+        series = {row.series_uid for row in rows if row.series_uid and by == "patient"}
+        found = []
+        for row, i, own in zip(dataset.manifest.rows, place.tolist(), digests):
+            is_recorded = i >= 0 and self.pixels[i] == own
+            if by == "image" and i >= 0:
+                seen = i in trained
+            else:
+                seen = (row.patient_id if by == "patient" else row.nodule_key) in group
+            # Under whatever names: the pixels of a training crop, or another slice of its series.
+            found.append(seen or not is_recorded and (own in pixels or row.series_uid in series))
+        return np.array(found, dtype=bool)
 
 
 def pixel_digests(images: np.ndarray) -> tuple[str, ...]:

@@ -18,8 +18,8 @@ from lungdx_paddle.progress import bar, log
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.checkpoint import (
+    CHECKPOINT,
     load_checkpoint,
-    read_checkpoint_state,
     save_checkpoint,
 )
 from lungdx_paddle.training.dashboard import Dashboard
@@ -80,7 +80,7 @@ def train(
     parts = np.array(record.parts)
     train_part, test_part = (dataset.subset(np.flatnonzero(parts == s)) for s in (TRAIN, TEST))
     state = prepare(config, train_part, test_part, processes)
-    if resume:
+    if any((config.output_folder / name).is_file() for name in CHECKPOINT if resume):
         state.step = load_checkpoint(config.output_folder, state.network, state.optimizer)
     if not processes.is_first:
         while state.step < config.train.steps:
@@ -92,8 +92,7 @@ def train(
     leaks = leakage(state.train.manifest.rows, state.test, state.train.images)
     metrics = run.score(test_predictions, leaks, dataset.manifest, config.data.manifest, place)
     metrics = replace(metrics, train=image_accuracy(train_predictions))
-    run.finish(metrics, test_predictions)
-    return metrics
+    return run.finish(metrics, test_predictions)
 
 
 def resumable(config: Config) -> Run:
@@ -125,11 +124,10 @@ def resumable(config: Config) -> Run:
             found="; ".join(changed[:3]) + why,
             fix=f"give them as they were (-c {run.folder}/config.yaml), or another output folder",
         )
-    step = read_checkpoint_state(run.folder).step if not config.is_ensemble else 0
-    if step > config.train.steps:
+    if run.step > config.train.steps:
         raise ConfigError(
             f"--resume in {folder}",
-            expected=f"train.steps of {step} or more, which are done",
+            expected=f"train.steps of {run.step} or more, which are done",
             found=str(config.train.steps),
             fix="raise train.steps, or train anew into another output folder",
         )

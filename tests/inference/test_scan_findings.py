@@ -90,8 +90,9 @@ def test_what_cannot_be_answered_is_said(world: Path, ct: Path) -> None:
         ask(world, "--series", ct.parent, "--xml", other)
     with pytest.raises(LidcError, match="one CT series, found 5 series"):
         ask(world, "--series", world / "lidc", "--nodule", "1,1,1")
-    with pytest.raises(LidcError, match="a point outside the CT"):
-        ask(world, "--series", ct.parent, "--nodule", "9999,1,1")
+    for point in ("9999,1,1", "1,9999,1", "1,1,9999"):
+        with pytest.raises(LidcError, match="all from 0, found a point outside the CT"):
+            ask(world, "--series", ct.parent, "--nodule", point)
     with pytest.raises(ConfigError, match="expected x,y,slice_index, found '1,2'"):
         ask(world, "--series", ct.parent, "--nodule", "1,2")
     for request in ([], ["--series", ct.parent], ["a.jpg", "--manifest", ct]):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import paddle
 import pytest
@@ -97,18 +99,19 @@ def test_a_patient_of_no_fold_is_scored_by_all_networks_and_others_by_their_own(
 ) -> None:
     config, _ = trained
     whole = read_manifest(config.data.manifest)
-    new = [
-        replace(row, patient_id="NEW", series_uid="9.9")
-        for row in whole.rows
-        if row.patient_id == "P00"
-    ]
+    new = []
+    for row in whole.rows:
+        if row.patient_id == "P00":  # other pixels, or it would be known by them
+            image = 255 - cv2.imread(str(whole.folder / row.image), cv2.IMREAD_GRAYSCALE)
+            cv2.imwrite(str(whole.folder / row.image), image)
+            new.append(replace(row, patient_id="NEW", series_uid="9.9"))
     write_manifest(
         whole.folder / "other.csv", [*(r for r in whole.rows if r.patient_id != "P00"), *new]
     )
     data = replace(config.data, manifest=str(whole.folder / "other.csv"))
     run = load_run(config.output_folder)
     found = evaluate_run(run, data, device="cpu").predictions
-    mean = predict(run.network(), load_dataset(config.data))
+    mean = predict(run.network(), load_dataset(data))
     place = {row.image: i for i, row in enumerate(mean.rows)}
     own = {row.image: i for i, row in enumerate(run.predictions.rows)}
     assert sorted(place) == sorted(row.image for row in found.rows)
@@ -133,22 +136,93 @@ def test_resuming_trains_only_what_is_missing(
     assert (config.output_folder / "fold0" / "latest.safetensors").stat().st_mtime_ns == kept
 
 
-def test_a_cross_validation_begun_anew_and_stopped_is_not_taken_for_finished(
-    trained: tuple[Config, RunMetrics], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config, _ = trained
+def interrupt(monkeypatch: pytest.MonkeyPatch, fold: int) -> None:
+    """Let the training of a fold be stopped at its first step."""
     step = trainer.training_step
 
     def interrupted(state: trainer.TrainingState) -> object:
-        if state.config.data.fold == 1:
+        if state.config.data.fold == fold:
             raise KeyboardInterrupt
         return step(state)
 
     monkeypatch.setattr(trainer, "training_step", interrupted)
+
+
+def test_a_cross_validation_begun_anew_and_stopped_is_not_taken_for_finished(
+    trained: tuple[Config, RunMetrics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _ = trained
+    interrupt(monkeypatch, fold=1)
     with pytest.raises(KeyboardInterrupt):
         cross_validate(config, ONE_BY_ONE)
     run = load_run(config.output_folder)
     assert not run.is_finished and not (run.folder / "metrics.json").exists()
+
+
+def grown(config: Config) -> None:
+    """As many patients again, sorted before the others."""
+    rows = read_manifest(config.data.manifest).rows
+    folder = Path(config.data.manifest).parent
+    new = []
+    for row in rows:
+        image = f"new/{row.image}"
+        (folder / image).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / row.image, folder / image)
+        names = {"patient_id": f"A{row.patient_id}", "series_uid": f"9.{row.series_uid}"}
+        new.append(replace(row, image=image, **names))
+    write_manifest(config.data.manifest, [*new, *rows])
+
+
+def test_folds_of_two_trainings_are_not_one_model(
+    trained: tuple[Config, RunMetrics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun anew on more patients and stopped in fold 0: fold 1 must not be the old one."""
+    config, _ = trained
+    grown(config)
+    interrupt(monkeypatch, fold=0)
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(config, ONE_BY_ONE)
+    monkeypatch.undo()
+    monkeypatch.setenv("LUNGDX_THREADS", "1")
+    with pytest.raises(CheckpointError, match="found no latest.safetensors"):
+        load_run(config.output_folder).network()
+    metrics = cross_validate(config, RESUMED)  # and it goes on
+    assert not metrics.leakage.leaks and load_run(config.output_folder).is_finished
+
+
+def test_a_fold_resumed_on_sorted_crops_holds_out_what_the_record_says(
+    trained: tuple[Config, RunMetrics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fold 1 was never begun when the rows were sorted: its part must not be dealt anew."""
+    config, metrics = trained
+    interrupt(monkeypatch, fold=1)
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(config, ONE_BY_ONE)
+    monkeypatch.undo()
+    monkeypatch.setenv("LUNGDX_THREADS", "1")
+    shutil.rmtree(config.output_folder / "fold1")
+    write_manifest(config.data.manifest, read_manifest(config.data.manifest).rows[::-1])
+    again = cross_validate(config, RESUMED)
+    assert again.test == metrics.test and again.digests.weights == metrics.digests.weights
+
+
+def test_folds_exchanged_by_hand_are_noticed(trained: tuple[Config, RunMetrics]) -> None:
+    folder = trained[0].output_folder
+    (folder / "fold0").rename(folder / "x")
+    (folder / "fold1").rename(folder / "fold0")
+    (folder / "x").rename(folder / "fold1")
+    with pytest.raises(CheckpointError, match="expected fold 0 of the cross-validation"):
+        load_run(folder).network()
+
+
+def test_a_moved_cross_validation_is_resumed(
+    trained: tuple[Config, RunMetrics], tmp_path: Path
+) -> None:
+    config, metrics = trained
+    config.output_folder.rename(tmp_path / "moved")
+    moved = replace(config, output=str(tmp_path / "moved"))
+    again = cross_validate(moved, RESUMED)
+    assert again.test == metrics.test
 
 
 def test_a_cross_validation_is_not_resumed_on_other_data(

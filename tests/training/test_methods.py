@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lungdx_paddle.config import load_config
-from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
+from lungdx_paddle.errors import ConfigError, ManifestError
 from lungdx_paddle.evaluation.comparison import compare_methods
 from lungdx_paddle.evaluation.predictions import read_predictions
 from lungdx_paddle.figures.method_bars import write_comparison
@@ -135,14 +135,16 @@ def test_a_folder_with_another_run_is_refused(
         run_and_draw(make_plan("train.steps=6", seeds=1))
 
 
-def test_predictions_that_are_missing_are_named(
+def test_a_run_without_its_predictions_is_not_finished_and_they_are_made_again(
     make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
     plan = make_plan(seeds=1)
     run_and_draw(plan)
-    (plan.out / "runs" / "image" / "alone" / "seed0" / "predictions.csv").unlink()
-    with pytest.raises(CheckpointError, match=r"seed0.predictions.csv: expected"):
-        run_and_draw(plan)
+    run = plan.out / "runs" / "image" / "alone" / "seed0"
+    before = (run / "predictions.csv").read_bytes()
+    (run / "predictions.csv").unlink()
+    run_and_draw(plan)
+    assert trained[-1] == str(run) and (run / "predictions.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize(

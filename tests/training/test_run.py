@@ -14,14 +14,14 @@ import cv2
 import pytest
 
 from lungdx_paddle.data.matching import match_rows
-from lungdx_paddle.errors import CheckpointError, ConfigError, LungdxError, ManifestError
+from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
 from lungdx_paddle.manifest import ManifestRow, read_manifest, write_manifest
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import trainer
 from lungdx_paddle.training.held_out import evaluate_run
 from lungdx_paddle.training.run import load_run
 from lungdx_paddle.training.run_metrics import RunMetrics
-from lungdx_paddle.training.split_record import SplitRecord
+from lungdx_paddle.training.split_record import SplitRecord, pixel_digests
 from lungdx_paddle.training.trainer import train
 
 Make = Callable[..., Config]
@@ -232,7 +232,10 @@ def test_a_training_that_starts_anew_removes_the_results_before(
         _ = load_run(by_patient.output_folder).metrics
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "latest.safetensors", "split.csv"])
+FILES = ["metrics.json", "predictions.csv", "latest.safetensors", "split.csv", "config.yaml"]
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_results_beside_another_runs_weights_are_not_taken_for_finished(
     make_config: Make, name: str
 ) -> None:
@@ -240,11 +243,7 @@ def test_results_beside_another_runs_weights_are_not_taken_for_finished(
     for config in (mine, other):
         train(config, "cpu")
     shutil.copy(other.output_folder / name, mine.output_folder / name)
-    try:
-        finished = load_run(mine.output_folder).is_finished
-    except LungdxError:
-        finished = False
-    assert not finished or name == "split.csv"  # the same crops, dealt another way
+    assert not load_run(mine.output_folder).is_finished
 
 
 def test_a_cosine_schedule_is_not_resumed_with_other_steps(
@@ -275,7 +274,10 @@ def test_the_record_comes_back_as_it_was_written(by_patient: Config) -> None:
     train(by_patient, "cpu")
     path = by_patient.output_folder / "split.csv"
     record = SplitRecord.read(path)
-    assert path.read_text(encoding="utf-8").splitlines()[0].endswith(record.digest)
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first == f"# crops and labels: blake2b {record.digest}; split: blake2b " + (
+        record.split_digest
+    )
     record.write(path.with_name("again.csv"))
     assert path.with_name("again.csv").read_bytes() == path.read_bytes()
     run = load_run(by_patient.output_folder)
@@ -306,10 +308,95 @@ def test_columns_of_the_users_own_do_not_mix_with_the_records(by_patient: Config
 def test_a_record_that_was_edited_is_noticed(by_patient: Config) -> None:
     train(by_patient, "cpu")
     path = by_patient.output_folder / "split.csv"
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    path.write_text("".join(lines[:-1]), encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"split.csv: .*found a first line of other crops"):
-        load_run(by_patient.output_folder)
+    text = path.read_text(encoding="utf-8")
+    swapped = text.replace(",train,", ",?,").replace(",test,", ",train,").replace(",?,", ",test,")
+    for edited in ("".join(text.splitlines(keepends=True)[:-1]), swapped):
+        path.write_text(edited, encoding="utf-8")
+        with pytest.raises(CheckpointError, match=r"split.csv: .*found a first line of other crop"):
+            load_run(by_patient.output_folder)
+
+
+def other_names(row: ManifestRow, how: str) -> ManifestRow:
+    match how:
+        case "nodule":
+            return replace(row, nodule=row.nodule + 7)
+        case "exchanged":
+            return replace(row, nodule=1 - row.nodule)
+        case "z":
+            return replace(row, z_mm=(row.z_mm or 0.0) + 0.3)
+        case "series":
+            return replace(row, series_uid=f"9.9.{row.series_uid}")
+        case _:
+            return replace(row, patient_id=row.patient_id.lower())
+
+
+@pytest.mark.parametrize("how", ["nodule", "exchanged", "z", "series", "patient"])
+@pytest.mark.parametrize("by", ["image", "nodule", "patient"])
+def test_the_pixels_of_a_training_crop_are_known_under_whatever_names(
+    make_config: Make, by: str, how: str
+) -> None:
+    config = make_config("run", f"data.split={by}")
+    train(config, "cpu")
+    record = load_run(config.output_folder).record
+    trained = {record.pixels[i] for i in record.training_rows()}
+    manifest = Path(config.data.manifest)
+    other = manifest.with_name("other.csv")
+    rows = read_manifest(manifest).rows
+    write_manifest(other, [other_names(row, how) for row in rows])
+    data = replace(config.data, manifest=str(other))
+    try:
+        evaluation = evaluate_run(load_run(config.output_folder), data, device="cpu")
+    except ManifestError as error:  # of every nodule a crop is known
+        assert "all of them in its training part" in str(error)
+        return
+    images = evaluation.predictions.images
+    assert images is not None and len(images)
+    assert not trained & set(pixel_digests(images))
+
+
+def test_another_slice_of_a_training_series_is_known_under_another_patients_name(
+    by_patient: Config,
+) -> None:
+    """Slices of fewer readers were not trained on, but their patients were."""
+    train(by_patient, "cpu")
+    names = {patient.lower() for patient in trained_on(by_patient)}
+    manifest = Path(by_patient.data.manifest)
+    rows = [other_names(row, "patient") for row in read_manifest(manifest).rows]
+    write_manifest(manifest.with_name("other.csv"), rows)
+    data = replace(by_patient.data, manifest=str(manifest.with_name("other.csv")), min_readers=1)
+    evaluation = evaluate_run(load_run(by_patient.output_folder), data, device="cpu")
+    assert not names & {row.patient_id for row in evaluation.predictions.rows}
+
+
+def test_near_duplicates_are_looked_for_in_other_crops_too(by_patient: Config) -> None:
+    train(by_patient, "cpu")
+    manifest = Path(by_patient.data.manifest)
+    other = manifest.with_name("other.csv")
+    write_manifest(other, read_manifest(manifest).rows)
+    data = replace(by_patient.data, manifest=str(other))
+    found = evaluate_run(load_run(by_patient.output_folder), data, device="cpu").metrics.leakage
+    assert found.near_duplicate_test_images is not None
+
+
+def test_a_training_stopped_before_its_first_checkpoint_is_resumed_from_the_start(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = (make_config(name, "data.split=patient") for name in ("whole", "broken"))
+    train(whole, "cpu")
+    half_done(broken, monkeypatch, until=5)
+    sort_rows(Path(broken.data.manifest))
+    train(broken, "cpu", resume=True)
+    assert weights(broken) == weights(whole)
+
+
+@pytest.mark.parametrize("change", [{"window_center": 40.0}, {"crop": "context"}])
+def test_a_training_is_not_resumed_on_crops_made_another_way(
+    by_patient: Config, monkeypatch: pytest.MonkeyPatch, change: dict
+) -> None:
+    half_done(by_patient, monkeypatch)
+    change_rows(Path(by_patient.data.manifest), lambda rows: [replace(r, **change) for r in rows])
+    with pytest.raises(ManifestError, match=r"expected crops with the run's"):
+        train(by_patient, "cpu", resume=True)
 
 
 def test_the_environment_stands_beside_the_papers_table_1(by_patient: Config) -> None:

@@ -9,10 +9,9 @@ import pytest
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.training.table2 import (
     PAPER_COLUMNS,
+    SCREEN_HEADER,
     Table2,
     read_table2,
-    screen_header,
-    screen_line,
 )
 
 TASKS = ("malignancy", "pathology")
@@ -63,8 +62,8 @@ def test_another_file_is_not_continued(tmp_path: Path) -> None:
 
 
 def test_a_row_on_the_screen_stands_below_its_header(path: Path) -> None:
-    line = screen_line(read_table2(path)[0], TASKS)
+    line = Table2(path, TASKS, keep_until=10).screen_line(read_table2(path)[0])
     assert line.split() == ["10", "1", "0.1000", "0.7500", "0.2500", "0.2500", "-"]
     for shown in ("train", "test"):
-        column = screen_header().index(f" {shown}") + len(shown)
+        column = SCREEN_HEADER.index(f" {shown}") + len(shown)
         assert line[column] != " "

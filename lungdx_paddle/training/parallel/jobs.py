@@ -16,8 +16,9 @@ from lungdx_paddle.files import writable_folder
 from lungdx_paddle.progress import bar, log
 from lungdx_paddle.runtime import THREADS, process_of, quiet_paddle
 from lungdx_paddle.settings import Config, DataConfig
-from lungdx_paddle.training.run import load_run
+from lungdx_paddle.training.run import CONFIG, learned_config, load_run
 from lungdx_paddle.training.run_metrics import RunMetrics
+from lungdx_paddle.training.split_record import SPLIT
 from lungdx_paddle.training.trainer import Pictures, train
 from lungdx_paddle.workers import executor, run_all
 
@@ -68,7 +69,7 @@ def train_quietly(config: Config, options: JobOptions) -> RunMetrics:
     os.environ[THREADS] = "1"
     quiet_paddle()
     folder = writable_folder(config.output_folder)
-    begun = options.resume and (folder / "latest.json").is_file()
+    begun = options.resume and (folder / CONFIG).is_file() and (folder / SPLIT).is_file()
     with contextlib.redirect_stderr(io.StringIO()):  # its bar would tear the others'
         metrics = train(config, options.device, begun, options.pictures)
     assert metrics is not None  # there is one process a training
@@ -86,8 +87,11 @@ def _is_finished(config: Config, known: dict[DataConfig, NoduleDataset]) -> bool
         ConfigError: it holds one of other settings.
         ManifestError: it holds one of other crops.
     """
-    path = config.output_folder / "config.yaml"
-    changed = differences(load_config(path), config) if path.is_file() else []
+    path = config.output_folder / CONFIG
+    if path.is_file():
+        changed = differences(*(_with_steps(each) for each in (load_config(path), config)))
+    else:
+        changed = []
     if changed:
         raise ConfigError(
             str(config.output_folder),
@@ -107,3 +111,8 @@ def _is_finished(config: Config, known: dict[DataConfig, NoduleDataset]) -> bool
         known[crops] = load_dataset(crops)
     run.record.align(known[crops], config.data.manifest)
     return True
+
+
+def _with_steps(config: Config) -> Config:
+    learned = learned_config(config)
+    return replace(learned, train=replace(learned.train, steps=config.train.steps))
