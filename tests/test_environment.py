@@ -12,7 +12,7 @@ import pytest
 
 import lungdx_paddle
 from lungdx_paddle import environment
-from lungdx_paddle.environment import Environment, processor_name
+from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
 
 
@@ -21,7 +21,7 @@ def test_every_entry_of_a_cpu_run_is_known(monkeypatch: pytest.MonkeyPatch) -> N
     found = Environment.current("cpu")
     assert (found.device, found.threads, found.numpy) == ("cpu", 2, np.__version__)
     assert found.cores >= 1 and found.memory_gb > 0.1
-    assert found.processor == processor_name() != ""
+    assert found.processor != ""
     assert found.lungdx_paddle == lungdx_paddle.__version__
     assert found.date.endswith("+00:00")
     assert getpass.getuser() == "root" or getpass.getuser() not in str(found)

@@ -27,16 +27,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.commands.phantom_data import with_data
     from lungdx_paddle.config import load_config
     from lungdx_paddle.evaluation.comparison import compare_methods
+    from lungdx_paddle.figures.canvas import PHANTOM_DATA
     from lungdx_paddle.figures.method_bars import write_comparison
     from lungdx_paddle.training.methods import compare, plan_methods
     from lungdx_paddle.training.parallel.jobs import JobOptions
 
     first = load_config(args.configs[0], [*args.override, f"output={args.out / 'runs'}"])
-    data = f"data.manifest={with_data(first).data.manifest}"
-    plan = plan_methods(args.configs, [*args.override, data], args.seeds, args.splits, args.out)
+    manifest = with_data(first).data.manifest
+    overrides = [*args.override, f"data.manifest={manifest}"]
+    plan = plan_methods(args.configs, overrides, args.seeds, args.splits, args.out)
     results = compare(plan, JobOptions(args.jobs, args.device or "cpu", resume=True))
-    shown = "/".join(Path(results.data).parts[-2:])
-    title = "PHANTOM data" if results.data == "phantom" else shown
-    comparison = compare_methods(results.predictions)
-    paths = write_comparison(args.out, comparison, f"{title}, seeds: {results.seeds}")
+    tested = [p for methods in results.values() for seeds in methods.values() for p in seeds]
+    is_phantom = any(predictions.source == "phantom" for predictions in tested)
+    title = PHANTOM_DATA if is_phantom else "/".join(Path(manifest).parts[-2:])
+    paths = write_comparison(args.out, compare_methods(results), f"{title}, seeds: {args.seeds}")
     cli.say("\n".join(f"written to {path}" for path in paths))

@@ -84,8 +84,12 @@ def make_split(
     sizes = np.bincount(groups)
     test = np.zeros(len(sizes), dtype=bool)
     for members in by_stratum:
-        random = np.random.default_rng([seed, len(members)])
-        test[members] = _deal(sizes[members], test_fraction, random)
+        images, wanted = 0, test_fraction * sizes[members].sum()
+        order = np.random.default_rng([seed, len(members)]).permutation(members)
+        for group in order[1:]:  # one stays for training
+            if images + sizes[group] / 2 <= wanted or images == 0:
+                test[group] = True
+                images += sizes[group]
     if not test.any():  # every stratum had but one group
         test[0] = True
     return Split(manifest, by, np.flatnonzero(~test[groups]), np.flatnonzero(test[groups]))
@@ -150,15 +154,3 @@ def _grouped(
     stratum = np.full(len(numbers), np.min(strata))
     np.maximum.at(stratum, groups, strata)
     return groups, [np.flatnonzero(stratum == value) for value in dict.fromkeys(stratum.tolist())]
-
-
-def _deal(sizes: np.ndarray, fraction: float, random: np.random.Generator) -> np.ndarray:
-    """Which of a stratum's groups, of so many images each, go to the test: (groups,) bool."""
-    wanted = fraction * sizes.sum()
-    dealt = np.zeros(len(sizes), dtype=bool)
-    images = 0
-    for position in random.permutation(len(sizes))[1:]:  # one group stays for training
-        if images + sizes[position] / 2 <= wanted or images == 0:
-            dealt[position] = True
-            images += sizes[position]
-    return dealt

@@ -125,8 +125,11 @@ def near_duplicates(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """
     first = {image.tobytes(): i for i, image in reversed(list(enumerate(others)))}
     found = np.array([first.get(image.tobytes(), -1) for image in images], dtype=np.int64)
-    mine = np.flatnonzero(_is_large(images) & (found < 0))
-    theirs = np.flatnonzero(_is_large(others))
+    mine, theirs = (
+        np.flatnonzero((crops > DARK).sum(axis=(1, 2)) >= NODULE_PIXELS)
+        for crops in (images, others)
+    )
+    mine = mine[found[mine] < 0]
     if not len(theirs):
         return found
     units = _unit_vectors(others[theirs]).T
@@ -137,10 +140,6 @@ def near_duplicates(images: np.ndarray, others: np.ndarray) -> np.ndarray:
         alike = cosine[np.arange(len(block)), nearest] > ALIKE
         found[block[alike]] = theirs[nearest[alike]]
     return found
-
-
-def _is_large(images: np.ndarray) -> np.ndarray:
-    return np.asarray((images > DARK).sum(axis=(1, 2)) >= NODULE_PIXELS)
 
 
 def _unit_vectors(images: np.ndarray) -> np.ndarray:

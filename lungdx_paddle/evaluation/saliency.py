@@ -56,20 +56,10 @@ def saliency(
             x = images[part].astype(np.float32)[:, np.newaxis]
             own = {task: paddle.to_tensor(values[part]) for task, values in classes.items()}
             for step in range(steps):
-                point = x * ((step + 0.5) / steps)
-                for task, gradient in _gradients(network, point, own).items():
-                    sums[task][part] += gradient[:, 0]
+                point = paddle.to_tensor(x * ((step + 0.5) / steps), stop_gradient=False)
+                for task, logits in network(point).items():
+                    # Images do not meet in inference mode: the sum's gradient is each one's own.
+                    loss = functional.cross_entropy(logits, own[task], reduction="sum")
+                    gradient = paddle.grad(loss, point, retain_graph=True)[0].numpy()
+                    sums[task][part] -= gradient[:, 0]
     return {task: images * total / steps for task, total in sums.items()}
-
-
-def _gradients(
-    network: paddle.nn.Layer, x: np.ndarray, classes: Mapping[str, paddle.Tensor]
-) -> dict[str, np.ndarray]:
-    """{task: (n, 1, 32, 32) gradient by x of the log-probability of each image's class}."""
-    point = paddle.to_tensor(x, stop_gradient=False)
-    gradients = {}
-    for task, logits in network(point).items():
-        # Images do not meet in inference mode, so the sum's gradient is each image's own.
-        loss = functional.cross_entropy(logits, classes[task], reduction="sum")
-        gradients[task] = -paddle.grad(loss, point, retain_graph=True)[0].numpy()
-    return gradients

@@ -87,7 +87,14 @@ def _draw_panel(axes: Axes, config: Config) -> None:
     for task, y in heads.items():
         start = PITCH * len(STAGES) + AFTER, towers.get(task, 0.0)
         _arrow(axes, start, (PITCH * (len(STAGES) + 1) - 0.2, y), OWN)
-        _draw_head(axes, config, task, y)
+        x, names = PITCH * (len(STAGES) + 1), classes[task]
+        axes.add_patch(Rectangle((x - 0.08, y - 0.35), 0.16, 0.7, facecolor="0.3"))
+        kind = "levels" if task == MALIGNANCY else f"classes ({config.data.label_set})"
+        text = f"{task}: {len(names)} {kind}\n{textwrap.fill(', '.join(names), 30)}"
+        axes.text(x + 0.25, y, text, ha="left", va="center", fontsize=8)
+        if y > 0:
+            text = f"dropout {config.model.dropout:g},\nlinear"
+            axes.text(x, y + 0.68, text, ha="center", va="bottom", fontsize=8)
     axes.set_title(_title(config), fontsize=10, loc="left", fontweight="bold")
     axes.set(xlim=(-0.7, PITCH * (len(STAGES) + 1) + 3.1), ylim=(-2.5, 2.7))
     axes.set_aspect("equal")
@@ -123,17 +130,6 @@ def _draw_block(axes: Axes, middle: tuple[float, float], shape: Shape, face: str
     for side in sides:
         look: Any = {"facecolor": face, "edgecolor": "0.25", "linewidth": 0.8}
         axes.add_patch(Polygon(side, closed=True, **look))
-
-
-def _draw_head(axes: Axes, config: Config, task: str, y: float) -> None:
-    x, classes = PITCH * (len(STAGES) + 1), LABEL_SETS[config.data.label_set].task_classes[task]
-    axes.add_patch(Rectangle((x - 0.08, y - 0.35), 0.16, 0.7, facecolor="0.3"))
-    kind = "levels" if task == MALIGNANCY else f"classes ({config.data.label_set})"
-    text = f"{task}: {len(classes)} {kind}\n{textwrap.fill(', '.join(classes), 30)}"
-    axes.text(x + 0.25, y, text, ha="left", va="center", fontsize=8)
-    if y > 0:
-        text = f"dropout {config.model.dropout:g},\nlinear"
-        axes.text(x, y + 0.68, text, ha="center", va="bottom", fontsize=8)
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:

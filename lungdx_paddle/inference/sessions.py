@@ -51,12 +51,8 @@ def open_session(folder: Path) -> Session:
         ConfigError: LUNGDX_THREADS is no number of threads.
     """
     program = folder / "inference.onnx"
-    if program.is_file() and find_spec("onnxruntime"):
-        return _in_onnxruntime(program)
-    return _in_paddle(folder)
-
-
-def _in_onnxruntime(program: Path) -> Session:
+    if not program.is_file() or not find_spec("onnxruntime"):
+        return _in_paddle(folder)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

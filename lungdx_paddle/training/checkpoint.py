@@ -104,7 +104,18 @@ def read_checkpoint_state(folder: Path) -> CheckpointState:
     Raises:
         CheckpointError: there is no checkpoint, or its state is damaged.
     """
-    _complete(folder)
+    # The state is written last and renamed last: while its new file is there, and both others
+    # exist with its digests under either name, the new checkpoint is whole.
+    state = _read_state(folder / f"{STATE}{_NEXT}")
+    if state is not None:
+        wanted = ((WEIGHTS, state.weights), (OPTIMIZER, state.optimizer))
+        paths = {name: (folder / f"{name}{_NEXT}", folder / name) for name, _ in wanted}
+        if all(
+            any(path.is_file() and digest(path.read_bytes()) == known for path in paths[name])
+            for name, known in wanted
+        ):
+            with writing(folder):
+                _rename_next(folder)
     missing = [name for name in CHECKPOINT if not (folder / name).is_file()]
     if missing:
         raise CheckpointError(
@@ -215,20 +226,3 @@ def _rename_next(folder: Path) -> None:
     for name in CHECKPOINT:
         if (folder / f"{name}{_NEXT}").exists():
             os.replace(folder / f"{name}{_NEXT}", folder / name)
-
-
-def _complete(folder: Path) -> None:
-    """Finish the renames of a :func:`save_checkpoint` that was killed among them.
-
-    The state is written last and renamed last: while ``latest.json.next`` is there and both
-    other files exist with its digests, under either name, the new checkpoint is whole.
-    """
-    state = _read_state(folder / f"{STATE}{_NEXT}")
-    if state is None:
-        return
-    for name, expected in ((WEIGHTS, state.weights), (OPTIMIZER, state.optimizer)):
-        paths = (folder / f"{name}{_NEXT}", folder / name)
-        if not any(path.is_file() and digest(path.read_bytes()) == expected for path in paths):
-            return
-    with writing(folder):
-        _rename_next(folder)

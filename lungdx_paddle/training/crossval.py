@@ -15,7 +15,7 @@ from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.held_out import predict_held_out
 from lungdx_paddle.training.parallel.jobs import JobOptions, train_all
-from lungdx_paddle.training.run import CONFIG, resume_run, start_run
+from lungdx_paddle.training.run import CONFIG, start_run
 from lungdx_paddle.training.run_metrics import RunMetrics
 from lungdx_paddle.training.split_record import SplitRecord
 from lungdx_paddle.training.trainer import resumable, train
@@ -49,18 +49,16 @@ def cross_validate(config: Config, options: JobOptions) -> RunMetrics:
     place = set_up(options.device, config.seed)
     dataset = load_dataset(config.data)
     begun = options.resume and (config.output_folder / CONFIG).is_file()
+    record = resumable(config).record if begun else SplitRecord.deal(dataset, config)
     if begun:
-        record = resumable(config).record
         dataset = record.align(dataset, config.data.manifest)
-        run = resume_run(config, record)
-    else:
-        run = start_run(config, SplitRecord.deal(dataset, config), place)
+    run = start_run(config, record, place, begun)
     folds = [config.of_fold(k) for k in range(config.data.folds)]
     for k, fold in enumerate(folds):
         if begun and (fold.output_folder / CONFIG).is_file():
             run.member(k)
         else:  # its part is dealt here, once, and not in each training
-            start_run(fold, run.record.of_fold(k), place)
+            start_run(fold, record.of_fold(k), place)
     train_all(folds, replace(options, resume=True))
     predictions, leakage = predict_held_out(run, run.network(), dataset)
     metrics = run.score(predictions, leakage, dataset.manifest, config.data.manifest, place)

@@ -55,7 +55,19 @@ class Dashboard:
 
     def __init__(self, folder: Path, keep_until: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        _cut(folder / LOG_NAME, keep_until)
+        path = folder / LOG_NAME
+        if path.exists():  # a last record that a killed run left unfinished goes, too
+            kept = [
+                whole
+                for whole, record in _records(path.read_bytes())
+                if all(
+                    value.id <= keep_until and value.WhichOneof("one_value") not in _ONCE
+                    for value in record.values
+                )
+            ]
+            partial = path.with_name("cut.partial")
+            partial.write_bytes(b"".join(kept))
+            os.replace(partial, path)
         with contextlib.redirect_stdout(io.StringIO()):  # it announces that it appends
             self._writer = LogWriter(logdir=str(folder), file_name=LOG_NAME, flush_secs=10)
 
@@ -164,20 +176,6 @@ def read_scalar(folder: Path, tag: str) -> tuple[np.ndarray, np.ndarray]:
     logged = [(v.id, v.value) for _, r in _records(data) for v in r.values if v.tag == tag]
     steps, values = zip(*logged) if logged else ((), ())
     return np.array(steps, int), np.array(values, float)
-
-
-def _cut(path: Path, keep_until: int) -> None:
-    """Drop records after a step, and a last one that a killed run left unfinished."""
-    if not path.exists():
-        return
-    kept = [
-        whole
-        for whole, record in _records(path.read_bytes())
-        if all(v.id <= keep_until and v.WhichOneof("one_value") not in _ONCE for v in record.values)
-    ]
-    partial = path.with_name("cut.partial")
-    partial.write_bytes(b"".join(kept))
-    os.replace(partial, path)
 
 
 def _records(data: bytes) -> Iterator[tuple[bytes, Record]]:

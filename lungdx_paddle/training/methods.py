@@ -39,17 +39,6 @@ class Plan:
                     yield split, name, seed, run
 
 
-@dataclass(frozen=True)
-class MethodResults:
-    """What every training of a plan predicts for its test part."""
-
-    predictions: Mapping[str, Mapping[str, Sequence[Predictions]]]
-    """{split: {method: predictions of each seed}}."""
-    data: str
-    """``phantom``, or the manifest."""
-    seeds: int
-
-
 def plan_methods(
     configs: Sequence[Path], overrides: Sequence[str], seeds: int, splits: Sequence[str], out: Path
 ) -> Plan:
@@ -69,8 +58,11 @@ def plan_methods(
     return Plan(methods, seeds, tuple(dict.fromkeys(splits)), out)
 
 
-def compare(plan: Plan, options: JobOptions) -> MethodResults:
+def compare(plan: Plan, options: JobOptions) -> dict[str, dict[str, list[Predictions]]]:
     """Make the trainings of a plan that are missing, and read what all of them predict.
+
+    Returns:
+        {split: {method: predictions of each seed's test part}}.
 
     Raises:
         LungdxError: as :func:`lungdx_paddle.training.parallel.jobs.train_all`.
@@ -79,9 +71,6 @@ def compare(plan: Plan, options: JobOptions) -> MethodResults:
     found: dict[str, dict[str, list[Predictions]]] = {
         split: {method: [] for method in plan.methods} for split in plan.splits
     }
-    data = ""
     for split, method, _, config in plan.runs():
-        run = load_run(config.output_folder)
-        found[split][method].append(run.predictions)
-        data = run.metrics.data
-    return MethodResults(found, data, plan.seeds)
+        found[split][method].append(load_run(config.output_folder).predictions)
+    return found

@@ -245,8 +245,8 @@ def load_run(folder: Path) -> Run:
     return Run(folder, load_config(folder / CONFIG), SplitRecord.read(folder / SPLIT))
 
 
-def start_run(config: Config, record: SplitRecord, device: str) -> Run:
-    """Begin the record of a training, in its output folder.
+def start_run(config: Config, record: SplitRecord, device: str, resume: bool = False) -> Run:
+    """Begin the record of a training, in its output folder, or go on with it.
 
     The results of an earlier training there are removed first, so that none outlives it.
 
@@ -254,32 +254,23 @@ def start_run(config: Config, record: SplitRecord, device: str) -> Run:
         config: of the training.
         record: its crops.
         device: in Paddle's words.
+        resume: keep what is there; only steps and rows of the config may have changed.
 
     Raises:
         OutputError: the folder cannot be written to.
     """
     folder = writable_folder(config.output_folder)
-    with writing(folder):
-        for name in _RESULTS:
-            for path in folder.glob(f"{name}*"):
-                path.unlink()
-        for name in (LOG, EVALUATION):
-            shutil.rmtree(folder / name, ignore_errors=True)
-    record.write(folder / SPLIT)
-    Environment.current(device).write(folder / ENVIRONMENT)
+    if not resume:
+        with writing(folder):
+            for name in _RESULTS:
+                for path in folder.glob(f"{name}*"):
+                    path.unlink()
+            for name in (LOG, EVALUATION):
+                shutil.rmtree(folder / name, ignore_errors=True)
+        record.write(folder / SPLIT)
+        Environment.current(device).write(folder / ENVIRONMENT)
     save_config(config, folder / CONFIG)
     return Run(folder, config, record)
-
-
-def resume_run(config: Config, record: SplitRecord) -> Run:
-    """Go on with the record of a training, whose steps and rows may have changed.
-
-    Raises:
-        OutputError: the folder cannot be written to.
-    """
-    run = Run(config.output_folder, config, record)
-    save_config(config, run.folder / CONFIG)
-    return run
 
 
 def learned_config(config: Config) -> Config:

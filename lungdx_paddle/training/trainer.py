@@ -38,7 +38,6 @@ from lungdx_paddle.training.run import (
     Run,
     learned_config,
     load_run,
-    resume_run,
     start_run,
 )
 from lungdx_paddle.training.run_metrics import RunMetrics
@@ -86,7 +85,7 @@ def train(
         while state.step < config.train.steps:
             training_step(state)
         return None
-    run = resume_run(config, record) if resume else start_run(config, record, place)
+    run = start_run(config, record, place, resume)
     log.info(_opening(state, place))
     train_predictions, test_predictions = _loop(run, state, pictures)
     leaks = leakage(state.train.manifest.rows, state.test, state.train.images)

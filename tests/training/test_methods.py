@@ -15,7 +15,7 @@ from lungdx_paddle.evaluation.comparison import compare_methods
 from lungdx_paddle.evaluation.predictions import read_predictions
 from lungdx_paddle.figures.method_bars import write_comparison
 from lungdx_paddle.manifest import read_manifest, write_manifest
-from lungdx_paddle.training.methods import MethodResults, Plan, compare, plan_methods
+from lungdx_paddle.training.methods import Plan, compare, plan_methods
 from lungdx_paddle.training.parallel import jobs
 
 SHORT = ("train.steps=4", "train.log_every=2")
@@ -59,11 +59,10 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 ONE_BY_ONE = jobs.JobOptions(jobs=1, device="cpu", resume=True)
 
 
-def run_and_draw(plan: Plan) -> MethodResults:
+def run_and_draw(plan: Plan) -> None:
     """Train what is missing and write Figure 7."""
     results = compare(plan, ONE_BY_ONE)
-    write_comparison(plan.out, compare_methods(results.predictions), "PHANTOM data")
-    return results
+    write_comparison(plan.out, compare_methods(results), "PHANTOM data")
 
 
 def table(path: Path) -> list[dict]:
