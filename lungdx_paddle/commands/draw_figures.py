@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # help and mistakes answer at once, without Paddle and matplo
     from lungdx_paddle.lidc import Scan
 
 Named = Iterator[tuple[str, "Figure"]]
-"""File names and figures, each drawn when it is asked for."""
+"""File names and figures, each drawn when it is its turn."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -21,7 +21,7 @@ def augmented(
 ) -> np.ndarray:
     """Each image turned, mirrored, moved, and its gray values changed.
 
-    What is moved in from outside repeats the image's edge, since black would tell how it was
+    What is moved in from outside repeats the image's edge, since black would show how it was
     moved.  The labels stay true: none of this changes what the nodule is.
 
     Args:

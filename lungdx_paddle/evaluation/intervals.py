@@ -7,7 +7,7 @@ is a function of weights: how often each patient counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,9 @@ class Estimate:
     patients: int
     why: str = ""
     """Why there is no value, or no interval."""
+    benign: int | None = None
+    malignant: int | None = None
+    """Of an AUC: how many patients or nodules are on either side."""
 
     def __str__(self) -> str:
         if self.value is None:
@@ -52,23 +55,16 @@ class Estimate:
         return f"{self.value:.3f}{between}, {self.patients} patient{'s'[: self.patients != 1]}"
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: the fields, ``why`` only where it says something."""
+        """For JSON: value, interval, patients, and what else there is."""
         fields = {**vars(self), "interval": list(self.interval) if self.interval else None}
-        return {name: value for name, value in fields.items() if name != "why" or value}
+        always = ("value", "interval", "patients")
+        return {name: v for name, v in fields.items() if name in always or v not in (None, "")}
 
     @staticmethod
     def from_dict(entry: Mapping[str, Any]) -> Estimate:
         """The estimate that :meth:`to_dict` turned into ``entry``."""
-        kind, span = AucEstimate if "benign" in entry else Estimate, entry["interval"]
-        return kind(**{**entry, "interval": tuple(span) if span else None})
-
-
-@dataclass(frozen=True)
-class AucEstimate(Estimate):
-    """An area under the ROC curve, and how many are on either side."""
-
-    benign: int = 0
-    malignant: int = 0
+        span = entry["interval"]
+        return Estimate(**{**entry, "interval": tuple(span) if span else None})
 
 
 def estimates(
@@ -106,7 +102,7 @@ def estimates(
 
 def auc_estimate(
     positive: np.ndarray, scores: np.ndarray, patients: Sequence[Hashable], seed: int = 0
-) -> AucEstimate:
+) -> Estimate:
     """AUC of malignant against benign.
 
     Args:
@@ -121,7 +117,7 @@ def auc_estimate(
     why = f"an AUC needs both: {benign} benign, {malignant} malignant"
     statistic = {"auc": lambda weights: weighted_auc(positive, scores, weights[:, group])}
     found = estimates(statistic, groups, why, seed)["auc"]
-    return AucEstimate(**vars(found), benign=benign, malignant=malignant)
+    return replace(found, benign=benign, malignant=malignant)
 
 
 def of_sums(sums: np.ndarray, score: Callable[[np.ndarray], np.ndarray]) -> Statistic:

@@ -15,7 +15,7 @@ from lungdx_paddle.lidc.dicom import Series
 from lungdx_paddle.lidc.nodules import Nodule
 
 MARGIN_MM = 15.0
-"""Shown around the outlines: enough to tell the lung's wall and vessels."""
+"""Shown around the outlines: enough to recognise the lung's wall and vessels."""
 
 COLOURS = ("tab:red", "tab:blue", "tab:green", "tab:orange")
 """One a reader, in the order of the sessions."""

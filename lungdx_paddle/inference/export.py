@@ -62,7 +62,7 @@ def export(run: Run, out: Path, onnx: bool = False) -> list[Path]:
 
     Raises:
         CheckpointError: the run has no weights.
-        InstallError: paddle2onnx is asked for and not installed.
+        InstallError: ``onnx``, and paddle2onnx is not installed.
         OutputError: a file cannot be written.
     """
     if onnx:
