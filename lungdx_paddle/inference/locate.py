@@ -34,8 +34,8 @@ def parse_point(text: str) -> Point:
         ) from None
 
 
-def one_series(folder: Path, uid: str = "") -> Series:
-    """The CT series of a folder: the one with a UID, or the only one.
+def one_series(folder: Path, uid: str = "", xml: str = "") -> Series:
+    """The CT series of a folder: the one with a UID, which an XML file names, or the only one.
 
     Raises:
         LidcError: it is not there, or the folder holds several.
@@ -46,7 +46,7 @@ def one_series(folder: Path, uid: str = "") -> Series:
         return fitting[0]
     expected, fix = "the slices of one CT series", "give the folder of one series"
     if uid:
-        expected = f"the series {uid} that the XML file describes"
+        expected = f"the series {uid} that {xml} describes"
         fix = "give the folder and the XML file of one and the same CT"
     count = f"{len(found)} {'other ' if uid else ''}series" if found else "no CT series"
     raise LidcError(str(folder), expected=expected, found=count, fix=fix)

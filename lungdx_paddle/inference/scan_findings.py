@@ -36,7 +36,7 @@ def findings_from_readings(predictor: Predictor, folder: Path, xml: Path) -> Ite
         LidcError: the series that the XML describes is not there, or a file is bad.
     """
     annotations = read_annotations(xml)
-    series = one_series(folder, annotations.series_uid)
+    series = one_series(folder, annotations.series_uid, xml.name)
     found = crop_series(Scan(series, annotations), predictor.window, predictor.crop_rule)
     for nodule in found.nodules:
         own = [crop for crop in found.crops if crop.nodule.number == nodule.number]
@@ -66,9 +66,10 @@ def findings_from_points(
     air = int(apply_window(np.array(AIR_HU), *predictor.window))
     for number, (x, y, index) in enumerate(points):
         if not (0 <= x < columns and 0 <= y < rows and 0 <= index < slices):
+            places = f"x below {columns}, y below {rows} and a slice below {slices}"
             raise LidcError(
                 f"point {x:g},{y:g},{index}",
-                expected=f"x below {columns}, y below {rows}, a slice below {slices}, all from 0",
+                expected=f"{places}, all from 0",
                 found="a point outside the CT",
                 fix="give x,y,slice_index in pixels, the slice counted from the caudal end",
             )

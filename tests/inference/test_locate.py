@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.errors import ConfigError, LidcError
-from lungdx_paddle.inference.locate import (
-    one_series,
-    parse_point,
-    pixels_at,
-    place_mm,
-)
+from lungdx_paddle.inference.locate import one_series, parse_point, pixels_at, place_mm
 from lungdx_paddle.lidc import Series, find_series
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
 
@@ -42,9 +37,9 @@ def test_what_is_no_point_is_answered_with_an_example(text: str) -> None:
 
 
 def test_a_series_is_chosen_by_its_uid_or_because_it_is_alone(scans: Path, series: Series) -> None:
-    assert one_series(scans, series.series_uid).patient_id == "PHANTOM-0001"
-    with pytest.raises(LidcError, match=r"series 1\.2 that the XML .* found 2 other series"):
-        one_series(scans, "1.2")
+    assert one_series(scans, series.series_uid, "a.xml").patient_id == "PHANTOM-0001"
+    with pytest.raises(LidcError, match=r"series 1\.2 that a\.xml describes, found 2 other series"):
+        one_series(scans, "1.2", "a.xml")
     with pytest.raises(LidcError, match="one CT series, found 2 series"):
         one_series(scans)
 

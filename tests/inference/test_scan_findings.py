@@ -15,6 +15,9 @@ from lungdx_paddle.commands import predict_nodules
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import ConfigError, LidcError
 from lungdx_paddle.inference.export import export
+from lungdx_paddle.inference.predictor import Predictor
+from lungdx_paddle.inference.scan_findings import findings_from_points
+from lungdx_paddle.lidc import find_series
 from lungdx_paddle.manifest import Manifest, read_manifest
 from lungdx_paddle.phantom import write_phantom
 from lungdx_paddle.preprocess.pipeline import preprocess
@@ -70,8 +73,6 @@ def test_a_ct_gives_the_mean_of_what_its_crops_give(world: Path, ct: Path) -> No
 
 
 def test_a_point_in_a_nodule_finds_its_place(world: Path, ct: Path) -> None:
-    from lungdx_paddle.lidc import find_series
-
     (series,), _ = find_series(ct.parent)
     large = max(ask(world, "--series", ct.parent, "--xml", ct), key=lambda f: f["slices"])
     first = series.slices[0]
@@ -82,6 +83,20 @@ def test_a_point_in_a_nodule_finds_its_place(world: Path, ct: Path) -> None:
     (finding,) = ask(world, "--series", ct.parent, "--nodule", f"{x:.0f},{y:.0f},{index}")
     assert finding["slices"] == 1
     assert finding["place_mm"] == pytest.approx(large["place_mm"], abs=8)
+
+
+def test_a_point_outside_the_ct_is_refused(world: Path, ct: Path) -> None:
+    (series,), _ = find_series(ct.parent)
+    slices, rows, columns = series.shape_zyx
+    edge = columns - 1, 0, slices - 1
+    predictor = Predictor(world / "model")
+    (finding,) = findings_from_points(predictor, ct.parent, [edge])
+    assert finding.about["slices"] == 1
+    x, y, index = edge
+    outside = ((x + 1, y, index), (-1, y, index), (x, rows, index), (x, y, slices), (x, y, -1))
+    for point in outside:
+        with pytest.raises(LidcError, match=f"x below {columns}, y below {rows} and a slice below"):
+            list(findings_from_points(predictor, ct.parent, [point]))
 
 
 def test_what_cannot_be_answered_is_said(world: Path, ct: Path) -> None:
