@@ -64,7 +64,8 @@ class Leakage:
         if copies is None:
             words += "; the training crops are gone, so copies of them were not looked for"
         elif copies:
-            words += f"; {copies} test images are near-duplicates of training images"
+            are = "image is a near-duplicate" if copies == 1 else "images are near-duplicates"
+            words += f"; {copies} test {are} of training images"
         return words
 
     def __add__(self, other: Leakage) -> Leakage:

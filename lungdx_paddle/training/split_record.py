@@ -53,7 +53,7 @@ class DataChanges:
             "with another label": self.relabelled,
             "with other pixels": self.altered,
         }
-        found = [f"{count} crops {what}" for what, count in counts.items() if count]
+        found = [f"{n} crop{'s' * (n > 1)} {what}" for what, n in counts.items() if n]
         return ", ".join(found) or "the same crops"
 
 

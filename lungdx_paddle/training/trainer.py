@@ -10,6 +10,7 @@ import numpy as np
 
 from lungdx_paddle.config import differences
 from lungdx_paddle.data.dataset import load_dataset
+from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError, ConfigError
 from lungdx_paddle.evaluation.leakage import leakage
 from lungdx_paddle.evaluation.predictions import Predictions, predict
@@ -87,6 +88,10 @@ def train(
         return None
     run = start_run(config, record, place, resume)
     log.info(_opening(state, place))
+    started, now = run.environment.rows(), Environment.current(place).rows()
+    for (name, _, before), (_, _, here) in zip(started, now):
+        if resume and before != here and name not in ("date", "commit", "threads"):
+            log.info("Resumed elsewhere: %s is %s, and was %s", name, here, before)
     train_predictions, test_predictions = _loop(run, state, pictures)
     leaks = leakage(state.train.manifest.rows, state.test, state.train.images)
     metrics = run.score(test_predictions, leaks, dataset.manifest, config.data.manifest, place)
