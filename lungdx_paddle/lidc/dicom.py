@@ -19,6 +19,7 @@ from lungdx_paddle.lidc.pixels import read_hu
 from lungdx_paddle.lidc.slices import NotASlice, Slice, read_slices
 from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, SourceFile, list_files
 from lungdx_paddle.progress import bar
+from lungdx_paddle.words import count_of
 from lungdx_paddle.workers import run_all
 
 __all__ = ["Series", "Skipped", "find_series"]
@@ -66,6 +67,12 @@ class Series:
     """(centre, width) in HU of the first slice that has one, DICOM (0028,1050) and (1051)."""
     warnings: tuple[str, ...]
     """What is unusual, with numbers: missing slices, uneven steps, gantry tilt."""
+
+    def __repr__(self) -> str:
+        slices, rows, columns = self.shape_zyx
+        size = f"{count_of(slices, 'slice')} of {rows} x {columns}"
+        spacing = " x ".join(f"{mm:.4g}" for mm in self.spacing_zyx_mm)
+        return f"Series({self.patient_id}, UID ...{self.series_uid[-6:]}: {size}, {spacing} mm)"
 
     @property
     def sop_uids(self) -> tuple[str, ...]:

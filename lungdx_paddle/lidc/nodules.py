@@ -27,6 +27,7 @@ from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc.dicom import Series
 from lungdx_paddle.lidc.masks import Area, enclosed_area, majority_area, width_px
 from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Reading
+from lungdx_paddle.words import count_of
 
 ROUNDING_MM = 0.01
 """Positions are written with two decimals or more; neighbouring slices lie one slice apart."""
@@ -44,6 +45,12 @@ class Nodule:
     """Position of every marked slice of the series, by SOP instance UID, as the XML says it."""
     pixel_spacing_mm: float
     slice_spacing_mm: float
+
+    def __repr__(self) -> str:
+        size = f"{self.diameter_mm:.1f} mm on {count_of(len(self.sop_uids), 'slice')}"
+        readers = count_of(len(self.readings), "reader")
+        ratings = " ".join(map(str, self.malignancy_ratings)) or "not rated"
+        return f"Nodule({self.number}: {size}, {readers}, malignancy {ratings})"
 
     @property
     def malignancy_ratings(self) -> tuple[int, ...]:

@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from lungdx_paddle.words import count_of
+
 _NAMES = "subtlety internalStructure calcification sphericity margin lobulation spiculation"
 CHARACTERISTICS: Mapping[str, int] = MappingProxyType(
     dict.fromkeys([*_NAMES.split(), "texture", "malignancy"], 5) | {"calcification": 6}
@@ -28,6 +30,12 @@ class Contour:
     points_xy: np.ndarray
     """(n, 2) int32: column and row of the pixels of the outline, from 0."""
 
+    def __repr__(self) -> str:
+        kind = "" if self.inclusion else ", cut out"
+        z = "unknown" if self.z_mm is None else f"{self.z_mm:g} mm"
+        where = f"UID ...{self.sop_uid[-6:]}, z {z}"
+        return f"Contour({where}: {count_of(len(self.points_xy), 'point')}{kind})"
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:
@@ -41,6 +49,11 @@ class Reading:
     """Ratings by name (:data:`CHARACTERISTICS`); what the reader did not rate is absent."""
     contours: tuple[Contour, ...]
     """In the order of the file."""
+
+    def __repr__(self) -> str:
+        outlines = count_of(len(self.contours), "outline")
+        rating = self.malignancy or "not rated"
+        return f"Reading(reader {self.reader}, {self.nodule_id!r}: {outlines}, malignancy {rating})"
 
     @property
     def malignancy(self) -> int | None:
@@ -76,3 +89,13 @@ class Annotations:
     """Findings of 3 mm or more that are no nodules."""
     source: str
     """Path of the file, for messages."""
+
+    def __repr__(self) -> str:
+        counts = {
+            "reader": self.readers,
+            "reading": len(self.readings),
+            "small nodule": len(self.small_nodules),
+            "non-nodule": len(self.non_nodules),
+        }
+        named = ", ".join(count_of(number, noun) for noun, number in counts.items())
+        return f"Annotations(UID ...{self.series_uid[-6:]}: {named})"

@@ -22,6 +22,9 @@ class Scan:
     series: Series
     annotations: Annotations
 
+    def __repr__(self) -> str:
+        return f"Scan({self.series!r}, {self.annotations!r})"
+
     @property
     def patient_id(self) -> str:
         """DICOM (0010,0020)."""

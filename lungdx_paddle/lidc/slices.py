@@ -90,6 +90,11 @@ class Slice:
     """Stored values from, to (inclusive) that are no measurement, DICOM (0028,0120)."""
     transfer_syntax: UID
 
+    def __repr__(self) -> str:
+        place = ", ".join(f"{mm:g}" for mm in self.position_mm)
+        size = f"{self.rows} x {self.columns} pixels at ({place}) mm"
+        return f"Slice({self.patient_id}, UID ...{self.sop_uid[-6:]}: {size}, {self.file})"
+
 
 def read_slices(file: SourceFile) -> list[Slice]:
     """Read the header of a file: one slice, or one a frame in an enhanced file.

@@ -41,6 +41,20 @@ def test_series_and_nodules_come_together(scan: Path, xml: Any, square: Any) -> 
     assert found.nodules is found.nodules  # grouped once
 
 
+def test_each_value_of_a_scan_is_one_line_in_a_notebook(scan: Path, xml: Any, square: Any) -> None:
+    rois = [xml.roi(square(10, 10, 6), f"1.{number}", str(2 * number)) for number in (1, 2)]
+    (scan / "marks.xml").write_bytes(xml.message(xml.nodule(*rois, ratings=(4,) * 9)))
+    (found,) = find_scans(scan)
+    (nodule,) = found.nodules
+    (reading,) = nodule.readings
+    assert repr(nodule).startswith("Nodule(0: ")
+    assert repr(nodule).endswith(" mm on 2 slices, 1 reader, malignancy 4)")
+    assert "3 slices of 64 x 64, 2 x " in repr(found.series) and repr(found.series) in repr(found)
+    assert repr(reading).endswith(": 2 outlines, malignancy 4)")
+    for value in (found, nodule, reading, reading.contours[0], found.series.slices[0]):
+        assert len(repr(value)) < 300 and "\n" not in repr(value)
+
+
 def test_scans_without_marks_say_what_to_give(scan: Path) -> None:
     with pytest.raises(LidcError, match="found 1 series and 0 XML files of others; give"):
         find_scans(scan)
