@@ -5,9 +5,6 @@ from __future__ import annotations
 from lungdx_paddle.errors import InstallError
 
 PACKAGES = {
-    "cpu": "paddlepaddle setuptools visualdl matplotlib",
-    "train": "setuptools visualdl matplotlib",
-    "figures": "matplotlib",
     "onnx": "paddle2onnx onnxruntime",
     "download": "idc-index",
     "cluster": "distributed",
@@ -16,14 +13,14 @@ PACKAGES = {
 }
 """Extra -> the packages that it brings, as words of ``pip install``."""
 
-EXTRA_OF_MODULE = {
-    "paddle": "cpu",
-    "setuptools": "train",
-    "visualdl": "train",
-    "matplotlib": "figures",
-    "onnxruntime": "onnx",
+PACKAGES_OF_MODULE = {
+    "paddle": "paddlepaddle setuptools",  # which it imports, and not every wheel asks for
+    "setuptools": "setuptools",
+    "visualdl": "visualdl",
+    "matplotlib": "matplotlib",
+    "onnxruntime": PACKAGES["onnx"],
 }
-"""Module that a plain install does without -> the extra that brings it."""
+"""Module that a plain install does without -> what brings it: no more than the task needs."""
 
 WHICH_GPU_WHEEL = (
     "install the Paddle that was built for this card (PyPI's paddlepaddle-gpu 2.6.2: CUDA 11.8, "
@@ -37,11 +34,11 @@ def install_hint(extra: str) -> str:
 
 
 def not_installed(error: ImportError) -> InstallError:
-    """What to say where a module of :data:`EXTRA_OF_MODULE` cannot be imported."""
+    """What to say where a module of :data:`PACKAGES_OF_MODULE` cannot be imported."""
     module = str(error.name).partition(".")[0]
     return InstallError(
         module,
         expected="PaddlePaddle 2.6 or 3.3" if module == "paddle" else "it to be installed",
         found=str(error),
-        fix=install_hint(EXTRA_OF_MODULE.get(module, "cpu")),
+        fix=f"pip install {PACKAGES_OF_MODULE.get(module, module)}",
     )

@@ -24,7 +24,7 @@ from typing import NoReturn
 
 from lungdx_paddle.config import SHIPPED_CONFIGS, find_config
 from lungdx_paddle.errors import LungdxError, OutputError
-from lungdx_paddle.extras import EXTRA_OF_MODULE, not_installed
+from lungdx_paddle.extras import PACKAGES_OF_MODULE, not_installed
 from lungdx_paddle.progress import log
 from lungdx_paddle.runtime import quiet_paddle
 
@@ -116,6 +116,7 @@ def exit_code(
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     _ensure_home()
+    os.environ["MPLBACKEND"] = "Agg"  # no window; a notebook's shell sets one of its own
     quiet_paddle()
     try:
         with _log_on_screen():
@@ -130,7 +131,7 @@ def exit_code(
         _print_no_more()
         return 0
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name in EXTRA_OF_MODULE:
+        if isinstance(error, ModuleNotFoundError) and error.name in PACKAGES_OF_MODULE:
             return _fail(str(not_installed(error)), USER_MISTAKE)
         if os.environ.get("LUNGDX_DEBUG") == "1":
             raise

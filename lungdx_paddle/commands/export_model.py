@@ -16,6 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the model")
     add("--onnx", action="store_true", help="write inference.onnx too")
     args = parser.parse_args(argv)
+    cli.say(f"exporting {args.run}")
     from lungdx_paddle.files import writable_folder
     from lungdx_paddle.inference.export import export
     from lungdx_paddle.training.run import load_run
@@ -24,5 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     written = export(run, writable_folder(args.out), args.onnx)
     cli.say(f"Exported step {run.step} of {args.run} to {args.out}:")
     cli.say("  " + ", ".join(path.name for path in written))
-    if not run.is_finished:
+    if run.step < run.config.train.steps:
         cli.note(f"{args.run} is not finished: step {run.step} of {run.config.train.steps}")
+    elif not run.is_finished:
+        cli.note(f"{args.run}: the scores in it are of other weights, settings or crops")

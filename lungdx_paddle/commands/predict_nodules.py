@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # --help needs no model
     import argparse
 
     from lungdx_paddle.inference.findings import Finding
+    from lungdx_paddle.inference.predictor import Predictor
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -54,21 +55,27 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
             fix="see tools/predict.py --help",
         )
     from lungdx_paddle.inference.findings import findings_from_crops, findings_from_manifest
-    from lungdx_paddle.inference.predictor import Predictor
 
     images = [path for name in args.images for path in _crop_files(name)]
     if args.manifest:
-        return findings_from_manifest(Predictor(args.model), args.manifest)
+        return findings_from_manifest(_load(args.model), args.manifest)
     if images:
-        return findings_from_crops(Predictor(args.model), images)
+        return findings_from_crops(_load(args.model), images)
     # Imported here: a prediction from crops does without pydicom and SciPy.
     from lungdx_paddle.inference.locate import parse_point
     from lungdx_paddle.inference.scan_findings import findings_from_points, findings_from_readings
 
     if args.xml:
-        return findings_from_readings(Predictor(args.model), args.series, args.xml)
+        return findings_from_readings(_load(args.model), args.series, args.xml)
     points = [parse_point(text) for text in args.nodule]
-    return findings_from_points(Predictor(args.model), args.series, points)
+    return findings_from_points(_load(args.model), args.series, points)
+
+
+def _load(folder: Path) -> Predictor:
+    from lungdx_paddle.inference.predictor import Predictor
+
+    cli.note(f"loading {folder}")  # takes seconds where Paddle is imported for it
+    return Predictor(folder)
 
 
 def _crop_files(name: str) -> list[str]:

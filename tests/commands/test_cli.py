@@ -46,10 +46,18 @@ def test_a_mistake_of_ours_is_one_line_and_exit_code_1() -> None:
 
 
 def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it() -> None:
-    for module, packages in (("paddle", "paddlepaddle setuptools"), ("matplotlib", "matplotlib")):
+    packages = {module: module for module in ("setuptools", "visualdl", "matplotlib")}
+    packages |= {"paddle": "paddlepaddle setuptools", "onnxruntime": "paddle2onnx onnxruntime"}
+    for module, wanted in packages.items():
         ran = run(f"sys.modules[{module!r}] = None; import {module}")
         assert ran.returncode == 2
-        assert f"pip install {packages}" in ran.stderr and ran.stderr.count("\n") == 1
+        assert ran.stderr.endswith(f"; pip install {wanted}\n") and ran.stderr.count("\n") == 1
+
+
+def test_a_backend_of_a_notebook_does_not_stop_a_command_that_draws() -> None:
+    body = "import matplotlib.figure; print(os.environ['MPLBACKEND'])"
+    ran = run(body, MPLBACKEND="module://a_backend_that_is_not_installed")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "Agg\n", "")
 
 
 def test_a_long_work_continues_when_nobody_reads_its_lines(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""The export command says at once what it does, and whether the scores are of what it exports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lungdx_paddle.commands.export_model import main
+from lungdx_paddle.inference import export
+from lungdx_paddle.training import run
+
+
+@pytest.mark.parametrize(
+    ("step", "finished", "note"),
+    [
+        (20, True, ""),
+        (10, False, "run is not finished: step 10 of 20\n"),
+        (20, False, "run: the scores in it are of other weights, settings or crops\n"),
+    ],
+)
+def test_it_says_what_the_scores_beside_the_weights_are_worth(
+    step: int,
+    finished: bool,
+    note: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = SimpleNamespace(train=SimpleNamespace(steps=20))
+    trained = SimpleNamespace(step=step, is_finished=finished, config=config)
+    monkeypatch.setattr(run, "load_run", lambda folder: trained)
+    monkeypatch.setattr(export, "export", lambda run, out, onnx: [out / "inference.yml"])
+    main(["--run", "run", "--out", str(tmp_path)])
+    screen = capsys.readouterr()
+    assert screen.out.startswith("exporting run\n") and "inference.yml" in screen.out
+    assert screen.err == note
