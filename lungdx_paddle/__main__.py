@@ -41,7 +41,10 @@ def main() -> NoReturn:
     )
     parser.add_argument("--version", action="version", version=f"lungdx {__version__}")
     parser.add_argument("command", metavar="COMMAND", help="one of the above")
-    unknown = parser.parse_known_args(words)[0].command
+    if words and not words[0].startswith("-"):  # a wrong name is one before --help, too
+        unknown = words[0]
+    else:
+        unknown = parser.parse_known_args(words)[0].command
     near = difflib.get_close_matches(unknown, COMMANDS, n=1, cutoff=0.5)
     hint = f"the nearest is {near[0]!r}" if near else f"there are {', '.join(COMMANDS)}"
     parser.exit(cli.USER_MISTAKE, f"lungdx: no command {unknown!r}; {hint}\n")
