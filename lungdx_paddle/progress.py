@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -23,6 +24,9 @@ def bar(iterable: Iterable[Any] | None = None, **options: Any) -> Any:
         iterable: what is walked through; None: the bar is moved by ``update``.
         options: tqdm's own, such as total, desc and unit.
     """
-    every = ON_SCREEN_S if sys.stderr.isatty() else IN_A_FILE_S
-    looks = {"mininterval": every, "maxinterval": every, "dynamic_ncols": True}
+    on_screen = sys.stderr.isatty()
+    every = ON_SCREEN_S if on_screen else IN_A_FILE_S
+    looks: dict[str, Any] = {"mininterval": every, "maxinterval": every, "dynamic_ncols": True}
+    if on_screen and not os.get_terminal_size(sys.stderr.fileno()).columns:  # as in a container
+        looks |= {"ncols": 80, "nrows": 24, "dynamic_ncols": False}
     return tqdm(iterable, **{**looks, **options})
