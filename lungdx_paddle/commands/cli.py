@@ -27,6 +27,7 @@ from lungdx_paddle.errors import LungdxError, OutputError
 from lungdx_paddle.extras import PACKAGES_OF_MODULE, not_installed
 from lungdx_paddle.progress import log
 from lungdx_paddle.runtime import quiet_paddle
+from lungdx_paddle.words import count_of as count_of
 
 USER_MISTAKE, OUR_MISTAKE, INTERRUPTED = 2, 1, 130
 

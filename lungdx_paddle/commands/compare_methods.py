@@ -17,10 +17,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__, example)
     add = parser.add_argument
     methods = [cli.DEFAULT_CONFIG.with_name(f"{name}.yaml") for name in METHODS]
-    add("--configs", type=Path, nargs="+", default=methods, metavar="FILE", help="(the paper's)")
+    configs_help = "methods to compare (default: the paper's four)"
+    add("--configs", type=Path, nargs="+", default=methods, metavar="FILE", help=configs_help)
     add("--seeds", type=int, default=5, metavar="N", help="trainings of each (default: 5)")
-    add("--splits", nargs="+", choices=("image", "nodule", "patient"), default=["image", "patient"])
-    add("--out", type=Path, default=Path("output/compare"), metavar="DIR", help="(%(default)s)")
+    splits = ("image", "nodule", "patient")
+    splits_help = "how to split the crops (default: image patient)"
+    add("--splits", nargs="+", choices=splits, default=["image", "patient"], help=splits_help)
+    out = Path("output/compare")
+    out_help = "where to write (default: %(default)s)"
+    add("--out", type=Path, default=out, metavar="DIR", help=out_help)
     add("--jobs", type=int, metavar="N", help="trainings at once (default: one a core)")
     cli.add_arguments(parser, "override", "device")
     args = parser.parse_args(argv)

@@ -2,12 +2,13 @@
 
 Figure 5 needs no data.  --lidc gives Figure 1 and a sheet of lung masks, with --model an
 overview; --manifest Figure 2; --run Figure 6 and the saliency; --compare, or runs of several
-methods, Figure 7.
+methods, Figure 7.  The crops of a run that were moved are those of --manifest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,11 @@ if TYPE_CHECKING:  # help and mistakes answer at once, without Paddle and matplo
 
     from lungdx_paddle.evaluation.predictions import Predictions
     from lungdx_paddle.figures.canvas import Figure
+    from lungdx_paddle.inference.predictor import Predictor
     from lungdx_paddle.lidc import Scan
 
-Named = Iterator[tuple[str, "Figure"]]
-"""File names and figures, each drawn when it is its turn."""
+Drawings = dict[str, Callable[[], "Figure"]]
+"""What draws each picture, by file name.  All inputs have been read when one is drawn."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,49 +37,54 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--lidc", type=Path, metavar="DIR", help="DICOM series with their XML: of the first one")
     add("--model", type=Path, metavar="DIR", help="what tools/export.py wrote: overview of --lidc")
-    add("--manifest", type=Path, metavar="FILE", help="manifest.csv of the crops: Figure 2")
+    crops_help = "manifest.csv of the crops: Figure 2, and the saliency of --run"
+    add("--manifest", type=Path, metavar="FILE", help=crops_help)
     methods = [cli.DEFAULT_CONFIG.with_name(f"{name}.yaml") for name in METHODS]
-    add("--configs", type=Path, nargs="+", default=methods, metavar="FILE", help="Figure 5's")
+    configs_help = "networks of Figure 5 (default: the paper's four methods)"
+    add("--configs", type=Path, nargs="+", default=methods, metavar="FILE", help=configs_help)
     runs_help = "folders of tools/train.py: Figure 6 of all, the saliency of the last"
     add("--run", type=Path, nargs="+", default=[], metavar="DIR", help=runs_help)
     add("--compare", type=Path, metavar="DIR", help="folder of tools/compare.py: Figure 7")
     cli.add_arguments(parser, "device")
     default = Path("output/figures")
-    add("--out", type=Path, default=default, metavar="DIR", help="where to write (%(default)s)")
+    out_help = "where to write (default: %(default)s)"
+    add("--out", type=Path, default=default, metavar="DIR", help=out_help)
     args = parser.parse_args(argv)
     if args.model and not args.lidc:
         parser.error("--model draws the overview of a CT: give --lidc, too")
+    cli.say(f"figures for {args.out}")
     from lungdx_paddle.figures.canvas import save_figure
     from lungdx_paddle.files import writable_folder
 
-    for name, figure in _figures(args):
-        path = save_figure(figure, writable_folder(args.out) / name)
+    for name, draw in _drawings(args).items():
+        path = save_figure(draw(), writable_folder(args.out) / name)
         cli.say(f"{path}: {path.stat().st_size // 1024} KB")
 
 
-def _figures(args: argparse.Namespace) -> Named:
+def _drawings(args: argparse.Namespace) -> Drawings:
     from lungdx_paddle.config import load_config
     from lungdx_paddle.figures.network_diagram import draw_network
 
-    yield "figure5.png", draw_network(*map(load_config, args.configs))
+    drawings: Drawings = {"figure5.png": partial(draw_network, *map(load_config, args.configs))}
     if args.lidc:
-        yield from _of_scans(args.lidc, args.model)
+        drawings |= _of_scans(args.lidc, args.model)
     if args.manifest:
         from lungdx_paddle.data.dataset import load_dataset
         from lungdx_paddle.figures.level_examples import draw_levels
         from lungdx_paddle.settings import DataConfig
 
         crops = load_dataset(DataConfig(manifest=str(args.manifest)))
-        yield "figure2.png", draw_levels(crops)
+        drawings["figure2.png"] = partial(draw_levels, crops)
     if args.run:
-        yield from _of_runs(args.run, args.device)
-    yield from _of_methods(args.run, args.compare)
+        drawings |= _of_runs(args.run, args.manifest, args.device)
+    return drawings | _of_methods(args.run, args.compare)
 
 
-def _of_scans(lidc: Path, model: Path | None) -> Named:
+def _of_scans(lidc: Path, model: Path | None) -> Drawings:
     """What the first series of a folder shows."""
     from lungdx_paddle.figures.lung_sheet import draw_lung_sheet
     from lungdx_paddle.figures.lung_steps import draw_lung_steps
+    from lungdx_paddle.inference.predictor import Predictor
     from lungdx_paddle.lidc import find_scans
     from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
 
@@ -94,24 +101,29 @@ def _of_scans(lidc: Path, model: Path | None) -> Named:
     index, mask = max(masks, key=lambda found: int(found[1].sum()), default=(0, None))
     title = f"{series.patient_id}, z {series.z_mm[index]:g} mm"
     hu = series.slice_hu(index)
-    yield "figure1.png", draw_lung_steps(hu, series.spacing_zyx_mm[1], title, mask)
+    steps = partial(draw_lung_steps, hu, series.spacing_zyx_mm[1], title, mask)
+    drawings: Drawings = {"figure1.png": steps}
     if model:
-        yield "overview.png", _overview(scan, model)
-    cli.say(f"lung masks of the {len(series.sop_uids)} slices of {series.patient_id}")
-    yield f"lungs_{series.patient_id}.jpg", draw_lung_sheet(scan, lung_volume(series))
+        drawings["overview.png"] = partial(_overview, scan, Predictor(model))
+
+    def draw_lungs() -> Figure:
+        slices = cli.count_of(len(series.sop_uids), "slice")
+        cli.say(f"lung masks of {slices} of {series.patient_id}")
+        return draw_lung_sheet(scan, lung_volume(series))
+
+    return drawings | {f"lungs_{series.patient_id}.jpg": draw_lungs}
 
 
-def _overview(scan: Scan, model: Path) -> Figure:
+def _overview(scan: Scan, predictor: Predictor) -> Figure:
     """The middle one of a series' crops, and what an exported model predicts of it."""
     import numpy as np
 
     from lungdx_paddle.figures.canvas import PHANTOM_DATA
     from lungdx_paddle.figures.overview import draw_overview
-    from lungdx_paddle.inference.predictor import Predictor
     from lungdx_paddle.preprocess.lungs.lung_mask import lung_mask
     from lungdx_paddle.preprocess.series import crop_series
 
-    predictor, series = Predictor(model), scan.series
+    series = scan.series
     crops = crop_series(scan, predictor.window, predictor.crop_rule).crops
     crop = crops[len(crops) // 2]
     found = predictor.probabilities(crop.image[np.newaxis])
@@ -125,7 +137,7 @@ def _overview(scan: Scan, model: Path) -> Figure:
     return draw_overview(series, crop.nodule, crop.sop_uid, images, probabilities, trained)
 
 
-def _of_runs(runs: Sequence[Path], device: str | None) -> Named:
+def _of_runs(runs: Sequence[Path], manifest: Path | None, device: str | None) -> Drawings:
     from lungdx_paddle.figures.level_examples import examples_by_level
     from lungdx_paddle.figures.saliency_maps import draw_saliency
     from lungdx_paddle.figures.training_curves import draw_curves, read_curves
@@ -133,16 +145,20 @@ def _of_runs(runs: Sequence[Path], device: str | None) -> Named:
     from lungdx_paddle.training.run import load_run
 
     folders = [folder for run in runs for folder in load_run(run).members]
-    yield "figure6.png", draw_curves(*map(read_curves, folders))
+    curves = [read_curves(folder) for folder in folders]
     cli.say(f"saliency of {runs[-1]}")
-    found = explain_run(runs[-1], examples_by_level, device=device)
+    crops = str(manifest) if manifest else None
+    found = explain_run(runs[-1], examples_by_level, device=device, manifest=crops)
     config = found.run.config
     by = f"held out by {config.data.split}, split seed {config.data.split_seed}"
     title = f"{config.name}, {by}"
-    yield "saliency.png", draw_saliency(found.predictions, found.maps, title)
+    return {
+        "figure6.png": partial(draw_curves, *curves),
+        "saliency.png": partial(draw_saliency, found.predictions, found.maps, title),
+    }
 
 
-def _of_methods(runs: Sequence[Path], compared: Path | None) -> Named:
+def _of_methods(runs: Sequence[Path], compared: Path | None) -> Drawings:
     """Figure 7 of what tools/compare.py wrote, or of runs if they are of several methods."""
     from lungdx_paddle.errors import CheckpointError
     from lungdx_paddle.evaluation.comparison import compare_methods
@@ -160,11 +176,13 @@ def _of_methods(runs: Sequence[Path], compared: Path | None) -> Named:
         every = [p for methods in results.values() for seeds in methods.values() for p in seeds]
         crops = len({row.image for p in every for row in p.rows})
         source = PHANTOM_DATA if every[0].source == "phantom" else "held-out crops"
-        yield "figure7.png", draw_methods(compare_methods(results), f"{source}: {crops} crops")
-    elif compared:
+        title = f"{source}: {cli.count_of(crops, 'crop')}"
+        return {"figure7.png": lambda: draw_methods(compare_methods(results), title)}
+    if compared:
         raise CheckpointError(
             str(compared),
             expected="the output folder of tools/compare.py, with runs/ of two methods or more",
             found=f"{len(runs)} runs",
             fix="run tools/compare.py first, or give runs with --run",
         )
+    return {}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
 from lungdx_paddle.data.labels import UNLABELLED
+from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.evaluation.predictions import Predictions, predict
 from lungdx_paddle.evaluation.saliency import saliency
+from lungdx_paddle.manifest import manifest_file
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.training.run import Run, load_run
 from lungdx_paddle.training.split_record import TEST
@@ -33,7 +35,11 @@ class Explanation:
 
 
 def explain_run(
-    folder: Path, choose: Choose, per_level: int = 1, device: str | None = None
+    folder: Path,
+    choose: Choose,
+    per_level: int = 1,
+    device: str | None = None,
+    manifest: str | None = None,
 ) -> Explanation:
     """Explain what a run answers for a few crops of its test part, right or wrong.
 
@@ -45,6 +51,7 @@ def explain_run(
         choose: the rule.
         per_level: crops of each malignancy level.
         device: cpu, gpu or None.
+        manifest: where the run's crops are now; None: where they were.
 
     Raises:
         CheckpointError: the run cannot be read.
@@ -53,9 +60,18 @@ def explain_run(
     run = load_run(folder)
     set_up(device, run.config.seed)
     network = run.network()
-    dataset = load_dataset(run.config.data)
-    place = run.record.find(dataset)
+    crops_file = manifest_file(manifest or run.config.data.manifest)
+    there = crops_file.is_file()
+    dataset = load_dataset(replace(run.config.data, manifest=str(crops_file))) if there else None
+    place = run.record.find(dataset) if dataset is not None else ()
     held_out = [i for i, part in zip(place, run.record.parts) if i >= 0 and part in (TEST, "0")]
+    if dataset is None or not held_out:
+        raise ManifestError(
+            str(crops_file),
+            expected=f"crops of the test part of {folder}",
+            found="none of them" if there else "no such file",
+            fix="give the manifest.csv of the run's crops with --manifest",
+        )
     test = dataset.subset(held_out)
     labelled = np.all([labels != UNLABELLED for labels in test.labels.values()], axis=0)
     candidates = test.subset(np.flatnonzero(labelled)) if labelled.any() else test

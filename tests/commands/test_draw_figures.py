@@ -65,6 +65,22 @@ def test_runs_give_curves_saliency_and_the_methods_side_by_side(
     assert made(tmp_path / "compare") == {"figure5.png", "figure7.png"}
 
 
+def test_crops_that_were_moved_are_named_with_manifest_before_anything_is_drawn(
+    make_config: Callable[..., Config], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = make_config("run", "data.split=patient")
+    train(config, "cpu")
+    moved = Path(config.data.manifest).parent.rename(tmp_path / "moved")
+    words = ["--run", str(config.output_folder), "--out", str(tmp_path / "out")]
+    capfd.readouterr()
+    assert exit_code(main, words) == 2
+    error = capfd.readouterr().err
+    assert "found no such file; give the manifest.csv of the run's crops with --manifest" in error
+    assert not (tmp_path / "out").exists()
+    assert exit_code(main, [*words, "--manifest", str(moved)]) == 0
+    assert made(tmp_path / "out") == {"figure2.png", "figure5.png", "figure6.png", "saliency.png"}
+
+
 @pytest.mark.parametrize("option", ["--lidc", "--manifest", "--run", "--configs", "--compare"])
 def test_what_is_not_there_is_one_clear_line(
     option: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

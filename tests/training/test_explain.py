@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from lungdx_paddle.data.labels import MALIGNANCY
-from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.figures.level_examples import examples_by_level
+from lungdx_paddle.manifest import read_rows, write_manifest
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.explain import explain_run
 from lungdx_paddle.training.run import load_run
@@ -36,6 +39,18 @@ def test_a_run_is_explained_on_its_test_part(config: Config) -> None:
     for task, maps in found.maps.items():
         assert maps.shape == found.images.shape
         assert np.isfinite(maps).all() and np.abs(maps).max() > 0, task
+
+
+def test_crops_of_others_are_refused(
+    config: Config, write_crops_into: Callable[..., Path], tmp_path: Path
+) -> None:
+    others = write_crops_into(tmp_path / "others", patients=2)
+    rows = [replace(row, series_uid=f"9.{row.series_uid}") for row in read_rows(others)]
+    for row in rows:
+        cv2.imwrite(str(others.parent / row.image), np.zeros((32, 32), np.uint8))
+    write_manifest(others, rows)
+    with pytest.raises(ManifestError, match="found none of them; give the manifest.csv of the"):
+        explain_run(config.output_folder, examples_by_level, manifest=str(others))
 
 
 def test_a_folder_without_a_run_says_what_to_do(tmp_path: Path) -> None:
