@@ -108,8 +108,9 @@ class Environment:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(what, the paper's, ours) for each entry: the paper's Table 1 and ours."""
+        names = {"memory_gb": "memory (GB)"}
         return [
-            (name.replace("_", " "), PAPER.get(name, "-"), str(value) or "-")
+            (names.get(name, name), PAPER.get(name, "-"), str(value) or "-")
             for name, value in dataclasses.asdict(self).items()
         ]
 
