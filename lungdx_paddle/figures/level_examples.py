@@ -10,6 +10,7 @@ from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.data.dataset import NoduleDataset
 from lungdx_paddle.data.labels import LEVELS, MALIGNANCY
 from lungdx_paddle.errors import ManifestError
+from lungdx_paddle.words import count_of
 
 
 def examples_by_level(dataset: NoduleDataset, count: int) -> dict[str, list[int]]:
@@ -82,7 +83,8 @@ def draw_levels(dataset: NoduleDataset, count: int = 10) -> Figure:
         of_level = np.flatnonzero(dataset.labels[MALIGNANCY] == label).tolist()
         nodules = len({rows[i].nodule_key for i in of_level})
         line[0].set_visible(True)
-        line[0].set_ylabel(f"level {level}\n{nodules} nodules", fontsize=9)
+        line[0].spines[:].set_visible(bool(indices))  # no empty box
+        line[0].set_ylabel(f"level {level}\n{count_of(nodules, 'nodule')}", fontsize=9)
         for axes, i in zip(line, indices):
             axes.set_visible(True)
             axes.imshow(images[i], cmap="gray", vmin=0, vmax=255)

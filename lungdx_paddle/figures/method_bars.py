@@ -15,6 +15,7 @@ from lungdx_paddle.evaluation.comparison import Comparison
 from lungdx_paddle.evaluation.intervals import Interval
 from lungdx_paddle.figures.canvas import save_figure
 from lungdx_paddle.files import write_text
+from lungdx_paddle.words import count_of
 
 
 def draw_methods(comparison: Comparison, title: str) -> Figure:
@@ -46,7 +47,7 @@ def draw_methods(comparison: Comparison, title: str) -> Figure:
                 known = [value for value in row.seeds if value is not None]
                 axes.plot([place] * len(known), known, "k.", markersize=3)
         patients = {row.task: row.accuracy.patients for row in rows if row.split == split}
-        names = [f"{task}\n{patients[task]} patients" for task in tasks]
+        names = [f"{task}\n{count_of(patients[task], 'patient')}" for task in tasks]
         axes.set_xticks(range(len(tasks)), names)
         axes.set_title(f"split by {split}")
         axes.set_ylim(0, 1)
@@ -107,6 +108,10 @@ def write_comparison(out: Path, comparison: Comparison, title: str) -> list[Path
         writer.writeheader()
         writer.writerows(rows)
         write_text(path, text.getvalue())
+    page.append(
+        "An accuracy is a share of images; `difference` is of first - second, each patient's mean "
+        "over their images, averaged over patients. So it need not be the accuracies' difference."
+    )
     page.append(f"*{RESEARCH_USE[:1].upper()}{RESEARCH_USE[1:]}.*")
     write_text(paths[2], "\n\n".join(page) + "\n")
     save_figure(draw_methods(comparison, title), paths[3])

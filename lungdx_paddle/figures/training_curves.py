@@ -88,6 +88,13 @@ def read_curves(run: Path) -> Curves:
     return Curves(load_config(run / "config.yaml"), table, each_step, data)
 
 
+class _Decimal(LogFormatter):
+    """Writes 0.1 beside 1, where Matplotlib writes 1e-01."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
 def draw_curves(*runs: Curves) -> Figure:
     """Draw each training's loss and accuracies over its steps.
 
@@ -107,8 +114,8 @@ def draw_curves(*runs: Curves) -> Figure:
         _draw_line(right, curves, TRAIN, "training part")
         _draw_line(right, curves, TEST, "test part")
         left.set_yscale("log")
-        left.yaxis.set_major_formatter(LogFormatter())
-        left.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+        left.yaxis.set_major_formatter(_Decimal())
+        left.yaxis.set_minor_formatter(_Decimal(labelOnlyBase=False))
         left.set_ylabel("loss of the step, both tasks and L2")
         right.set_ylim(0, 1)
         right.set_ylabel("accuracy (share of images)")

@@ -90,6 +90,8 @@ def test_the_picture_has_a_row_a_level_and_leaves_gaps_open(
     assert pictures == {"1": 0, "2": 0, "3": 0, "4": 0, "5": 4}
     assert figure.axes[16].get_ylabel() == "level 5\n11 nodules"
     assert figure.axes[0].get_ylabel() == "level 1\n0 nodules"
+    assert not any(spine.get_visible() for spine in figure.axes[0].spines.values())
+    assert figure.axes[16].spines["left"].get_visible()
     assert figure.axes[16].get_title().startswith("P01: ")
     assert "mm" in figure.axes[16].get_title()
     assert len(np.unique(shown(figure).reshape(-1, 4), axis=0)) > 20

@@ -42,7 +42,8 @@ def test_prediction_label_and_gain_stand_above_each_map(
     for i in range(4):
         level, p = part.classes["malignancy"][i] + 1, part.probabilities["malignancy"][i].max()
         assert captions[i].startswith(f"predicted: level {level} ({p:.2f}) label: level")
-        assert captions[i].endswith(f"over black: {found['malignancy'][i].sum():+.1f}")
+        gain = f"{found['malignancy'][i].sum():+.1f}"
+        assert captions[i].endswith(f"log-probability gained over a black image: {gain}")
     assert all(("no label" in caption) != diagnosed for caption in captions[4:])
 
 

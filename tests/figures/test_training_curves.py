@@ -71,6 +71,15 @@ def test_the_curves_are_the_tables_and_the_logs(
     assert len(np.unique(shown(figure).reshape(-1, 4), axis=0)) > 20
 
 
+def test_the_losses_of_the_axis_are_written_in_one_style(
+    run: Path, shown: Callable[..., np.ndarray]
+) -> None:
+    figure = draw_curves(read_curves(run))
+    shown(figure)
+    ticks = {text.get_text() for text in figure.axes[0].yaxis.get_ticklabels(which="both")}
+    assert {"1", "2", "0.3"} <= ticks and not any("e" in tick for tick in ticks)
+
+
 def test_the_paper_does_not_stand_beside_a_phantom(run: Path) -> None:
     figure = draw_curves(read_curves(run))
     assert not any(name.startswith("paper") for axes in figure.axes for name in lines(axes))
