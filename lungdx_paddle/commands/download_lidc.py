@@ -33,8 +33,9 @@ def fetched_lines(fetched: Fetched) -> list[str]:
     marks = f"{fetched.xml} and {fetched.diagnosis}"
     if not fetched.series:
         return [marks]
+    patients = cli.count_of(fetched.patients, "patient")
     folder, xml = cli.quoted(fetched.folder), cli.quoted(fetched.xml)
     return [
-        f"{fetched.series} CT series of {fetched.patients} patients in {fetched.folder}, {marks}",
+        f"{fetched.series} CT series of {patients} in {fetched.folder}, {marks}",
         f"next: python tools/preprocess.py --lidc {folder} --xml {xml} --out crops",
     ]

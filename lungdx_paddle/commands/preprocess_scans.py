@@ -104,7 +104,7 @@ def _write_jpg(args: argparse.Namespace, pool: Executor | None) -> tuple[list[st
     series = len(report.series)
     masks = f", with lung masks ({args.lungs})" if args.lungs else ""
     done = f"{series - len(report.failed)} of {series} series"
-    lines = [f"{report.slices} slices of {done} as JPG{masks}: slices.csv"]
+    lines = [f"{cli.count_of(report.slices, 'slice')} of {done} as JPG{masks}: slices.csv"]
     lines += _some(
         [f"{s.patient_id}: no slices: {s.failure}" for s in report.failed], "slices.json"
     )
@@ -119,39 +119,40 @@ def _write_jpg(args: argparse.Namespace, pool: Executor | None) -> tuple[list[st
 def report_lines(report: Report) -> list[str]:
     """Totals, then what wants attention; UIDs and single files stand in report.json."""
     done = report.having(DONE)
-    nodules, patients = sum(s.nodules for s in done), len({s.patient_id for s in report.series})
-    lines = [
-        f"{len(done)} of {len(report.series)} series done: {nodules} nodules, "
-        f"{report.crops} crops of {patients} patients"
-    ]
+    nodules = cli.count_of(sum(s.nodules for s in done), "nodule")
+    crops = cli.count_of(report.crops, "crop")
+    patients = cli.count_of(len({s.patient_id for s in report.series}), "patient")
+    lines = [f"{len(done)} of {len(report.series)} series done: {nodules}, {crops} of {patients}"]
     lines += _some([f"{s.patient_id}: failed: {s.reason}" for s in report.having(FAILED)])
     unmarked = [s.patient_id for s in report.having(UNMARKED)]
     if unmarked:
         lines.append(f"{len(unmarked)} series without LIDC XML: {_first_few(unmarked)}")
     lacking = [s for s in report.series if s.missing_slices]
     if lacking:
-        count = sum(len(s.missing_slices) for s in lacking)
+        count = cli.count_of(sum(len(s.missing_slices) for s in lacking), "outlined slice")
         where = _first_few([f"{s.patient_id} ({len(s.missing_slices)})" for s in lacking])
-        lines.append(f"{count} outlined slices are not there, see report.json: {where}")
+        lines.append(f"{count} missing, see report.json: {where}")
     lines += _some([f"{s.patient_id}: {text}" for s in report.series for text in s.warnings])
     if not report.diagnosed_patients:
         lines.append("no patient stands in a diagnosis table: the crops lack pathology labels")
     if report.left_out:
-        lines.append(f"{len(report.left_out)} pictures and nodules left out, see report.json")
+        lines.append(f"pictures and nodules left out, see report.json: {len(report.left_out)}")
     if report.stretched_pictures:
         lines.append(
-            f"{report.stretched_pictures} pictures reach from black to white: each was stretched "
-            "on its own, so that 20,2040 is their window only about"
+            f"{cli.count_of(report.stretched_pictures, 'picture')} stretched one by one to reach "
+            "from black to white: 20,2040 is the window only about"
         )
     return lines + skipped_lines(report.skipped)
 
 
 def table_lines(table: NoduleTable) -> list[str]:
     """What ``nodules.csv`` holds, and what was left out."""
-    lines = [f"{table.nodules} nodules of {table.readings} readings in {table.series} series"]
+    nodules = cli.count_of(table.nodules, "nodule")
+    readings = cli.count_of(table.readings, "reading")
+    lines = [f"{nodules} of {readings} in {table.series} series"]
     if table.unknown:
         lines.append(
-            f"{table.unknown} series are not LIDC-IDRI's: pixels of "
+            f"{table.unknown} series of others than LIDC-IDRI: pixels of "
             f"{USUAL_PIXEL_SPACING_MM:g} mm assumed"
         )
     return lines + skipped_lines(table.skipped)
@@ -160,14 +161,18 @@ def table_lines(table: NoduleTable) -> list[str]:
 def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
     """A line with the number of files for each reason, the most frequent ones."""
     groups = sorted(by_reason(skipped).items(), key=lambda item: -len(item[1]))
-    lines = [f"{len(files)} files left out: {reason}" for reason, files in groups[:EXAMPLES]]
-    others = sum(len(files) for _, files in groups[EXAMPLES:])
-    return lines + ([f"{others} files left out for other reasons"] if others else [])
+    lines = [
+        f"{cli.count_of(len(files), 'file')} left out: {reason}"
+        for reason, files in groups[:EXAMPLES]
+    ]
+    if others := sum(len(files) for _, files in groups[EXAMPLES:]):
+        lines.append(f"{cli.count_of(others, 'file')} left out for other reasons")
+    return lines
 
 
 def _some(lines: Sequence[str], file: str = "report.json") -> list[str]:
     more = len(lines) - EXAMPLES
-    return [*lines[:EXAMPLES], *([f"{more} more such lines in {file}"] if more > 0 else [])]
+    return [*lines[:EXAMPLES], *([f"{more} more in {file}"] if more > 0 else [])]
 
 
 def _first_few(items: Sequence[str]) -> str:

@@ -31,7 +31,8 @@ LARGEST_COORDINATE = 8191
 CT_ROOT, XRAY_ROOT = "LidcReadMessage", "IdriReadMessage"
 """Name of the outermost element, behind its namespace."""
 
-XRAY, COPY = "a chest X-ray reading, no CT", "another file of the series"
+XRAY = "a chest X-ray reading, no CT"
+COPY = "one more XML file of a series, whose most complete one is used"
 """Why files that are sound are left out: 283 and 17 of the 1318 that TCIA ships."""
 
 

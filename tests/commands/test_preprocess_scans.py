@@ -60,17 +60,27 @@ def test_the_closing_lines_are_few_however_many_series_lack_something() -> None:
     lines = report_lines(report(*many))
     assert lines[0] == "100 of 300 series done: 100 nodules, 200 crops of 300 patients"
     assert "100 series without LIDC XML: Q0, Q1, Q2 and 97 more" in lines
-    assert any(line.startswith("900 outlined slices are not there") for line in lines)
+    assert any(line.startswith("900 outlined slices missing") for line in lines)
     assert len(lines) < 12
     assert not any("1.2.3." in line for line in lines), "UIDs stand in report.json"
 
 
+def test_one_of_a_kind_is_singular() -> None:
+    missing = ({"sop_uid": "1.2.3", "z_mm": 2.5},)
+    lines = report_lines(report(done(1, missing_slices=missing)))
+    assert lines[0] == "1 of 1 series done: 1 nodule, 2 crops of 1 patient"
+    assert "1 outlined slice missing, see report.json: LIDC-IDRI-0001 (1)" in lines
+
+
 def test_files_that_were_left_out_are_named_by_kind() -> None:
     skipped = [Skipped(f"{k}.xml", "a chest X-ray reading, no CT") for k in range(283)]
-    skipped += [Skipped(f"c{k}.xml", f"another file of the series: {k}.xml") for k in range(17)]
+    copy = "one more XML file of a series, whose most complete one is used"
+    skipped += [Skipped(f"c{k}.xml", f"{copy}: {k}.xml") for k in range(17)]
+    skipped += [Skipped("a.txt", "no DICOM file")]
     assert skipped_lines(skipped) == [
         "283 files left out: a chest X-ray reading, no CT",
-        "17 files left out: another file of the series",
+        f"17 files left out: {copy}",
+        "1 file left out: no DICOM file",
     ]
 
 

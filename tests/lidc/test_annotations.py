@@ -166,7 +166,9 @@ def check(source: Path) -> None:
     assert found["1.1"].source == f"{source}/a/002.XML"
     reasons = {Path(s.path).name: s.reason for s in skipped}
     assert list(reasons) == ["001.xml", "003.xml", "005.xml", "006.xml"]
-    assert reasons["003.xml"] == f"another file of the series: {source}/a/002.XML"
+    assert reasons["003.xml"] == (
+        f"one more XML file of a series, whose most complete one is used: {source}/a/002.XML"
+    )
     assert "a chest X-ray reading" in reasons["005.xml"]
     assert "cut off" in reasons["006.xml"]
     assert not any(reason.startswith(str(source)) for reason in reasons.values())

@@ -62,9 +62,7 @@ def test_slices_of_the_xml_that_are_not_there_are_named(
     report = preprocess(collection, tmp_path / "out")
     missing = series_of(tmp_path / "out")["1.2.1"]["missing_slices"]
     assert missing == [{"sop_uid": "1.2.1.3", "z_mm": 7.5}]
-    assert "1 outlined slices are not there, see report.json: LIDC-IDRI-0001 (1)" in report_lines(
-        report
-    )
+    assert "1 outlined slice missing, see report.json: LIDC-IDRI-0001 (1)" in report_lines(report)
     assert len(read_manifest(tmp_path / "out")) == 6
 
 

@@ -173,6 +173,6 @@ def test_pictures_that_were_stretched_are_counted(
     picture[0, :2] = 0, 255
     path.write_bytes(made.png(picture))
     report = run()
-    assert "1 pictures reach from black to white" in "\n".join(report_lines(report))
+    assert "1 picture stretched one by one" in "\n".join(report_lines(report))
     written = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert written["totals"]["stretched_pictures"] == report.stretched_pictures == 1
