@@ -33,8 +33,11 @@ threads that wait for each other spin.
 MOST_THREADS = 1024
 """More than any machine has cores; OpenMP aborts the process at some higher number."""
 
+_IMPORT_NOISE = "No ccache found"
+"""Beginning of a warning when Paddle is imported: of use only to one who compiles operators."""
+
 _PADDLE_NOISE = (
-    "No ccache found",  # when imported: of use only to one who compiles operators
+    _IMPORT_NOISE,
     "When training, we now always track global mean and variance",  # at each BN layer
     "Tensor do not have 'place' interface",  # at its own call, when it compiles a network
 )
@@ -55,13 +58,15 @@ def prepare_environment(
 ) -> None:
     """Set what Paddle's libraries read when they are loaded, unless the user has set it.
 
-    It must precede ``import paddle``; the package calls it when it is imported, and nothing
-    else happens then.
+    Paddle's warning that it found no ccache is ignored, too; every other one stays.  It must
+    precede ``import paddle``; the package calls it when it is imported, and nothing else
+    happens then.
 
     Args:
         environment: where to set it.
         vendor: the processor's maker; None: that of this machine.
     """
+    warnings.filterwarnings("ignore", message=_IMPORT_NOISE, category=UserWarning)
     # The MKL in Paddle's wheel looks at the processor's maker and takes a slow path on one by
     # AMD (a training step of this network: 1515 ms instead of 400).
     if (vendor or cpu_field("vendor_id")) == "AuthenticAMD":

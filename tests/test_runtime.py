@@ -48,6 +48,12 @@ def test_mkl_is_given_its_path_on_amd_only(
     assert ("MKL_DEBUG_CPU_TYPE" in environment) == bool(after)
 
 
+def test_an_import_is_silent_and_other_warnings_stay() -> None:
+    code = "import lungdx_paddle.data.dataset, warnings; warnings.warn('of a user')"
+    ran = python(code, PYTHONWARNINGS="default::UserWarning")
+    assert "of a user" in ran.stderr and "ccache" not in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("own", "threads"),
     [
