@@ -342,7 +342,7 @@ def test_the_dashboard_opens_and_every_page_has_something(dashboard: str) -> Non
         ("python tools/download.py --patients LIDC-IDRI-9999 --out x", "LIDC-IDRI-9999"),
         ("python tools/phantom.py --out /proc/x", "/proc/x"),
         ("python tools/export.py --run gone --out y", "no such folder"),
-        ("python tools/predict.py --model gone crops/x.jpg", "run tools/export.py"),
+        ("python tools/predict.py --model gone --manifest crops", "run tools/export.py"),
         ("python tools/predict.py --model inference gone.jpg", "gone.jpg"),
     ],
 )

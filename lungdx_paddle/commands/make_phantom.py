@@ -20,4 +20,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     patients = DEFAULT_PATIENTS if args.patients is None else args.patients
     write_phantom(args.out, patients, args.seed, args.jobs)
-    cli.say(f"wrote {patients} patients to {args.out}")
+    cli.say(f"wrote {cli.count_of(patients, 'patient')} to {args.out}")

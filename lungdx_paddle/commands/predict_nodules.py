@@ -74,7 +74,8 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
 def _load(folder: Path) -> Predictor:
     from lungdx_paddle.inference.predictor import Predictor
 
-    cli.note(f"loading {folder}")  # takes seconds where Paddle is imported for it
+    if folder.is_dir():
+        cli.note(f"loading {folder}")  # takes seconds where Paddle is imported for it
     return Predictor(folder)
 
 
@@ -82,10 +83,8 @@ def _crop_files(name: str) -> list[str]:
     """A crop, every JPG of a folder, or what a pattern fits that no shell has expanded."""
     if Path(name).is_dir():
         found = sorted(str(path) for path in Path(name).rglob("*.jpg"))
-    elif glob.has_magic(name) and not Path(name).exists():
-        found = sorted(glob.glob(name, recursive=True))
     else:
-        return [name]
+        found = [name] if Path(name).exists() else sorted(glob.glob(name, recursive=True))
     if not found:
         raise ManifestError(
             name,

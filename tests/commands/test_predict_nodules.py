@@ -54,6 +54,15 @@ def test_every_row_of_a_manifest_has_a_line(answer: Answer, write_crops: Any) ->
     assert sum(lines[0]["malignancy"]["probabilities"]) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_the_model_is_named_at_once_and_stdout_stays_json(
+    answer: Answer, write_crops: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict_nodules.main(["--model", str(tmp_path), "--manifest", str(write_crops(patients=2))])
+    screen = capsys.readouterr()
+    assert screen.err.splitlines()[0] == f"loading {tmp_path}"
+    assert all(line.startswith("{") for line in screen.out.splitlines())
+
+
 def test_a_folder_and_a_pattern_stand_for_their_crops(answer: Answer, write_crops: Any) -> None:
     crops = write_crops(patients=2).parent / "crops"
     of_folder = answer(crops)
