@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.commands import cli
 
 METHODS = ("single_task", "hard", "soft", "partial_soft")
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     from lungdx_paddle.commands.phantom_data import with_data
     from lungdx_paddle.config import load_config
-    from lungdx_paddle.evaluation.comparison import compare_methods
+    from lungdx_paddle.evaluation.comparison import BOTH, compare_methods
     from lungdx_paddle.figures.canvas import PHANTOM_DATA
     from lungdx_paddle.figures.method_bars import write_comparison
     from lungdx_paddle.training.methods import compare, plan_methods
@@ -41,9 +42,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     manifest = with_data(first).data.manifest
     overrides = [*args.override, f"data.manifest={manifest}"]
     plan = plan_methods(args.configs, overrides, args.seeds, args.splits, args.out)
-    results = compare(plan, JobOptions(args.jobs, args.device or "cpu", resume=True))
+    results = compare(plan, JobOptions(args.jobs, args.device, resume=True))
     tested = [p for methods in results.values() for seeds in methods.values() for p in seeds]
     is_phantom = any(predictions.source == "phantom" for predictions in tested)
     title = PHANTOM_DATA if is_phantom else "/".join(Path(manifest).parts[-2:])
-    paths = write_comparison(args.out, compare_methods(results), f"{title}, seeds: {args.seeds}")
-    cli.say("\n".join(f"written to {path}" for path in paths))
+    comparison = compare_methods(results)
+    paths = write_comparison(args.out, comparison, f"{title}, seeds: {args.seeds}")
+    lines = [f"Test accuracy over images, mean of both tasks ({title}, seeds: {args.seeds}):"]
+    for row in comparison.accuracies:
+        if row.task == BOTH:
+            lines.append(f"  split by {row.split:8} {row.method:14} {row.accuracy}")
+    lines += [f"written to {path}" for path in paths]
+    cli.say("\n".join([*lines, f"For {RESEARCH_USE}."]))

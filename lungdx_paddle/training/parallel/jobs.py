@@ -61,7 +61,9 @@ def train_all(configs: Sequence[Config], options: JobOptions) -> None:
     with executor(options.jobs) as pool, progress:
         for config, metrics in zip(todo, run_all(pool, one, todo)):
             progress.update()
-            log.info("%s: test accuracy %s", config.output_folder, metrics.test.total("image"))
+            accuracy = metrics.test.total("image")
+            shown = "-" if accuracy is None else f"{accuracy:.4f}"
+            log.info("%s: test accuracy %s", config.output_folder, shown)
 
 
 def train_quietly(config: Config, options: JobOptions) -> RunMetrics:
