@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.commands import run_wording as words
     from lungdx_paddle.config import with_overrides
     from lungdx_paddle.errors import ConfigError
-    from lungdx_paddle.figures.canvas import save_figure
+    from lungdx_paddle.figures.canvas import PHANTOM_DATA, save_figure
     from lungdx_paddle.figures.score_plots import draw_scores
     from lungdx_paddle.files import writable_folder
     from lungdx_paddle.progress import log
@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     evaluation = evaluate_run(run, config.data, args.all, args.device)
     metrics = evaluation.metrics
     write_results(out, metrics, evaluation.predictions)
-    title = f"{metrics.data}, {metrics.part}"
+    data = PHANTOM_DATA if metrics.data == "phantom" else metrics.data
+    title = f"{data}, {metrics.part}"
     save_figure(draw_scores(evaluation.predictions, title), out / "scores.png")
     lines = [f"{args.run}, step {metrics.step}, on {metrics.data}, {metrics.part}:"]
     lines += [*words.accuracy_lines(metrics.test), *words.score_lines(metrics.test)]
