@@ -33,7 +33,8 @@ def match_rows(
         known_digests: of the pixels of ``known``.
 
     Returns:
-        (rows,) int64 index of the same crop in ``known``, the first of several; -1: none.
+        (rows,) int64 index of the same crop in ``known``, of several the first with the same
+        digest, or the first; -1: none.
     """
     no_digests = ("",) * max(len(rows), len(known))
     of_nodule: dict[tuple[str, int], list[tuple[int, ManifestRow, str]]] = {}
@@ -41,6 +42,7 @@ def match_rows(
         of_nodule.setdefault(row.nodule_key, []).append((index, row, digest))
 
     def find(row: ManifestRow, digest: str) -> int:
+        first = -1
         for index, other, other_digest in of_nodule.get(row.nodule_key, ()):
             if row.series_uid and other.series_uid and row.series_uid != other.series_uid:
                 continue
@@ -50,9 +52,11 @@ def match_rows(
                 same = abs(row.z_mm - other.z_mm) < SLICE_TOLERANCE_MM
             else:
                 same = digest != "" and digest == other_digest
-            if same:
+            if same and digest == other_digest:
                 return index
-        return -1
+            if same and first < 0:
+                first = index
+        return first
 
     return np.array([find(*pair) for pair in zip(rows, digests or no_digests)], dtype=np.int64)
 

@@ -86,3 +86,12 @@ def test_real_crops_without_position_match_by_their_pixels_only(lidc32: Path) ->
     found = match_rows(rows, rows)
     assert (found[placed] == np.flatnonzero(placed)).all()
     assert (found[~placed] == -1).all()
+
+
+def test_of_several_crops_of_one_slice_the_one_with_the_same_pixels_is_meant(
+    crop_rows: list[ManifestRow],
+) -> None:
+    twice = [crop_rows[0], replace(crop_rows[0], image="other.jpg")]
+    assert match_rows(twice, twice, ["a", "b"], ["a", "b"]).tolist() == [0, 1]
+    assert match_rows(twice, twice[::-1], ["a", "b"], ["b", "a"]).tolist() == [1, 0]
+    assert match_rows(twice, twice).tolist() == [0, 0]
