@@ -1,1 +1,1 @@
-"""Arguments in, one call, words out: what every command does."""
+"""Command-line entry points: parse arguments, make one call, print the result."""

@@ -1,7 +1,7 @@
-"""What all commands share: common arguments, exit codes, one clear line for an error.
+"""Shared by all commands: common arguments, exit codes, one-line error messages.
 
 A command parses its arguments, makes one call and prints.  It ends with 0, with 2 when
-the user can correct what is wrong, with 1 when the defect is ours; never with a traceback,
+the user can correct what is wrong, with 1 when it is a bug; never with a traceback,
 unless ``LUNGDX_DEBUG=1`` is set.
 """
 
@@ -137,7 +137,7 @@ def exit_code(
         if os.environ.get("LUNGDX_DEBUG") == "1":
             raise
         kind = type(error).__name__
-        hint = "this is a mistake of ours; LUNGDX_DEBUG=1 shows the traceback to report"
+        hint = "this is a bug; LUNGDX_DEBUG=1 shows the traceback to report"
         return _fail(f"{kind}: {' '.join(str(error).split())}; {hint}", OUR_MISTAKE)
 
 
@@ -171,19 +171,19 @@ def note(line: str) -> None:
 
 
 def as_called(text: str) -> str:
-    """The text with ``tools/X.py`` as this process was started: so, or as ``lungdx X``."""
+    """Replace ``tools/X.py`` by ``lungdx X`` in a text, if this process was started so."""
     if _name().split()[0] != "lungdx":
         return text
     return re.sub(r"(?:python )?tools/(\w+)\.py", r"lungdx \1", text)
 
 
 def quoted(*words: str | Path) -> str:
-    """A command line that a POSIX shell splits into these words again."""
+    """Join words to a command line that a POSIX shell splits into the same words."""
     return shlex.join(map(str, words))
 
 
 class _Screen(logging.Handler):
-    """Prints the lines of a long work; where nobody reads them, the work continues."""
+    """Log handler that prints on stdout; a closed or full stdout does not stop the work."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -209,7 +209,7 @@ def _log_on_screen() -> Iterator[None]:
 
 
 def _ensure_home() -> None:
-    """Where the home folder cannot be written to, let caches lie in a temporary one.
+    """Set HOME to a temporary folder for caches if the home folder is not writable.
 
     VisualDL (``~/.visualdl``), Matplotlib and Paddle (``~/.cache``) would end or warn.
     """
@@ -223,7 +223,7 @@ def _ensure_home() -> None:
 
 
 def _print_no_more() -> None:
-    """Let what is printed from now on go nowhere."""
+    """Redirect stdout to the null device from now on."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

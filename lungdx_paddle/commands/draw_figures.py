@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser = cli.parser(__doc__, example)
     add = parser.add_argument
-    add("--lidc", type=Path, metavar="DIR", help="DICOM series with their XML: of the first one")
+    add("--lidc", type=Path, metavar="DIR", help="DICOM with its XML; the first series is drawn")
     add("--model", type=Path, metavar="DIR", help="what tools/export.py wrote: overview of --lidc")
     crops_help = "manifest.csv of the crops: Figure 2, and the saliency of --run"
     add("--manifest", type=Path, metavar="FILE", help=crops_help)
@@ -81,7 +81,7 @@ def _drawings(args: argparse.Namespace) -> Drawings:
 
 
 def _of_scans(lidc: Path, model: Path | None) -> Drawings:
-    """What the first series of a folder shows."""
+    """Drawings of the first series of a folder."""
     from lungdx_paddle.figures.lung_sheet import draw_lung_sheet
     from lungdx_paddle.figures.lung_steps import draw_lung_steps
     from lungdx_paddle.inference.predictor import Predictor

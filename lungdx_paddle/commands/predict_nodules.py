@@ -80,7 +80,7 @@ def _load(folder: Path) -> Predictor:
 
 
 def _crop_files(name: str) -> list[str]:
-    """A crop, every JPG of a folder, or what a pattern fits that no shell has expanded."""
+    """Crops that an argument names: a file, a folder's JPGs, or a pattern not yet expanded."""
     if Path(name).is_dir():
         found = sorted(str(path) for path in Path(name).rglob("*.jpg"))
     else:

@@ -97,7 +97,7 @@ def _check_task(args: argparse.Namespace) -> None:
 
 
 def _write_jpg(args: argparse.Namespace, pool: Executor | None) -> tuple[list[str], bool]:
-    """Write the slices of ``--lidc``: what was done, and whether crops can be cut or are due."""
+    """Write the slices of ``--lidc`` as JPG; returns report lines, and whether to cut crops."""
     report = write_slice_images(
         args.lidc, args.out, window=parse_window(args.window), lungs=args.lungs, pool=pool
     )
@@ -140,7 +140,7 @@ def report_lines(report: Report) -> list[str]:
     if report.stretched_pictures:
         lines.append(
             f"{cli.count_of(report.stretched_pictures, 'picture')} stretched one by one to reach "
-            "from black to white: 20,2040 is the window only about"
+            "from black to white: the window 20,2040 is only approximate"
         )
     return lines + skipped_lines(report.skipped)
 
@@ -152,7 +152,7 @@ def table_lines(table: NoduleTable) -> list[str]:
     lines = [f"{nodules} of {readings} in {table.series} series"]
     if table.unknown:
         lines.append(
-            f"{table.unknown} series of others than LIDC-IDRI: pixels of "
+            f"{table.unknown} series not of LIDC-IDRI: a pixel spacing of "
             f"{USUAL_PIXEL_SPACING_MM:g} mm assumed"
         )
     return lines + skipped_lines(table.skipped)

@@ -87,7 +87,7 @@ def table1_lines(environment: Environment) -> list[str]:
 
 
 def result_lines(metrics: RunMetrics) -> list[str]:
-    """Accuracies of a run at its end, and what they are worth."""
+    """Final test accuracies of a run; a note if its data are a phantom."""
     lines = [
         "",
         f"Test accuracy after step {metrics.step}, {metrics.part}:",

@@ -1,4 +1,4 @@
-"""What became of each series of a preprocessing run: ``report.json``."""
+"""Outcome of each series of a preprocessing run: ``report.json``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SeriesReport:
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """A whole run of the preprocessing."""
+    """Report of a whole preprocessing run."""
 
     crop: str
     """The rule of the crops."""
@@ -150,7 +150,7 @@ def attempt(function: Callable[[Item], Result], item: Item) -> Result | str:
 def check_found(
     source: Path, found: Sequence[Any], skipped: Sequence[Skipped], *, expected: str, fix: str
 ) -> None:
-    """See that a source holds anything.
+    """Check that something was found in a source.
 
     Raises:
         LidcError: nothing was found; it names the first of the files that were left out.

@@ -75,7 +75,7 @@ class SliceImage:
 
 @dataclass(frozen=True)
 class SeriesImages:
-    """What became of one series."""
+    """Outcome of one series."""
 
     patient_id: str
     series_uid: str
@@ -88,7 +88,7 @@ class SeriesImages:
 
 @dataclass(frozen=True, repr=False)
 class SliceImagesReport:
-    """What became of every series of a collection."""
+    """Outcome of every series of a collection."""
 
     series: tuple[SeriesImages, ...]
     """By patient and series UID."""
@@ -120,7 +120,7 @@ class _Job:
 
     @property
     def folder(self) -> Path:
-        """Of the series' images, relative to ``out``."""
+        """Folder of the series' images, relative to ``out``."""
         return Path("slices", file_name(self.series.patient_id), file_name(self.series.series_uid))
 
 
@@ -201,7 +201,7 @@ def _fingerprint(series: Series, window: Window | None, lungs: str | None) -> st
 
 
 def _run(jobs: Sequence[_Job], table: Path, pool: Executor | None) -> dict[str, str]:
-    """Do what is not done yet: series UID -> why it failed."""
+    """Write the series that are not finished; returns {series UID: why it failed}."""
     todo = [job for job in jobs if not _rows(job)]
     if todo:  # images that the table lists may change; it is written again at the end
         with writing(table):

@@ -1,4 +1,4 @@
-"""What all commands share: how they end, how they name each other, where they print."""
+"""Shared by all commands: exit codes, names of commands in messages, where they print."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def run(body: str, shell: str = "", **environment: str) -> subprocess.CompletedP
     )
 
 
-def test_a_mistake_of_ours_is_one_line_and_exit_code_1() -> None:
+def test_a_bug_is_one_line_and_exit_code_1() -> None:
     ran = run(r"raise ValueError('two\nlines')")
     assert ran.returncode == 1
-    assert "ValueError: two lines; this is a mistake of ours" in ran.stderr
+    assert "ValueError: two lines; this is a bug" in ran.stderr
     assert "Traceback" not in ran.stderr and ran.stderr.count("\n") == 1
 
 
@@ -68,7 +68,7 @@ def test_a_long_work_continues_when_nobody_reads_its_lines(tmp_path: Path) -> No
     assert done.is_file()
 
 
-def test_answers_end_when_nobody_reads_them(tmp_path: Path) -> None:
+def test_a_command_ends_when_nobody_reads_its_output(tmp_path: Path) -> None:
     done = tmp_path / "done"
     body = f"[cli.say(str(i)) for i in range(5000)]; Path({str(done)!r}).touch()"
     ran = run(body, "| head -1")
@@ -84,7 +84,7 @@ def test_a_closed_or_full_screen_does_not_stop_a_long_work(shell: str, tmp_path:
     assert done.is_file()
 
 
-def test_an_answer_that_finds_a_full_disk_is_one_line_and_exit_code_2() -> None:
+def test_output_to_a_full_disk_is_one_line_and_exit_code_2() -> None:
     ran = run("cli.say('an answer')", "> /dev/full")
     assert ran.returncode == 2
     assert "No space left on device; free some space" in ran.stderr

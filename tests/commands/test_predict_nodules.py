@@ -73,7 +73,7 @@ def test_a_folder_and_a_pattern_stand_for_their_crops(answer: Answer, write_crop
 
 
 @pytest.mark.parametrize("name", ["gone/*.jpg", "."])
-def test_a_name_that_fits_no_crop_is_told(
+def test_a_name_or_pattern_without_crops_is_an_error(
     answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

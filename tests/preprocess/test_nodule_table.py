@@ -24,7 +24,7 @@ def test_one_row_a_nodule(collection: Path, tmp_path: Path) -> None:
     assert (table.series, table.nodules, table.readings) == (3, 3, 7)
     assert table_lines(table) == [
         "3 nodules of 7 readings in 3 series",
-        "3 series of others than LIDC-IDRI: pixels of 0.7 mm assumed",
+        "3 series not of LIDC-IDRI: a pixel spacing of 0.7 mm assumed",
     ]
 
 

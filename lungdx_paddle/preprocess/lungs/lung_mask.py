@@ -26,8 +26,8 @@ from lungdx_paddle.preprocess.lungs.paper_steps import (
 
 GAS_HU = -960
 """An area with a lower median is gas, not lung.  On LIDC-IDRI-0001 and 0012 the lungs' medians
-lie from -920 to -690 and those of as large areas of gut from -980 down; -950 is where
-emphysema is taken to begin, so that a lung of nothing else could be mistaken."""
+lie from -920 to -690 and those of gut areas of that size at -980 and below.  Emphysema begins
+at -950, so a lung that is nothing but emphysema could be mistaken for gas."""
 
 SMALLEST_LUNG_MM2 = 490.0
 """The paper's 1000 pixels, at the collection's median spacing of 0.7 mm."""

@@ -1,6 +1,6 @@
 """CT slice -> lung parenchyma, by the paper's steps (its Figure 1).
 
-:mod:`lungdx_paddle.preprocess.lungs.lung_mask` makes of them a mask that holds on every slice.
+:mod:`lungdx_paddle.preprocess.lungs.lung_mask` corrects them where they fail on real slices.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def iterative_threshold(gray: np.ndarray) -> float:
     """The paper's threshold T between tissue (>= T) and air.
 
     T starts half way between the darkest and the brightest value; then T is half way between
-    the mean of the tissue and the mean of the air, until it stays.  Computed from the
+    the mean of the tissue and the mean of the air, until it converges.  Computed from the
     histogram.  Terminates: the threshold is monotone and splits 256 values.
 
     Args:

@@ -54,7 +54,7 @@ def crop_patient(
     annotations: Sequence[Annotations],
     rule: str,
 ) -> PatientCrops:
-    """Find out where the pictures lie and cut the nodules out of them.
+    """Locate a patient's pictures in the scans and cut the nodules out of them.
 
     The crop follows the area that at least half of the slice's readers enclosed, as the
     XML files have it: the set lacks some readers.
@@ -100,7 +100,7 @@ def _numbered_nodules(annotations: Sequence[Annotations]) -> dict[str, list[Nodu
 def _read(
     folder: PictureFolder, found: PatientCrops
 ) -> tuple[dict[int, np.ndarray], dict[int, list[np.ndarray]]]:
-    """The folder's images, and of the slices that have one the masks (bool) that can be read."""
+    """Images by slice, and the readable masks (bool) of the slices that have an image."""
     images: dict[int, np.ndarray] = {}
     masks: dict[int, list[np.ndarray]] = {}
     for k in sorted({*folder.images, *folder.masks}):
