@@ -26,9 +26,9 @@ LIMITS = {"above": operator.gt, "from": operator.ge, "below": operator.lt, "up_t
 
 
 class _AsWritten(yaml.SafeLoader):
-    """YAML whose values stay the texts that were written, since each setting has its own type.
+    """YAML loader that keeps values as text, which each setting converts to its own type.
 
-    PyYAML makes a date of ``2026-11-26``, but no number of ``1e-4``.
+    PyYAML would read ``2026-11-26`` as a date and ``1e-4`` as a text.
     """
 
     yaml_implicit_resolvers = {
@@ -116,7 +116,7 @@ def differences(before: Config, now: Config) -> list[str]:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{dotted key: value} of nested ones."""
+    """Flatten nested mappings to {dotted key: value}."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         nested = isinstance(value, Mapping)

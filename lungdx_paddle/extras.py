@@ -14,7 +14,7 @@ PACKAGES = {
 """Extra -> the packages that it brings, as words of ``pip install``."""
 
 PACKAGES_OF_MODULE = {
-    "paddle": "paddlepaddle setuptools",  # which it imports, and not every wheel asks for
+    "paddle": "paddlepaddle setuptools",  # which it imports, and not every wheel requires
     "setuptools": "setuptools",
     "visualdl": "visualdl",
     "matplotlib": "matplotlib",
@@ -34,7 +34,7 @@ def install_hint(extra: str) -> str:
 
 
 def not_installed(error: ImportError) -> InstallError:
-    """What to say where a module of :data:`PACKAGES_OF_MODULE` cannot be imported."""
+    """The error for a module of :data:`PACKAGES_OF_MODULE` that cannot be imported."""
     module = str(error.name).partition(".")[0]
     return InstallError(
         module,

@@ -72,7 +72,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into an :class:`OutputError` that names ``path``.
+    """Turn an OSError of writing into an :class:`OutputError` that names ``path``.
 
     Raises:
         OutputError: in place of an OSError.

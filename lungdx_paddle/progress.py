@@ -21,7 +21,7 @@ def bar(iterable: Iterable[Any] | None = None, **options: Any) -> Any:
     """A tqdm bar on stderr, drawn often on a screen and seldom into a log file.
 
     Args:
-        iterable: what is walked through; None: the bar is moved by ``update``.
+        iterable: what is iterated over; None: the bar is moved by ``update``.
         options: tqdm's own, such as total, desc and unit.
     """
     on_screen = sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""Before Paddle computes: environment variables, device, threads, seeds."""
+"""Set up Paddle before it computes: environment variables, device, threads, seeds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_THREADS = 1024
 """More than any machine has cores; OpenMP aborts the process at some higher number."""
 
 _IMPORT_NOISE = "No ccache found"
-"""Beginning of a warning when Paddle is imported: of use only to one who compiles operators."""
+"""Beginning of a warning at Paddle's import; it matters only for compiling custom operators."""
 
 _PADDLE_NOISE = (
     _IMPORT_NOISE,
@@ -71,7 +71,7 @@ def prepare_environment(
     # AMD (a training step of this network: 1515 ms instead of 400).
     if (vendor or cpu_field("vendor_id")) == "AuthenticAMD":
         environment.setdefault(MKL_CPU_TYPE, "5")  # as on an Intel processor with AVX2
-    # Paddle's C++ logs warnings of no use on a CPU (ccache, oneDNN), but true ones on a GPU.
+    # Paddle's C++ logs warnings that are noise on a CPU (ccache, oneDNN), but matter on a GPU.
     hidden = environment.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
     has_gpu = not hidden and any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg")))
     environment.setdefault("GLOG_minloglevel", "1" if has_gpu else "2")
@@ -93,7 +93,7 @@ def process_of(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
 
 
 def quiet_paddle() -> None:
-    """Keep those of Paddle's warnings from the screen that a tool's user cannot act on."""
+    """Hide those of Paddle's warnings that a user cannot act on."""
     for beginning in _PADDLE_NOISE:
         warnings.filterwarnings("ignore", message=beginning, category=UserWarning)
 
@@ -123,7 +123,7 @@ def set_up(device: str | None, seed: int) -> str:
             found=f"paddlepaddle {paddle.__version__} without one",
             fix=f"use --device cpu, or on a machine with a GPU {WHICH_GPU_WHEEL}",
         )
-    # Paddle's own handler can hang a process that is asked to end.
+    # Paddle's own handler can hang a process that receives SIGTERM.
     paddle.disable_signal_handler()
     if has_gpu and device != "cpu":
         paddle.device.set_device("gpu")
@@ -200,7 +200,7 @@ def require_paddle() -> ModuleType:
 
 
 def _keep_freed_memory() -> None:
-    """Let the C library use again what it freed, instead of giving it back to the system.
+    """Let malloc reuse freed memory instead of returning it to the system.
 
     Each operation takes new memory for its result, and Paddle frees it soon after.  The system
     hands out memory page by page, filled with zeros: a sixth of a training step and, with two

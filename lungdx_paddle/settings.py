@@ -147,12 +147,12 @@ class Config:
         return self.data.folds > 0 and self.data.fold < 0
 
     def of_fold(self, fold: int) -> Config:
-        """The network of an ensemble that is tested on ``fold``, in a folder inside its own."""
+        """Config of the network that is tested on ``fold``, with a subfolder as its output."""
         folder = str(self.output_folder / f"{FOLD}{fold}")
         return replace(self, output=folder, data=replace(self.data, fold=fold))
 
     def by_patient(self) -> Config:
-        """The same training, split by patient, in a folder beside its own."""
+        """The same config split by patient, with an output folder beside this one's."""
         folder = f"{self.output_folder}_by_patient"
         return replace(self, output=folder, data=replace(self.data, split="patient"))
 

@@ -93,7 +93,7 @@ def _cluster(address: str, paths: Sequence[str]) -> Iterator[Executor]:
     with contextlib.ExitStack() as stack:
         for logger in map(logging.getLogger, ("distributed", "distributed.client")):
             stack.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.CRITICAL)  # they log tracebacks of what one line tells
+            logger.setLevel(logging.CRITICAL)  # tracebacks beside our one line
         try:
             client = stack.enter_context(Client(address, timeout=ANSWER_S, set_as_default=False))
         except (OSError, ValueError) as error:

@@ -58,7 +58,7 @@ def read_diagnoses(path: Path) -> dict[str, Diagnosis]:
 
     Raises:
         LidcError: the file cannot be read, lacks a column, or has a row with another code
-            than 0 to 3 or with a patient who has stood there before.
+            than 0 to 3 or with a patient who is in an earlier row.
     """
     path = Path(path)
     header, *rows = _read_rows(path) or [[]]

@@ -13,7 +13,7 @@ from lungdx_paddle.lidc.readings import Contour
 
 @dataclass(frozen=True, eq=False)
 class Area:
-    """A small picture of an area and its place in the slice."""
+    """Mask of an area within its bounding box, and the box's place in the slice."""
 
     corner_xy: tuple[int, int]
     """Column and row of its first pixel, from 0."""

@@ -9,7 +9,7 @@ the same distance, nearest centres first, but never two readings of one reader; 
 needs lowering then.  Over the collection that gives 2672 nodules, 911 of four readers,
 where pylidc finds 2651 and 897.  2630 are the same.  The others lie in 21 series: in
 20 of them pylidc's nodule holds a reader twice and ours are two, and in LIDC-IDRI-0733
-pylidc's distance, in pixels and not in mm, parts what ours joins.
+pylidc's distance, in pixels and not in mm, separates what ours joins.
 """
 
 from __future__ import annotations

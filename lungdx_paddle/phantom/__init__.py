@@ -1,4 +1,4 @@
-"""The phantom: a small LIDC-shaped collection, the default data of a machine without any.
+"""The phantom: a small synthetic LIDC-shaped collection, used where no data are configured.
 
 :func:`write_phantom` writes it.  What it is made of, in the order in which it is built:
 geometry, vessels and chest; diseases and lesions; readers; files.

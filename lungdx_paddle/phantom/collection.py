@@ -136,7 +136,7 @@ def _build(settings: PhantomSettings, rng: np.random.Generator) -> tuple[Grid, C
 def true_lung(
     patient: int, seed: int = 0, settings: PhantomSettings = PhantomSettings()
 ) -> np.ndarray:
-    """Where the lungs of a phantom patient are, to measure a lung mask against.
+    """True lung mask of a phantom patient, the reference for lung segmentation.
 
     Args:
         patient: from 0; PHANTOM-0001 is 0.

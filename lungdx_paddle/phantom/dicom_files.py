@@ -40,7 +40,7 @@ DIAGNOSIS_COLUMNS = (
 
 @dataclass(frozen=True)
 class Maker:
-    """How a maker of scanners stores HU; the slope is 1."""
+    """How a scanner manufacturer stores HU; the slope is 1."""
 
     model: str
     """ManufacturerModelName."""

@@ -75,7 +75,7 @@ class Lesion:
 
     @property
     def reach_mm(self) -> float:
-        """No part of the lesion is farther from its centre."""
+        """Radius in mm of a ball about the centre that holds the whole lesion."""
         return float(self.radius_mm * self.stretch_zyx.max() * 1.9 + self.edge_mm)
 
     def rise(self, direction_zyx: np.ndarray, bumps: np.ndarray) -> np.ndarray:

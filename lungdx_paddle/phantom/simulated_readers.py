@@ -61,7 +61,7 @@ def read_series(
     non_nodules: list[Point],
     rng: np.random.Generator,
 ) -> list[Session]:
-    """Let the readers mark a series.
+    """Simulate the readers' outlines and ratings of a series.
 
     Args:
         nodules: the nodules of 3 mm and more.

@@ -32,7 +32,7 @@ class Vessels:
 
 
 def grow_vessels(rng: np.random.Generator) -> Vessels:
-    """Let trees grow from both hila, each branch finer and shorter than its parent."""
+    """Grow vessel trees from both hila, each branch finer and shorter than its parent."""
     starts, ways, radii = [], [], []
     for side in (-1, 1):
         tip = np.tile([side * HILUM_XY_MM[0], HILUM_XY_MM[1], 0.0], (TREES, 1))
@@ -55,7 +55,7 @@ def grow_vessels(rng: np.random.Generator) -> Vessels:
 def draw_vessels(
     vessels: Vessels, z: float, stretch_xy: tuple[float, float], grid: Grid
 ) -> np.ndarray:
-    """Draw what of the vessels lies in one slice.
+    """Rasterise the vessels on one slice.
 
     Args:
         vessels: the trees, in standard millimetres.
