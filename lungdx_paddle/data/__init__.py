@@ -1,1 +1,1 @@
-"""Crops become batches: labels, splits, the dataset."""
+"""Crops -> batches: labels, splits, the dataset, augmentation."""

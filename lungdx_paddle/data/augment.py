@@ -1,4 +1,4 @@
-"""Training images changed at random, as another scan of the nodule might have shown it.
+"""Random augmentation of training images, as another scan of the nodule might show it.
 
 Pixels are moved, never resampled: turning by any angle blurs a nodule's edge, and made the
 network worse on unseen patients (docs/lab/results.md).
@@ -19,7 +19,7 @@ MIDDLE_GRAY = 128.0
 def augmented(
     images: np.ndarray, settings: AugmentConfig, random: np.random.Generator
 ) -> np.ndarray:
-    """Each image turned, mirrored, moved, and its gray values changed.
+    """Augment images: turn, mirror, shift, and change contrast and brightness.
 
     What is moved in from outside repeats the image's edge, since black would show how it was
     moved.  The labels stay true: none of this changes what the nodule is.

@@ -150,7 +150,7 @@ def _grouped(
             found=f"{len(numbers)} in {len(manifest)} crops",
             fix="use more data, or data.split=image",
         )
-    # A group's rarest fact is its highest class: -1 stands for no label at all.
+    # A group is stratified by its highest class, the rarest; -1 means unlabelled.
     stratum = np.full(len(numbers), np.min(strata))
     np.maximum.at(stratum, groups, strata)
     return groups, [np.flatnonzero(stratum == value) for value in dict.fromkeys(stratum.tolist())]

@@ -1,1 +1,1 @@
-"""Predictions become numbers: scores, intervals, comparisons, leakage, saliency."""
+"""Evaluation of predictions: scores, intervals, comparisons, leakage, saliency."""

@@ -44,7 +44,7 @@ def group_confusion(
 
 
 def numbered(names: Sequence[Hashable]) -> tuple[np.ndarray, int]:
-    """(n,) whole numbers from 0 in the order of first appearance, and how many differ."""
+    """Number values from 0 by first appearance: (n,) int64, and how many are distinct."""
     order: dict[Hashable, int] = {}
     numbers = [order.setdefault(name, len(order)) for name in names]
     return np.array(numbers, dtype=np.int64), len(order)

@@ -1,4 +1,4 @@
-"""How sure a number is: bootstrap intervals over patients.
+"""Bootstrap confidence intervals over patients.
 
 Patients are the units, since the slices and nodules of one patient are alike.  A statistic
 is a function of weights: how often each patient counts.
@@ -55,7 +55,7 @@ class Estimate:
         return f"{self.value:.3f}{between}, {self.patients} patient{'s'[: self.patients != 1]}"
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: value, interval, patients, and what else there is."""
+        """For JSON: value, interval, patients, and the optional fields that are set."""
         fields = {**vars(self), "interval": list(self.interval) if self.interval else None}
         always = ("value", "interval", "patients")
         return {name: v for name, v in fields.items() if name in always or v not in (None, "")}
@@ -121,7 +121,7 @@ def auc_estimate(
 
 
 def of_sums(sums: np.ndarray, score: Callable[[np.ndarray], np.ndarray]) -> Statistic:
-    """The statistic that is a score of summed contributions.
+    """Make a statistic: a score of the sum of the patients' contributions.
 
     Args:
         sums: (patients, ...) what each patient adds, such as a confusion matrix.

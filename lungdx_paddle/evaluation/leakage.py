@@ -33,7 +33,7 @@ BLOCK = 512
 
 @dataclass(frozen=True)
 class Leakage:
-    """What stands on both sides of a split; a sum of two is that of two networks."""
+    """Counts of what training and test part share; ``+`` adds those of two networks."""
 
     test_images: int
     test_images_of_known_patients: int
@@ -94,7 +94,7 @@ def leakage(
     Args:
         train: the crops that a network is trained on.
         test: those that it is evaluated on, of the same manifest or of another.
-        train_images: (len(train), 32, 32) uint8, if they are at hand.
+        train_images: (len(train), 32, 32) uint8, if available.
     """
     rows = test.manifest.rows
     patients = {row.patient_id for row in train}

@@ -1,4 +1,4 @@
-"""What a network predicts of each crop: run it, keep it as a table, pool it by nodule."""
+"""Predictions of a network: compute them, store them as a table, pool them by nodule."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Predictions:
     """{task: (n, classes)}."""
     label_set: LabelSet
     images: np.ndarray | None = None
-    """(n, 32, 32) uint8 crops; None if only the table is at hand."""
+    """(n, 32, 32) uint8 crops; None if read from a table."""
 
     def __repr__(self) -> str:
         patients = len(set(self.patients))
@@ -135,7 +135,7 @@ def outputs(
 
 @contextmanager
 def inference_mode(network: paddle.nn.Layer) -> Iterator[None]:
-    """Run a network in inference mode; afterwards it is in its mode again."""
+    """Context in which a network is in inference mode; its mode is restored afterwards."""
     was_training = network.training
     network.eval()
     try:

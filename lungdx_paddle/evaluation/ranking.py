@@ -70,7 +70,7 @@ class ThresholdCounts:
         return np.concatenate([[1.0], ratio(self.true_positives, predicted)[1:]])
 
     def thinned(self, most: int) -> ThresholdCounts:
-        """At most ``most`` of the points with both ends, even in the number of positives."""
+        """At most ``most`` points, both ends included, evenly spaced by predicted positives."""
         predicted = self.true_positives + self.false_positives
         kept = np.unique(np.searchsorted(predicted, np.linspace(0, predicted[-1], most)))
         return ThresholdCounts(self.true_positives[kept], self.false_positives[kept])

@@ -189,7 +189,7 @@ def with_total(by_task: Mapping[str, float | None]) -> dict[str, float | None]:
 
 
 def binary_rankings(predictions: Predictions) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The nodules' yes-or-no questions that a ROC or precision-recall curve can answer.
+    """Binary questions about nodules, with scores, for ROC and precision-recall curves.
 
     Malignancy: mean rating above 3.5 against below 2.5, by the expected level.  Pathology:
     each class against the rest among the labelled nodules, by its mean probability.

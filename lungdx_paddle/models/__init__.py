@@ -1,1 +1,1 @@
-"""Batches become logits: towers, sharing units, the two-task network."""
+"""Batches -> logits: towers, sharing units, the two-task network, ensembles."""

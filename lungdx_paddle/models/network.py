@@ -53,7 +53,7 @@ class TwoTaskNetwork(nn.Layer):
 
     @property
     def members(self) -> tuple[TwoTaskNetwork, ...]:
-        """The networks whose mean is the answer: of an ensemble several, here this one."""
+        """The networks whose mean is the output: this one alone, or those of an ensemble."""
         return (self,)
 
     def set_normalisation(self, mean: np.ndarray, deviation: np.ndarray) -> None:
