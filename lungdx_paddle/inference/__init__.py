@@ -1,1 +1,1 @@
-"""Weights become a model file, and a model file's answers become findings."""
+"""Inference: export a trained network, load the model, predict crops and nodules of a CT."""

@@ -95,7 +95,7 @@ def export(run: Run, out: Path, onnx: bool = False) -> list[Path]:
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """What one must know to use the model.
+    """Description of an exported model, the content of ``inference.yml``.
 
     Input, classes in the order of the outputs, what it was trained on, its scores, and the digests
     of weights, settings and crops.
@@ -160,6 +160,6 @@ def _scores(run: Run) -> dict[str, Any]:
 
 
 def _files(out: Path) -> list[Path]:
-    """The files of an exported model; one of another Paddle must not stay among them."""
+    """The files of a model exported into ``out``, by any version of Paddle."""
     names = (f"{MODEL_NAME}.", WEIGHTS)
     return sorted(path for path in out.iterdir() if path.name.startswith(names))

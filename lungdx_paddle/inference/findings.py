@@ -1,4 +1,4 @@
-"""Findings: what an exported model answers for crops and for the rows of a manifest."""
+"""Findings: an exported model's predictions for crops and for the rows of a manifest."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from lungdx_paddle.manifest import read_manifest
 
 @dataclass(frozen=True)
 class Finding:
-    """What a model answers for one crop or one nodule."""
+    """A model's prediction for one crop or one nodule."""
 
     about: Mapping[str, Any]
-    """What it is of: image, patient_id, nodule, or series_uid, nodule, slices, place_mm."""
+    """The crop or nodule: image, patient_id, nodule, or series_uid, nodule, slices, place_mm."""
     classes: Mapping[str, Sequence[str]]
     """{task: class names}."""
     probabilities: Mapping[str, np.ndarray] | None

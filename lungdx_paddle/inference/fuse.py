@@ -10,7 +10,7 @@ from lungdx_paddle.models.sharing import DenseUnit, SharingUnit
 
 
 def fuse(network: Trained) -> Trained:
-    """Change a network, or each of an ensemble, in place: the same answers by fewer operations.
+    """Fuse a network, or each of an ensemble, in place: the same outputs by fewer operations.
 
     * A sharing unit's cross weights are raised to the floor here and not at every call.
     * Batch normalisation becomes part of fc.  Of the convolutions Paddle folds it itself.

@@ -1,4 +1,4 @@
-"""Crops in, probabilities out: an exported model and what is known of it."""
+"""Load an exported model and compute the probabilities of crops."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Predictor:
 
     @property
     def runtime(self) -> str:
-        """What computes the answers: ONNX Runtime, OpenVINO or oneDNN."""
+        """Name of the inference runtime: ONNX Runtime, OpenVINO or oneDNN."""
         return self._session.runtime
 
     @property

@@ -1,6 +1,6 @@
-"""What computes an exported model: ONNX Runtime, OpenVINO or oneDNN, the first that is there.
+"""Inference runtimes of an exported model: the first of ONNX Runtime, OpenVINO and oneDNN.
 
-They stand in the order of their speed on a CPU (docs/lab/performance.md).  All give the same
+They are tried in the order of their speed on a CPU (docs/lab/performance.md).  All give the same
 probabilities to 1e-5, which a test holds.
 """
 
@@ -24,10 +24,10 @@ WEIGHTS = "inference.pdiparams"
 
 @dataclass(frozen=True)
 class Session:
-    """A model that is ready to answer."""
+    """An exported model loaded by a runtime."""
 
     runtime: str
-    """What computes it, in its own name."""
+    """Name of the runtime."""
     run: Callable[[np.ndarray], list[np.ndarray]]
     """(n, 1, 32, 32) float32 gray values to each task's (n, classes) probabilities."""
     portion: int

@@ -1,1 +1,1 @@
-"""Logits become weights."""
+"""Training: steps, checkpoints, the record of a run, cross-validation, the dashboard."""

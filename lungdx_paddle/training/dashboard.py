@@ -82,7 +82,7 @@ class Dashboard:
         self._writer.add_image(tag, image, step)
 
     def histogram(self, step: int, tag: str, values: np.ndarray) -> None:
-        """Write how numbers are spread; what is not finite does not count."""
+        """Write a histogram of the finite values."""
         finite = values[np.isfinite(values)].astype(np.float64)
         if len(finite):
             low, high = float(finite.min()), float(finite.max())
@@ -94,8 +94,8 @@ class Dashboard:
         """Write a binary question's PR curve under ``pr/`` and its ROC under ``roc/``.
 
         VisualDL 2.5.3 cannot make their points with NumPy from 1.24 on (``np.float``), so
-        it is given them.  It stores no thresholds: what it shows as one is a point's place
-        from all called positive to nobody.
+        it is given them.  It stores no thresholds: what it shows as one is a point's position
+        between all called positive and none.
 
         Args:
             step: of the run.

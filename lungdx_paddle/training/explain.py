@@ -24,7 +24,7 @@ Choose = Callable[[NoduleDataset, int], Mapping[str, Sequence[int]]]
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a network answers for some crops, and which pixels speak for the answers."""
+    """A network's predictions for some crops, and the saliency maps that explain them."""
 
     run: Run
     images: np.ndarray
@@ -41,9 +41,9 @@ def explain_run(
     device: str | None = None,
     manifest: str | None = None,
 ) -> Explanation:
-    """Explain what a run answers for a few crops of its test part, right or wrong.
+    """Explain a run's predictions for a few crops of its test part by saliency maps.
 
-    The crops are chosen by a rule that no answer of the network has a part in, among those that
+    The crops are chosen by a rule that does not depend on the predictions, among those that
     every task has a label for; where there are none, among all.
 
     Args:

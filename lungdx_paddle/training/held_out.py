@@ -26,7 +26,7 @@ class Evaluation:
     metrics: RunMetrics
     predictions: Predictions
     changes: DataChanges
-    """How the manifest at hand differs from the recorded crops; empty for another manifest."""
+    """How the manifest now differs from the recorded crops; empty for another manifest."""
 
 
 def evaluate_run(

@@ -86,7 +86,7 @@ class Run:
 
     @property
     def digests(self) -> Digests:
-        """What its results must rest on, of the files as they are now.
+        """Digests of settings, crops, split, weights and predictions, as the files are now.
 
         Raises:
             CheckpointError: a network has no checkpoint yet.
@@ -198,7 +198,7 @@ class Run:
         Args:
             predictions: of the crops that are scored.
             leaks: what they share with the training part.
-            crops: all crops of the manifest at hand.
+            crops: all crops of the manifest that ``predictions`` come from.
             path: of that manifest.
             device: in Paddle's words.
 
@@ -246,7 +246,7 @@ def load_run(folder: Path) -> Run:
 
 
 def start_run(config: Config, record: SplitRecord, device: str, resume: bool = False) -> Run:
-    """Begin the record of a training, in its output folder, or go on with it.
+    """Start or continue the record of a training in its output folder.
 
     The results of an earlier training there are removed first, so that none outlives it.
 
@@ -274,9 +274,9 @@ def start_run(config: Config, record: SplitRecord, device: str, resume: bool = F
 
 
 def learned_config(config: Config) -> Config:
-    """A config with everything that does not change what is learned set to one value.
+    """The config with every setting that cannot change the trained weights set to a fixed value.
 
-    That is names and places, the rows of Table 2, and, where the learning rate does not depend on
+    These are names and places, the rows of Table 2, and, where the learning rate does not depend on
     it, the number of steps; the crops have a digest of their own.
     """
     steps = 1 if config.train.schedule == "constant" else config.train.steps

@@ -23,10 +23,10 @@ METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 
 @dataclass(frozen=True)
 class Digests:
-    """What a result rests on: two results with equal digests are of the same training."""
+    """Digests that identify a result's origin: equal ones are of the same training."""
 
     config: str
-    """Of every setting that changes what is learned."""
+    """Of every setting that can change the trained weights."""
     data: str
     """Of the pixels and labels of all crops, of both parts."""
     split: str

@@ -35,7 +35,7 @@ _COMMENT = "crops and labels: blake2b {}; split: blake2b {}"
 
 @dataclass(frozen=True)
 class DataChanges:
-    """How the crops at hand differ from those that a run recorded, in numbers of crops."""
+    """How a manifest's crops now differ from those that a run recorded: numbers of crops."""
 
     missing: int = 0
     added: int = 0

@@ -121,7 +121,7 @@ def prepare(
 
 
 def training_step(state: TrainingState) -> StepResult:
-    """Make one step.
+    """Make one training step.
 
     Raises:
         TrainingError: the loss is not finite; the weights are those before the step.

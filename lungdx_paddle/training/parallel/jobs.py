@@ -25,7 +25,7 @@ from lungdx_paddle.workers import executor, run_all
 
 @dataclass(frozen=True)
 class JobOptions:
-    """Where trainings run, and what becomes of earlier ones."""
+    """How trainings run: how many at once, on which device, resumed or anew."""
 
     jobs: int | None = None
     """Trainings at once; None: one a core."""
@@ -38,7 +38,7 @@ class JobOptions:
 
 
 def train_all(configs: Sequence[Config], options: JobOptions) -> None:
-    """Make every training that is not finished.
+    """Run every training that is not finished.
 
     Raises:
         ConfigError: a folder holds a run of other settings, or this process is one of several of

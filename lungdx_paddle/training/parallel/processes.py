@@ -71,7 +71,7 @@ class Processes:
 
     @contextmanager
     def connected(self) -> Iterator[None]:
-        """Raise ProcessError where another process has ended, which Paddle answers with C++."""
+        """Turn the C++ error that Paddle raises when another process ended into ProcessError."""
         try:
             yield
         except RuntimeError as error:
