@@ -1,6 +1,6 @@
-"""How fast an exported model answers, beside ONNX Runtime and PyTorch, and how soon.
+"""Benchmark of inference: speed and start-up, beside ONNX Runtime and PyTorch.
 
-Without --run the network is one trained for a few steps on a phantom: as fast as any.
+Without --run the network is trained for a few steps on a phantom, which changes no speed.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def _time(
     for batch in BATCHES:
         ways = {}
         for name, process in processes.items():
-            one_s = process.ask(f"{batch} 3")["seconds"][-1]  # the first two warm up
-            ways[name] = partial(process.ask, f"{batch} {max(1, int(BURST_S / one_s))}")
+            one_s = process.request(f"{batch} 3")["seconds"][-1]  # the first two warm up
+            ways[name] = partial(process.request, f"{batch} {max(1, int(BURST_S / one_s))}")
         timings = measure.interleaved(ways, rounds)
         ours = timings.pop("ours")
         yield {

@@ -1,10 +1,10 @@
-"""One library in a process of its own, with its threads set, for train_step.py and inference.py.
+"""Benchmark worker: times one library in its own process, for train_step.py and inference.py.
 
     python benchmarks/libraries.py train ours|paddle|torch|compiled CONFIG_OR_SIZES MANIFEST THREADS
     python benchmarks/libraries.py infer ours|paddle|onnxruntime|torch FOLDER THREADS
 
-Each line of stdin asks for some calls; the answer is a line of JSON: the seconds of each, and
-the peak memory.  But for ours it needs NumPy and its library only.
+Each line of stdin is a number of calls; the reply is a line of JSON with the seconds of each and
+the peak memory.  Except for ours it needs only NumPy and the library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every benchmark shares: options, interleaved timing, the machine, table and JSON."""
+"""Shared by all benchmarks: options, interleaved timing, the machine, table and JSON."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Timing:
     def times(self, other: Timing) -> float:
         """How many times ``other``'s time this takes: the median over the rounds.
 
-        Both were timed one after the other in each round, so that a neighbour who slows the
+        Both were timed one after the other in each round, so that other load that slows the
         machine down for a while slows both.
         """
         return median(mine / its for mine, its in zip(self.seconds, other.seconds))
@@ -123,7 +123,7 @@ class LibraryProcess:
         )
         self.version: str = self._answer()["version"]
 
-    def ask(self, line: str) -> Any:
+    def request(self, line: str) -> Any:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()

@@ -1,4 +1,4 @@
-"""How fast DICOM becomes lung masks, JPG and crops: by stage, beside SciPy and scikit-image.
+"""Benchmark of preprocessing: DICOM to masks, JPG, crops, beside SciPy and scikit-image.
 
 Without --lidc the series is a phantom, made by a program.  All is done on one core.
 """

@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other: one JSON file and one page of tables.
+"""Run all benchmarks, one after the other: one JSON file and one page of tables.
 
 A benchmark whose packages are missing, such as ONNX Runtime, is left out and says why.
 """

@@ -1,7 +1,7 @@
-"""How long a training step takes, beside Paddle as it comes and PyTorch, eager and compiled.
+"""Benchmark of a training step beside Paddle as it comes and PyTorch, eager and compiled.
 
 All are given the same network, batch, threads and float32; each runs in a process of its own
-and makes some steps in turn, so that a neighbour who slows the machine slows all.
+and makes some steps in turn, so that other load on the machine slows all.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
         manifest = _write_crops(Path(folder))
         for threads in [1] if options.quick else sorted({1, chosen_threads()}):
             processes = _start(config, manifest, options, threads)
-            ways = {name: partial(p.ask, str(steps)) for name, p in processes.items()}
+            ways = {name: partial(p.request, str(steps)) for name, p in processes.items()}
             timings = measure.interleaved(ways, rounds)
             for name, process in processes.items():
                 process.close()

@@ -1,4 +1,4 @@
-"""Judge a finished training: every score with its interval, and pictures."""
+"""Evaluate a finished training: every score with its interval, and a picture."""
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.commands.eval_run import main

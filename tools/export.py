@@ -1,4 +1,4 @@
-"""Write the inference model of a training run."""
+"""Export a training run as an inference model: the weights that it was evaluated with."""
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.commands.export_model import main

@@ -1,4 +1,4 @@
-"""What the pictures share: saving, pixels, a slice in the lung window."""
+"""Shared by all figures: saving, rendering to pixels, a slice in the lung window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Some crops beside each other, each with its labels and predictions.
+"""Mosaic of crops, each with its labels and predictions.
 
 Drawn with OpenCV in milliseconds, so that a training can show it at every row.
 """
@@ -24,9 +24,10 @@ _LETTERS = 0.42
 
 
 def draw_crops(predictions: Predictions) -> np.ndarray:
-    """(rows, columns, 3) uint8 RGB: the same crops at each call, spread over the dataset.
+    """Draw a mosaic of crops with labels and predictions: (rows, columns, 3) uint8 RGB.
 
-    They are taken from the crops with a label for every task, if those are enough.
+    The crops are the same at each call and spread over the dataset; they are taken from those
+    with a label for every task, if there are enough.
     A prediction is green where it is the label, red where it is not, gray without a label.
 
     Args:

@@ -28,7 +28,7 @@ def draw_lung_steps(
     title: str,
     nodule: np.ndarray | None = None,
 ) -> Figure:
-    """Draw a slice, its histogram with the threshold, each step's mask, and what is left.
+    """Draw a slice, its histogram with the threshold, each step's mask, and the parenchyma.
 
     Args:
         hu: (rows, columns) slice in HU.

@@ -57,7 +57,7 @@ def draw_network(*configs: Config) -> Figure:
 
 
 def unit_weights(unit: str, shape: Shape) -> int:
-    """Weights of a sharing unit of a kind between features of a shape, without the batch."""
+    """Number of weights of a sharing unit between features of ``shape`` (without the batch)."""
     return 4 * {"scalar": 1, "channel": shape[0], "dense": math.prod(shape) ** 2}[unit]
 
 

@@ -44,7 +44,7 @@ COLOURS = {LOSS: "tab:green", TRAIN: "tab:blue", TEST: "tab:orange"}
 
 @dataclass(frozen=True)
 class Curves:
-    """What a training logged."""
+    """Loss and accuracies that a training logged."""
 
     config: Config
     table: dict[str, np.ndarray]
