@@ -1,4 +1,4 @@
-"""What several rooms' tests use: real data if there is some, crops made on the spot."""
+"""Fixtures of several test folders: real data if there are any, and made-up crops."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LUNGDX_LIDC = os.environ.get("LUNGDX_LIDC")
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """With real data at hand, let a test of it that is skipped fail the whole."""
+    """Fail the session if real data are given and a test that needs them is skipped."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or hasattr(session.config, "workerinput"):
         return  # a process of pytest-xdist

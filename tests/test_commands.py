@@ -165,8 +165,8 @@ def test_the_chain_writes_what_the_table_of_commands_promises(chain: Path) -> No
 
 
 def test_eval_scores_the_run_and_draws_it(chain: Path) -> None:
-    said = start(EVAL, chain)
-    assert "PHANTOM" in said and "quadratic kappa" in said
+    printed = start(EVAL, chain)
+    assert "PHANTOM" in printed and "quadratic kappa" in printed
     written = {path.name for path in (chain / "output" / "partial_soft" / "eval").iterdir()}
     assert written == {"metrics.json", "predictions.csv", "scores.png"}
 
@@ -175,21 +175,21 @@ def test_the_best_config_trains_its_folds_and_answers_as_one(
     chain: Path, succeed: Callable[..., str]
 ) -> None:
     few = "train.steps=2 train.log_every=2 data.folds=2 output=output/best"
-    said = succeed(f"{BEST} {few}", chain)
-    assert "2 folds by patient, each by a network without it" in said
+    printed = succeed(f"{BEST} {few}", chain)
+    assert "2 folds by patient, each by a network without it" in printed
     succeed("python tools/export.py --run output/best --out best-model", chain)
-    said = succeed(
+    printed = succeed(
         "python tools/predict.py --model best-model --manifest crops/manifest.csv", chain
     )
     assert {"benign", "malignant"} >= {
-        json.loads(x)["pathology"]["class"] for x in said.splitlines()
+        json.loads(x)["pathology"]["class"] for x in printed.splitlines()
     }
 
 
 def test_an_audit_ends_with_the_number_by_patient(chain: Path, succeed: Callable[..., str]) -> None:
     few = f"{FAST} data.manifest=crops train.steps=2 train.log_every=2 output=output/audit"
-    said = succeed(f"python tools/train.py --audit {few}", chain)
-    assert "this split leaks" in said and "Split by patient, the same config: test" in said
+    printed = succeed(f"python tools/train.py --audit {few}", chain)
+    assert "this split leaks" in printed and "Split by patient, the same config: test" in printed
     assert (chain / "output" / "audit_by_patient" / "metrics.json").is_file()
 
 
@@ -255,13 +255,13 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def test_without_data_a_phantom_is_made_and_said_to_be_one(
+def test_without_data_a_phantom_is_made_and_named_as_one(
     tmp_path: Path, succeed: Callable[..., str]
 ) -> None:
-    said = succeed(f"python tools/train.py{FAST}", tmp_path)
-    assert said.count("PHANTOM") >= 2
+    printed = succeed(f"python tools/train.py{FAST}", tmp_path)
+    assert printed.count("PHANTOM") >= 2
     for follow in ("visualdl --logdir output/testing/vdl", "tools/export.py", "tools/predict.py"):
-        assert follow in said
+        assert follow in printed
     assert "PHANTOM" in succeed(f"python tools/train.py{FAST} seed=1", tmp_path)
     longer = f"python tools/train.py --resume{FAST} seed=1 train.steps=30"
     assert "after step 30" in succeed(longer, tmp_path)
@@ -378,17 +378,17 @@ def test_a_tool_that_needs_paddle_names_what_to_install(tmp_path: Path) -> None:
 def test_real_dicom_to_crops(
     lidc_folder: Path, tmp_path: Path, succeed: Callable[..., str]
 ) -> None:
-    """LIDC-IDRI-0001 is whole; LIDC-IDRI-0012 is a partial download, and that is said."""
+    """LIDC-IDRI-0001 is whole; LIDC-IDRI-0012 is a partial download, and that is reported."""
     with zipfile.ZipFile(lidc_folder / "lidc-dicom.zip") as archive:
         archive.extractall(tmp_path)
-    said = succeed("python tools/preprocess.py --lidc LIDC-IDRI --out crops", tmp_path)
+    printed = succeed("python tools/preprocess.py --lidc LIDC-IDRI --out crops", tmp_path)
     with (tmp_path / "crops" / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     first = [row for row in rows if row["patient_id"] == "LIDC-IDRI-0001"]
     assert {row["nodule"] for row in first} == {"0"}
     assert {row["malignancy_ratings"] for row in first} == {"5;5;5;4"}
     assert len(first) == 9
-    assert any("LIDC-IDRI-0012" in line and "missing" in line for line in said.splitlines())
+    assert any("LIDC-IDRI-0012" in line and "missing" in line for line in printed.splitlines())
 
 
 @pytest.mark.lidc
@@ -400,11 +400,11 @@ def test_real_slices_to_a_trained_model(
     (tmp_path / "LIDC-IDRI").mkdir()
     for name in MARKS:
         (tmp_path / "LIDC-IDRI" / name).symlink_to(lidc_folder / name)
-    said = succeed(SLICES, tmp_path)
-    assert "978 crops of 40 patients" in said
-    assert "stretched" in said
-    said = succeed(f"{TRAIN}{FAST} output=output/partial_soft", tmp_path)
-    assert "PHANTOM" not in said
+    printed = succeed(SLICES, tmp_path)
+    assert "978 crops of 40 patients" in printed
+    assert "stretched" in printed
+    printed = succeed(f"{TRAIN}{FAST} output=output/partial_soft", tmp_path)
+    assert "PHANTOM" not in printed
     with (tmp_path / "output/partial_soft/table2.csv").open(encoding="utf-8", newline="") as file:
         last = list(csv.DictReader(file))[-1]
     assert last["global_step_value"] == "20"

@@ -53,7 +53,7 @@ def test_something_else_is_refused(tmp_path: Path, text: str) -> None:
         Environment.read(tmp_path / "gone.json")
 
 
-def test_the_commit_is_that_of_the_package_and_tells_of_changes(
+def test_the_commit_is_that_of_the_package_and_marks_uncommitted_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "lungdx_paddle"

@@ -1,4 +1,4 @@
-"""The house: imports go one way, rooms stay small, every large module has its tests."""
+"""Architecture rules: imports go one way, rooms stay small, every large module has its tests."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def imported(tree: ast.Module) -> set[str]:
     return names
 
 
-def test_every_room_has_its_floor() -> None:
+def test_every_folder_has_a_level_in_the_import_order() -> None:
     assert {room for _, room, _ in modules()} <= set(HEIGHT)
 
 
@@ -152,7 +152,7 @@ def test_messages_name_no_project_that_pypi_does_not_have() -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.stem)
-def test_a_tool_is_a_door_to_its_command(tool: Path) -> None:
+def test_a_tool_only_calls_its_command(tool: Path) -> None:
     doc, *lines = tool.read_text(encoding="utf-8").splitlines()
     assert doc.startswith('"""') and doc.endswith('"""')
     assert [line for line in lines if line] == [

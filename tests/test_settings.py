@@ -11,7 +11,7 @@ from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.settings import Config, DataConfig, SharingConfig
 
 
-def test_a_run_writes_where_it_is_told_or_into_a_folder_of_its_name() -> None:
+def test_a_run_writes_to_its_output_setting_or_a_folder_of_its_name() -> None:
     assert Config(name="best").output_folder == Path("output/best")
     assert Config(name="best", output="elsewhere").output_folder == Path("elsewhere")
 

@@ -1,4 +1,4 @@
-"""Augmentation moves pixels and changes gray values, as far as it is told and no further."""
+"""Augmentation moves pixels and changes gray values within the bounds of its settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same crop is known again in another manifest, whatever its file is called."""
+"""The same crop is recognised in another manifest, whatever its file is called."""
 
 from __future__ import annotations
 

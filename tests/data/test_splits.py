@@ -38,7 +38,7 @@ def split_of(manifest: Manifest, by: str, seed: int = 0, fraction: float = 0.2) 
 
 
 @pytest.mark.parametrize("by", ["image", "nodule", "patient"])
-def test_both_sides_cover_everything_once_near_the_asked_fraction(
+def test_both_sides_cover_everything_once_near_the_test_fraction(
     manifest: Manifest, by: str
 ) -> None:
     split = split_of(manifest, by)

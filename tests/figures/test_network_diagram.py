@@ -34,23 +34,23 @@ def crosses(axes: Any) -> int:
 def test_a_config_gives_its_stages_units_and_heads(configs: Path, name: str) -> None:
     config = load_config(configs / f"{name}.yaml")
     (axes,) = draw_network(config).axes
-    said, sites = "\n".join(words(axes)), config.sharing.sites
+    text, sites = "\n".join(words(axes)), config.sharing.sites
     towers = 1 if TRUNK in sites else 2
     for stage, shape in stage_shapes(config.model).items():
         label = f"{stage}\n{' x '.join(map(str, shape))}"
-        assert said.count(label) == towers, label
+        assert text.count(label) == towers, label
     shared = [stage for stage in STAGES if stage in sites]
-    assert said.count(config.sharing.unit) == len(shared)
+    assert text.count(config.sharing.unit) == len(shared)
     assert crosses(axes) == 2 * len(shared)
-    assert "malignancy: 5 levels" in said and "pathology: 6 classes (paper6)" in said
+    assert "malignancy: 5 levels" in text and "pathology: 6 classes (paper6)" in text
     assert axes.get_title(loc="left").startswith(f"{name}: ")
 
 
 def test_sizes_and_labels_follow_the_config(configs: Path) -> None:
     changes = ["model.conv2=7", "model.dropout=0.35", "data.label_set=binary", "sharing.sites=[fc]"]
     (axes,) = draw_network(load_config(configs / "testing.yaml", changes)).axes
-    said = "\n".join(words(axes))
-    assert "7 x 8 x 8" in said and "dropout 0.35" in said and "benign, malignant" in said
+    text = "\n".join(words(axes))
+    assert "7 x 8 x 8" in text and "dropout 0.35" in text and "benign, malignant" in text
     assert crosses(axes) == 2
 
 

@@ -1,4 +1,4 @@
-"""A model file answers as the trained network does, and tells what it needs."""
+"""An exported model predicts as the trained network does, and describes its input."""
 
 from __future__ import annotations
 

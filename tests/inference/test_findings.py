@@ -36,7 +36,7 @@ def test_findings_are_one_json_line_a_crop_in_order(run: Path, model: Path) -> N
     assert json.loads(json.dumps(lines)) == lines
 
 
-def test_a_manifest_with_another_window_is_told_so(run: Path, model: Path) -> None:
+def test_a_manifest_with_another_window_is_refused(run: Path, model: Path) -> None:
     path = Path(load_config(run / "config.yaml").data.manifest)
     rows = read_manifest(path).rows
     write_manifest(path, [replace(row, window_center=-600.0, window_width=1500.0) for row in rows])
@@ -44,7 +44,7 @@ def test_a_manifest_with_another_window_is_told_so(run: Path, model: Path) -> No
         next(findings_from_manifest(Predictor(model), path))
 
 
-def test_a_manifest_by_another_crop_rule_is_told_so(run: Path, model: Path) -> None:
+def test_a_manifest_by_another_crop_rule_is_refused(run: Path, model: Path) -> None:
     path = Path(load_run(run).config.data.manifest)
     write_manifest(path, [replace(row, crop="context") for row in read_manifest(path).rows])
     with pytest.raises(ManifestError, match="rule paper, found .*context"):

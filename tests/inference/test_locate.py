@@ -31,7 +31,7 @@ def test_a_point_is_two_pixels_and_a_slice() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1,2", "1,2,3,4", "a,2,3", "1,2,3.5"])
-def test_what_is_no_point_is_answered_with_an_example(text: str) -> None:
+def test_what_is_no_point_is_an_error_that_shows_the_format(text: str) -> None:
     with pytest.raises(ConfigError, match="expected x,y,slice_index.*--nodule 312,360,87"):
         parse_point(text)
 

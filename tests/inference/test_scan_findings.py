@@ -45,7 +45,7 @@ def ct(world: Path) -> Path:
     return next((world / "lidc" / "PHANTOM-0001").rglob("*.xml"))
 
 
-def ask(world: Path, *arguments: str | Path) -> list[dict[str, Any]]:
+def predict(world: Path, *arguments: str | Path) -> list[dict[str, Any]]:
     """The JSON lines of the predict command."""
     lines = io.StringIO()
     with contextlib.redirect_stdout(lines):
@@ -59,8 +59,8 @@ def own_rows(manifest: Manifest, patient: str, nodule: int) -> list[int]:
 
 def test_a_ct_gives_the_mean_of_what_its_crops_give(world: Path, ct: Path) -> None:
     manifest = read_manifest(world / "crops")
-    of_rows = ask(world, "--manifest", world / "crops" / "manifest.csv")
-    findings = ask(world, "--series", ct.parent, "--xml", ct)
+    of_rows = predict(world, "--manifest", world / "crops" / "manifest.csv")
+    findings = predict(world, "--series", ct.parent, "--xml", ct)
     assert [f["nodule"] for f in findings] == list(range(len(findings))) != []
     for finding in findings:
         rows = own_rows(manifest, "PHANTOM-0001", finding["nodule"])
@@ -74,13 +74,13 @@ def test_a_ct_gives_the_mean_of_what_its_crops_give(world: Path, ct: Path) -> No
 
 def test_a_point_in_a_nodule_finds_its_place(world: Path, ct: Path) -> None:
     (series,), _ = find_series(ct.parent)
-    large = max(ask(world, "--series", ct.parent, "--xml", ct), key=lambda f: f["slices"])
+    large = max(predict(world, "--series", ct.parent, "--xml", ct), key=lambda f: f["slices"])
     first = series.slices[0]
     x, y = (
         (large["place_mm"][k] - first.position_mm[k]) / first.pixel_spacing_mm[0] for k in (0, 1)
     )
     index = int(abs(series.z_mm - large["place_mm"][2]).argmin())
-    (finding,) = ask(world, "--series", ct.parent, "--nodule", f"{x:.0f},{y:.0f},{index}")
+    (finding,) = predict(world, "--series", ct.parent, "--nodule", f"{x:.0f},{y:.0f},{index}")
     assert finding["slices"] == 1
     assert finding["place_mm"] == pytest.approx(large["place_mm"], abs=8)
 
@@ -99,30 +99,30 @@ def test_a_point_outside_the_ct_is_refused(world: Path, ct: Path) -> None:
             list(findings_from_points(predictor, ct.parent, [point]))
 
 
-def test_what_cannot_be_answered_is_said(world: Path, ct: Path) -> None:
+def test_what_cannot_be_predicted_is_an_error(world: Path, ct: Path) -> None:
     other = next((world / "lidc" / "PHANTOM-0002").rglob("*.xml"))
     with pytest.raises(LidcError, match="found 1 other series; give the folder and the XML"):
-        ask(world, "--series", ct.parent, "--xml", other)
+        predict(world, "--series", ct.parent, "--xml", other)
     with pytest.raises(LidcError, match="one CT series, found 5 series"):
-        ask(world, "--series", world / "lidc", "--nodule", "1,1,1")
+        predict(world, "--series", world / "lidc", "--nodule", "1,1,1")
     for point in ("9999,1,1", "1,9999,1", "1,1,9999"):
         with pytest.raises(LidcError, match="all from 0, found a point outside the CT"):
-            ask(world, "--series", ct.parent, "--nodule", point)
+            predict(world, "--series", ct.parent, "--nodule", point)
     with pytest.raises(ConfigError, match="expected x,y,slice_index, found '1,2'"):
-        ask(world, "--series", ct.parent, "--nodule", "1,2")
+        predict(world, "--series", ct.parent, "--nodule", "1,2")
     for request in ([], ["--series", ct.parent], ["a.jpg", "--manifest", ct]):
         with pytest.raises(ConfigError, match="see tools/predict.py --help"):
-            ask(world, *request)
+            predict(world, *request)
 
 
 def test_a_nodule_whose_slices_are_missing_has_a_line_that_says_so(
     world: Path, ct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    everything = ask(world, "--series", ct.parent, "--xml", ct)
+    everything = predict(world, "--series", ct.parent, "--xml", ct)
     kept = sorted(ct.parent.glob("*.dcm"))[:2]
     for path in kept:
         shutil.copy(path, tmp_path)
-    few = ask(world, "--series", tmp_path, "--xml", ct)
+    few = predict(world, "--series", tmp_path, "--xml", ct)
     assert [line["nodule"] for line in few] == [line["nodule"] for line in everything]
     gone = [line for line in few if line["slices"] == 0]
     assert gone and all("malignancy" not in line and line["missing_slices"] for line in gone)

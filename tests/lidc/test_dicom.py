@@ -21,7 +21,7 @@ def only(source: Path) -> Series:
     return series
 
 
-def test_slices_run_from_foot_to_head_whatever_their_names_and_numbers(
+def test_slices_run_caudal_to_cranial_whatever_their_names_and_numbers(
     write_slice: WriteSlice, scan: Path
 ) -> None:
     for z_mm, name, number in [
@@ -41,7 +41,7 @@ def test_slices_run_from_foot_to_head_whatever_their_names_and_numbers(
     assert series.index_of("9.9") is None
 
 
-def test_a_series_that_was_scanned_upside_down_runs_from_foot_to_head(
+def test_a_series_that_was_scanned_upside_down_runs_caudal_to_cranial(
     write_slice: WriteSlice, scan: Path
 ) -> None:
     for z_mm in (0, 2.5, 5):
@@ -117,7 +117,7 @@ def test_a_folder_without_ct_has_no_series(tmp_path: Path) -> None:
     assert find_series(tmp_path) == ([], [])
 
 
-# What is unusual is said, with numbers.
+# What is unusual is reported, with numbers.
 
 
 def test_missing_slices_are_counted(write_slice: WriteSlice, scan: Path) -> None:

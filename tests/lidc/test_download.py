@@ -31,9 +31,9 @@ class Answer(io.BytesIO):
 
 @pytest.fixture
 def tcia(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A TCIA of our own: what it answers by file name, and what it was asked for."""
+    """A made-up TCIA: its response by file name, and the ``requests`` that it received."""
     site: dict[str, Any] = {
-        "asked": [],
+        "requests": [],
         module.XML_ARCHIVE: b"PK\x03\x04 an archive",
         module.DIAGNOSIS_TABLE: b"\xd0\xcf\x11\xe0 a table",
     }
@@ -41,7 +41,7 @@ def tcia(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def urlopen(request: urllib.request.Request, timeout: float) -> Answer:
         assert timeout > 0 and request.full_url.startswith("https://www.cancerimagingarchive.net/")
         name = request.full_url.rsplit("/", 1)[1]
-        site["asked"].append(name)
+        site["requests"].append(name)
         body = site[name]
         if isinstance(body, Exception):
             raise body
@@ -95,7 +95,7 @@ def test_a_list_of_patients_is_fetched_series_by_series_with_marks_and_diagnoses
     assert call["downloadDir"] == str(tmp_path)
     assert call["use_s5cmd_sync"] is True
     assert call["dirTemplate"] == "%PatientID/%StudyInstanceUID/%SeriesInstanceUID"
-    assert tcia["asked"] == [module.XML_ARCHIVE, module.DIAGNOSIS_TABLE]
+    assert tcia["requests"] == [module.XML_ARCHIVE, module.DIAGNOSIS_TABLE]
     assert (tmp_path / module.XML_ARCHIVE).read_bytes() == b"PK\x03\x04 an archive"
     assert (fetched.patients, fetched.xml) == (2, tmp_path / module.XML_ARCHIVE)
     assert "tools/preprocess.py --lidc" in fetched_lines(fetched)[-1]
@@ -122,7 +122,7 @@ def test_the_diagnosed_are_the_157_of_the_table(
     assert fetched.series >= 157
 
 
-def test_run_again_it_does_not_ask_tcia_for_what_is_there(
+def test_run_again_it_does_not_fetch_what_is_there(
     tmp_path: Path, tcia: dict[str, Any], commons: Callable[..., Any]
 ) -> None:
     tcia[module.DIAGNOSIS_TABLE] = urllib.error.URLError("Network is unreachable")
@@ -131,10 +131,10 @@ def test_run_again_it_does_not_ask_tcia_for_what_is_there(
     tcia[module.DIAGNOSIS_TABLE] = b"\xd0\xcf\x11\xe0 a table"
     download(tmp_path)
     download(tmp_path)
-    assert tcia["asked"] == [module.XML_ARCHIVE] + [module.DIAGNOSIS_TABLE] * 2
+    assert tcia["requests"] == [module.XML_ARCHIVE] + [module.DIAGNOSIS_TABLE] * 2
 
 
-def test_a_series_that_did_not_arrive_whole_is_said_and_fetched_by_the_next_run(
+def test_an_incomplete_series_is_reported_and_fetched_by_the_next_run(
     tmp_path: Path, tcia: dict[str, Any], commons: Callable[..., Any]
 ) -> None:
     commons(arriving=1)
@@ -169,7 +169,7 @@ def test_without_idc_index_it_says_what_to_install_before_it_fetches_anything(
     monkeypatch.setitem(sys.modules, "idc_index", None)
     with pytest.raises(InstallError, match="pip install idc-index, or fetch only"):
         download(tmp_path, patients="LIDC-IDRI-0001")
-    assert not tcia["asked"]
+    assert not tcia["requests"]
 
 
 def test_what_idc_index_raises_is_one_clear_error(

@@ -60,7 +60,7 @@ def test_a_reader_is_never_twice_in_a_nodule(
     assert [n.readings[0].contours[0].points_xy[0, 0] for n in nodules] == [10, 17]
 
 
-def test_nodules_are_numbered_from_foot_to_head(
+def test_nodules_are_numbered_caudal_to_cranial(
     group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
     high = xml.nodule(xml.roi(square(10, 10, 6), sop="1.1", z="80"))

@@ -88,7 +88,7 @@ def body(dtype: Any = np.int16) -> np.ndarray:
     return stored
 
 
-def test_monochrome1_tells_how_to_show_and_leaves_hu_alone(
+def test_monochrome1_changes_the_display_and_not_the_hu(
     write_slice: WriteSlice, scan: Path
 ) -> None:
     write_slice(stored=body(), PhotometricInterpretation="MONOCHROME1")
@@ -96,7 +96,7 @@ def test_monochrome1_tells_how_to_show_and_leaves_hu_alone(
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [(np.uint16, 12), (np.int16, 16), (np.uint16, 16)])
-def test_values_that_were_turned_round_for_monochrome1_are_turned_back(
+def test_values_that_were_inverted_for_monochrome1_are_restored(
     write_slice: WriteSlice, scan: Path, dtype: Any, bits: int
 ) -> None:
     ends = 2**bits - 1 if dtype is np.uint16 else -1

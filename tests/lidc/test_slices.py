@@ -98,7 +98,7 @@ def test_no_frames_in_a_file_with_one_slice_is_one_frame(
     assert only(scan).volume_hu().shape == (1, 6, 5)
 
 
-def test_uids_that_scanners_write_with_leading_zeros_are_taken_without_a_word(
+def test_uids_with_leading_zeros_are_accepted_without_a_warning(
     write_slice: WriteSlice, scan: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     path = write_slice(SOPInstanceUID="1.2.113.1")

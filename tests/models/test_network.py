@@ -153,7 +153,7 @@ def test_normalisation_is_per_pixel_and_safe_where_nothing_varies() -> None:
     assert deviation[0, 0] == LEAST_DEVIATION
 
 
-def test_shares_are_told_for_each_site_and_task() -> None:
+def test_shares_are_given_for_each_site_and_task() -> None:
     shares = network_of("pool1", "fc", floor=0.05).shares()
     assert list(shares) == ["pool1", "fc"]
     assert shares["fc"] == pytest.approx({"malignancy": 0.05, "pathology": 0.05}, abs=1e-5)

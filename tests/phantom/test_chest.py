@@ -1,4 +1,4 @@
-"""The chest is one that the lung masks and a reader's eye find their way in."""
+"""The phantom's chest has lungs, bones, muscle and vessels where a CT has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A collection of one's own: a few slices of 64x64, a round nodule, readers who outline it."""
+"""A small made-up collection: slices of 64x64, a round nodule, readers who outline it."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_a_series_that_fails_costs_only_itself(
     assert {r.series_uid for r in read_manifest(tmp_path / "out").rows} == {"1.2.1", "1.2.3"}
 
 
-def test_where_every_series_fails_the_first_reason_is_said(
+def test_where_every_series_fails_the_first_reason_is_in_the_error(
     collection: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(

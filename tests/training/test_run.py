@@ -410,7 +410,7 @@ def test_the_environment_stands_beside_the_papers_table_1(by_patient: Config) ->
     assert ("paddle", "1.8", written["paddle"]) in rows
 
 
-def test_a_training_that_goes_on_elsewhere_tells_what_is_other(
+def test_a_training_resumed_on_another_machine_logs_what_differs(
     by_patient: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     half_done(by_patient, monkeypatch)

@@ -118,7 +118,7 @@ def test_the_same_seed_gives_the_same_table(make_config: Make) -> None:
     assert tables[0] == tables[1] != tables[2]
 
 
-def test_a_finished_run_resumed_says_the_same_and_longer_steps_go_on(make_config: Make) -> None:
+def test_a_finished_run_resumed_is_the_same_and_more_steps_continue_it(make_config: Make) -> None:
     config = make_config("run")
     first = train(config, "cpu")
     again = train(config, "cpu", resume=True)

@@ -73,15 +73,15 @@ def test_patients_without_xml_are_reported_and_the_others_done(
         pictures / "LIDC-IDRI-0002" / "nodule-0", made.enclosed(made.NODULE), (250, 290), [3, 4]
     )
     made.write_folder(
-        pictures / "stranger" / "nodule-0", made.enclosed(made.NODULE), (250, 290), [3, 4]
+        pictures / "unknown" / "nodule-0", made.enclosed(made.NODULE), (250, 290), [3, 4]
     )
     report = run()
-    assert "no LIDC XML file" in reasons(report)["stranger/nodule-0"]
-    assert [s.patient_id for s in report.having("failed")] == ["LIDC-IDRI-0002", "stranger"]
+    assert "no LIDC XML file" in reasons(report)["unknown/nodule-0"]
+    assert [s.patient_id for s in report.having("failed")] == ["LIDC-IDRI-0002", "unknown"]
     assert {row.patient_id for row in rows()} == {made.ONE}
 
 
-def test_a_mistake_of_ours_in_one_patient_costs_only_that_one(
+def test_a_bug_in_one_patient_costs_only_that_one(
     run: Callable[..., Report],
     rows: Callable[[], list[ManifestRow]],
     pictures: Path,
