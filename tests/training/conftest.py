@@ -8,7 +8,8 @@ import pytest
 
 from lungdx_paddle.data.dataset import load_dataset, split_of
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training.step import TrainingState, prepare
+from lungdx_paddle.training import trainer
+from lungdx_paddle.training.step import StepResult, TrainingState, prepare
 
 
 @pytest.fixture
@@ -22,3 +23,22 @@ def make_state(make_config: Callable[..., Config]) -> Callable[..., TrainingStat
         return prepare(config, dataset.subset(split.train), dataset.subset(split.test))
 
     return make
+
+
+@pytest.fixture
+def train_until(monkeypatch: pytest.MonkeyPatch) -> Callable[[Config, int], None]:
+    """A function that trains and is interrupted, as by Ctrl-C, when so many steps are done."""
+
+    def run(config: Config, steps: int) -> None:
+        real = trainer.training_step
+
+        def interrupted(state: TrainingState) -> StepResult:
+            if state.step == steps:
+                raise KeyboardInterrupt
+            return real(state)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(trainer, "training_step", interrupted)
+            trainer.train(config, "cpu")
+
+    return run

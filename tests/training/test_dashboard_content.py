@@ -24,7 +24,7 @@ from lungdx_paddle.figures.dashboard_pictures import dashboard_pictures
 from lungdx_paddle.manifest import Manifest
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training import dashboard_content, trainer
+from lungdx_paddle.training import dashboard_content
 from lungdx_paddle.training.dashboard import CURVE_POINTS, LOG_NAME, NARROWEST, Dashboard
 from lungdx_paddle.training.dashboard_content import show_features, show_row, show_settings
 from lungdx_paddle.training.run import load_run
@@ -32,6 +32,7 @@ from lungdx_paddle.training.split_record import TEST
 from lungdx_paddle.training.trainer import train
 
 Make = Callable[..., Config]
+Until = Callable[[Config, int], None]
 MALIGNANT = "malignancy: above 3.5 against below 2.5"
 
 
@@ -286,21 +287,11 @@ def test_showing_draws_nothing_at_random_and_leaves_the_network_alone(
 
 
 def test_a_resumed_run_shows_what_an_unbroken_one_shows(
-    make_config: Make, monkeypatch: pytest.MonkeyPatch
+    make_config: Make, train_until: Until
 ) -> None:
     whole, broken = (make_config(folder, "train.steps=30") for folder in ("whole", "broken"))
     train(whole, "cpu")
-    real_step = trainer.training_step
-
-    def step_until_25(state: trainer.TrainingState) -> object:
-        if state.step == 25:
-            raise KeyboardInterrupt
-        return real_step(state)
-
-    monkeypatch.setattr(trainer, "training_step", step_until_25)
-    with pytest.raises(KeyboardInterrupt):
-        train(broken, "cpu")
-    monkeypatch.setattr(trainer, "training_step", real_step)
+    train_until(broken, 25)
     train(broken, "cpu", resume=True)
     logs = [Log(config.output_folder) for config in (whole, broken)]
     assert logs[0].every_record() == logs[1].every_record()

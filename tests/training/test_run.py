@@ -18,7 +18,6 @@ from lungdx_paddle.data.matching import match_rows
 from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
 from lungdx_paddle.manifest import ManifestRow, read_manifest, write_manifest
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training import trainer
 from lungdx_paddle.training.held_out import evaluate_run
 from lungdx_paddle.training.run import load_run
 from lungdx_paddle.training.run_metrics import RunMetrics
@@ -26,6 +25,7 @@ from lungdx_paddle.training.split_record import SplitRecord, pixel_digests
 from lungdx_paddle.training.trainer import train
 
 Make = Callable[..., Config]
+Until = Callable[[Config, int], None]
 Change = Callable[[Path], None]
 
 
@@ -96,21 +96,6 @@ def by_patient(make_config: Make) -> Config:
     return make_config("run", "data.split=patient")
 
 
-def half_done(config: Config, monkeypatch: pytest.MonkeyPatch, until: int = 15) -> None:
-    """Train, and be interrupted."""
-    step = trainer.training_step
-
-    def interrupted(state: trainer.TrainingState) -> object:
-        if state.step == until:
-            raise KeyboardInterrupt
-        return step(state)
-
-    monkeypatch.setattr(trainer, "training_step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train(config, "cpu")
-    monkeypatch.setattr(trainer, "training_step", step)
-
-
 def trained_on(config: Config) -> set[str]:
     """The patients of the training part, by the record."""
     record = load_run(config.output_folder).record
@@ -154,9 +139,9 @@ def test_what_changed_in_the_data_is_counted(by_patient: Config, word: str) -> N
 
 @pytest.mark.parametrize("word", CHANGES)
 def test_a_training_is_not_resumed_on_other_data(
-    by_patient: Config, monkeypatch: pytest.MonkeyPatch, word: str
+    by_patient: Config, train_until: Until, word: str
 ) -> None:
-    half_done(by_patient, monkeypatch)
+    train_until(by_patient, 15)
     before = weights(by_patient)
     CHANGES[word](Path(by_patient.data.manifest))
     with pytest.raises(ManifestError, match=f"crops that the run was started with.*crops? {word}"):
@@ -166,22 +151,22 @@ def test_a_training_is_not_resumed_on_other_data(
 
 @pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
 def test_a_training_resumed_on_sorted_or_renamed_crops_ends_as_an_unbroken_one(
-    make_config: Make, monkeypatch: pytest.MonkeyPatch, change: Change
+    make_config: Make, train_until: Until, change: Change
 ) -> None:
     whole, broken = (make_config(name, "data.split=patient") for name in ("whole", "broken"))
     train(whole, "cpu")
-    half_done(broken, monkeypatch)
+    train_until(broken, 15)
     change(Path(broken.data.manifest))
     train(broken, "cpu", resume=True)
     assert weights(broken) == weights(whole)
 
 
 def test_a_training_resumed_on_moved_crops_ends_as_an_unbroken_one(
-    make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_config: Make, train_until: Until, tmp_path: Path
 ) -> None:
     whole, broken = (make_config(name, "data.split=patient") for name in ("whole", "broken"))
     train(whole, "cpu")
-    half_done(broken, monkeypatch)
+    train_until(broken, 15)
     folder = Path(broken.data.manifest).parent
     shutil.move(folder, tmp_path / "moved")
     moved = replace(broken, data=replace(broken.data, manifest=str(tmp_path / "moved")))
@@ -220,12 +205,12 @@ def test_crops_by_another_window_or_rule_are_refused(by_patient: Config) -> None
 
 
 def test_a_training_that_starts_anew_removes_the_results_before(
-    by_patient: Config, monkeypatch: pytest.MonkeyPatch
+    by_patient: Config, train_until: Until
 ) -> None:
     train(by_patient, "cpu")
     run = load_run(by_patient.output_folder)
     assert run.is_finished
-    half_done(by_patient, monkeypatch)
+    train_until(by_patient, 15)
     assert not load_run(by_patient.output_folder).is_finished
     left = {path.name for path in by_patient.output_folder.iterdir()}
     assert not left & {"metrics.json", "predictions.csv", "eval"}
@@ -248,9 +233,9 @@ def test_results_beside_another_runs_weights_are_not_taken_for_finished(
 
 
 def test_a_cosine_schedule_is_not_resumed_with_other_steps(
-    make_config: Make, monkeypatch: pytest.MonkeyPatch
+    make_config: Make, train_until: Until
 ) -> None:
-    half_done(make_config("run", "train.schedule=cosine"), monkeypatch)
+    train_until(make_config("run", "train.schedule=cosine"), 15)
     longer = make_config("run", "train.schedule=cosine", "train.steps=40")
     with pytest.raises(ConfigError, match="train.steps is 40 instead of 20 .the learning rate of"):
         train(longer, "cpu", resume=True)
@@ -380,11 +365,11 @@ def test_near_duplicates_are_looked_for_in_other_crops_too(by_patient: Config) -
 
 
 def test_a_training_stopped_before_its_first_checkpoint_is_resumed_from_the_start(
-    make_config: Make, monkeypatch: pytest.MonkeyPatch
+    make_config: Make, train_until: Until
 ) -> None:
     whole, broken = (make_config(name, "data.split=patient") for name in ("whole", "broken"))
     train(whole, "cpu")
-    half_done(broken, monkeypatch, until=5)
+    train_until(broken, 5)
     sort_rows(Path(broken.data.manifest))
     train(broken, "cpu", resume=True)
     assert weights(broken) == weights(whole)
@@ -392,9 +377,9 @@ def test_a_training_stopped_before_its_first_checkpoint_is_resumed_from_the_star
 
 @pytest.mark.parametrize("change", [{"window_center": 40.0}, {"crop": "context"}])
 def test_a_training_is_not_resumed_on_crops_made_another_way(
-    by_patient: Config, monkeypatch: pytest.MonkeyPatch, change: dict
+    by_patient: Config, train_until: Until, change: dict
 ) -> None:
-    half_done(by_patient, monkeypatch)
+    train_until(by_patient, 15)
     change_rows(Path(by_patient.data.manifest), lambda rows: [replace(r, **change) for r in rows])
     with pytest.raises(ManifestError, match=r"expected crops with the run's"):
         train(by_patient, "cpu", resume=True)
@@ -411,9 +396,9 @@ def test_the_environment_stands_beside_the_papers_table_1(by_patient: Config) ->
 
 
 def test_a_training_resumed_on_another_machine_logs_what_differs(
-    by_patient: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    by_patient: Config, train_until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
-    half_done(by_patient, monkeypatch)
+    train_until(by_patient, 15)
     path = by_patient.output_folder / "environment.json"
     entries = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**entries, "paddle": "2.6.2"}), encoding="utf-8")

@@ -14,11 +14,11 @@ from visualdl import LogReader
 from lungdx_paddle.errors import ConfigError, LungdxError, ManifestError
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training import trainer
 from lungdx_paddle.training.dashboard import LOG_NAME
 from lungdx_paddle.training.trainer import train
 
 Make = Callable[..., Config]
+Until = Callable[[Config, int], None]
 
 
 def table_of(config: Config) -> list[dict[str, str]]:
@@ -83,23 +83,11 @@ def test_the_dashboard_has_every_step_and_every_row(make_config: Make) -> None:
     )
 
 
-def test_a_resumed_run_ends_as_an_unbroken_one(
-    make_config: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_ends_as_an_unbroken_one(make_config: Make, train_until: Until) -> None:
     whole = make_config("whole", "train.steps=40")
     train(whole, "cpu")
     broken = make_config("broken", "train.steps=40")
-    real_step = trainer.training_step
-
-    def step_until_25(state: trainer.TrainingState) -> object:
-        if state.step == 25:
-            raise KeyboardInterrupt
-        return real_step(state)
-
-    monkeypatch.setattr(trainer, "training_step", step_until_25)
-    with pytest.raises(KeyboardInterrupt):
-        train(broken, "cpu")
-    monkeypatch.setattr(trainer, "training_step", real_step)
+    train_until(broken, 25)
     train(broken, "cpu", resume=True)
     assert table_of(broken) == table_of(whole)
     weights = [(c.output_folder / "latest.safetensors").read_bytes() for c in (whole, broken)]
