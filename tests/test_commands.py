@@ -171,6 +171,14 @@ def test_eval_scores_the_run_and_draws_it(chain: Path) -> None:
     assert written == {"metrics.json", "predictions.csv", "scores.png"}
 
 
+def test_eval_does_not_write_over_the_runs_own_results(
+    chain: Path, fail: Callable[..., str]
+) -> None:
+    run = "output/partial_soft"
+    refused = fail(f"python tools/eval.py --run {run} --all --out {run}/../partial_soft", chain)
+    assert "--out: expected another folder than the run's" in refused
+
+
 def test_the_best_config_trains_its_folds_and_answers_as_one(
     chain: Path, succeed: Callable[..., str]
 ) -> None:

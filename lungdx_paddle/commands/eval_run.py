@@ -40,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             found=" ".join(args.override),
             fix="network, classes and split are those of the run; leave the others out",
         )
+    if args.out and args.out.resolve() == args.run.resolve():
+        raise ConfigError(
+            "--out",
+            expected="another folder than the run's, whose own results stand there",
+            found=str(args.out),
+            fix="leave --out out: the results are written to eval in the run's folder",
+        )
     out = writable_folder(args.out or args.run / "eval")
     log.info("Evaluating %s at step %d", args.run, run.step)
     evaluation = evaluate_run(run, config.data, args.all, args.device)

@@ -33,16 +33,18 @@ def match_rows(
         known_digests: of the pixels of ``known``.
 
     Returns:
-        (rows,) int64 index of the same crop in ``known``, of several the first with the same
-        digest, or the first; -1: none.
+        (rows,) int64 index of the same crop in ``known``; -1: none.  Of several it is the first
+        with the same digest, or the first; for a second such row the second.
     """
     no_digests = ("",) * max(len(rows), len(known))
     of_nodule: dict[tuple[str, int], list[tuple[int, ManifestRow, str]]] = {}
     for index, (row, digest) in enumerate(zip(known, known_digests or no_digests)):
         of_nodule.setdefault(row.nodule_key, []).append((index, row, digest))
 
+    taken: set[int] = set()
+
     def find(row: ManifestRow, digest: str) -> int:
-        first = -1
+        found: list[tuple[bool, bool, int]] = []
         for index, other, other_digest in of_nodule.get(row.nodule_key, ()):
             if row.series_uid and other.series_uid and row.series_uid != other.series_uid:
                 continue
@@ -52,11 +54,11 @@ def match_rows(
                 same = abs(row.z_mm - other.z_mm) < SLICE_TOLERANCE_MM
             else:
                 same = digest != "" and digest == other_digest
-            if same and digest == other_digest:
-                return index
-            if same and first < 0:
-                first = index
-        return first
+            if same:
+                found.append((digest != other_digest, index in taken, index))
+        best = min(found)[2] if found else -1
+        taken.add(best)
+        return best
 
     return np.array([find(*pair) for pair in zip(rows, digests or no_digests)], dtype=np.int64)
 

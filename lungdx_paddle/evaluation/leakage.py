@@ -91,23 +91,28 @@ def leakage(
 ) -> Leakage:
     """Count what a training and a test part share.
 
+    Two crops are of one patient if patient ID or series UID are the same.
+
     Args:
         train: the crops that a network is trained on.
         test: those that it is evaluated on, of the same manifest or of another.
         train_images: (len(train), 32, 32) uint8, if available.
     """
     rows = test.manifest.rows
-    patients = {row.patient_id for row in train}
-    nodules = {row.nodule_key for row in train}
+    names = [(name, r.nodule) for r in train for name in (r.patient_id, r.series_uid) if name]
+    nodules, patients = set(names), {name for name, _ in names}
+    known = [r for r in rows if r.patient_id in patients or r.series_uid in patients]
     pairs: list[tuple[ManifestRow, ManifestRow]] | None = None
     if train_images is not None:
         nearest = near_duplicates(test.images, train_images)
         pairs = [(rows[i], train[nearest[i]]) for i in np.flatnonzero(nearest >= 0).tolist()]
     return Leakage(
         test_images=len(test),
-        test_images_of_known_patients=sum(row.patient_id in patients for row in rows),
-        patients_on_both_sides=len(patients & {row.patient_id for row in rows}),
-        nodules_on_both_sides=len(nodules & {row.nodule_key for row in rows}),
+        test_images_of_known_patients=len(known),
+        patients_on_both_sides=len({row.patient_id for row in known}),
+        nodules_on_both_sides=len(
+            {r.nodule_key for r in known if {r.nodule_key, (r.series_uid, r.nodule)} & nodules}
+        ),
         near_duplicate_test_images=None if pairs is None else len(pairs),
         near_duplicates_of_other_patients=None
         if pairs is None

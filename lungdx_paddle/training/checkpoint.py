@@ -1,9 +1,10 @@
 """Checkpoints: weights and optimizer as safetensors, bound together by ``latest.json``.
 
-``latest.json`` names the step and the digest of each of the two files, so that files of two
-checkpoints are never read as one.  safetensors holds arrays and nothing else: reading a crafted
-file runs no code (``paddle.load`` does).  Arrays are compared with the network name by name,
-since ``Layer.set_state_dict`` skips what does not fit.
+``latest.json`` names the step, the digest of each of the two files, and the training: files of
+two checkpoints are never read as one, nor a checkpoint of other settings or another split.
+safetensors holds arrays and nothing else: reading a crafted file runs no code (``paddle.load``
+does).  Arrays are compared with the network name by name, since ``Layer.set_state_dict`` skips
+what does not fit.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class CheckpointState:
     """Digest of ``latest.safetensors``."""
     optimizer: str
     """Digest of ``latest_optimizer.safetensors``."""
+    training: str
+    """Digest of the settings and crops it was trained with."""
 
 
 def digest(content: bytes) -> str:
@@ -52,8 +55,17 @@ def digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def save_checkpoint(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer, step: int) -> None:
+def save_checkpoint(
+    folder: Path, network: TwoTaskNetwork, optimizer: Optimizer, step: int, training: str
+) -> None:
     """Write weights, optimizer and step as one: a reader finds this checkpoint or the one before.
+
+    Args:
+        folder: where.
+        network: its parameters and buffers are written.
+        optimizer: of the network.
+        step: training steps done.
+        training: digest of the settings and crops.
 
     Raises:
         OutputError: a file cannot be written; the checkpoint before is whole.
@@ -67,7 +79,7 @@ def save_checkpoint(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer,
         for key in [key for key in known if key.startswith(prefix)]:
             moments[f"{name}/{key[len(prefix) :]}"] = np.array(known.pop(key).numpy())
     weights, adam = safetensors.numpy.save(arrays), safetensors.numpy.save(moments)
-    state = CheckpointState(step, digest(weights), digest(adam))
+    state = CheckpointState(step, digest(weights), digest(adam), training)
     text = json.dumps(asdict(state), indent=1) + "\n"
     with writing(folder):
         for name, content in zip(CHECKPOINT, (weights, adam, text.encode())):
@@ -78,15 +90,17 @@ def save_checkpoint(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer,
         _rename_next(folder)
 
 
-def load_checkpoint(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer) -> int:
+def load_checkpoint(
+    folder: Path, network: TwoTaskNetwork, optimizer: Optimizer, training: str
+) -> int:
     """Restore a network and its optimizer; returns the number of steps done.
 
     Raises:
         CheckpointError: there is no checkpoint, it is damaged, its files are of two checkpoints,
-            or it is of another network.
+            or it is of another network or training.
     """
-    state = read_checkpoint_state(folder)
-    load_weights(network, folder)
+    state = read_checkpoint_state(folder, training)
+    load_weights(network, folder, training)
     names = {name: parameter.name for name, parameter in network.named_parameters()}
     moments = {}
     for key, value in _read_arrays(folder / OPTIMIZER, state.optimizer).items():
@@ -98,11 +112,12 @@ def load_checkpoint(folder: Path, network: TwoTaskNetwork, optimizer: Optimizer)
     return state.step
 
 
-def read_checkpoint_state(folder: Path) -> CheckpointState:
+def read_checkpoint_state(folder: Path, training: str) -> CheckpointState:
     """Read ``latest.json``, completing a checkpoint that a killed process left half renamed.
 
     Raises:
-        CheckpointError: there is no checkpoint, or its state is damaged.
+        CheckpointError: there is no checkpoint, its state is damaged, or it is of another
+            training than the one whose digest is given.
     """
     # The state is written last and renamed last: while its new file is there, and both others
     # exist with its digests under either name, the new checkpoint is whole.
@@ -128,21 +143,28 @@ def read_checkpoint_state(folder: Path) -> CheckpointState:
     if state is None:
         raise CheckpointError(
             str(folder / STATE),
-            expected="JSON with a step from 0 and two digests",
+            expected="JSON with a step from 0 and three digests",
             found="something else",
             fix="train again without --resume",
+        )
+    if state.training != training:
+        raise CheckpointError(
+            str(folder / STATE),
+            expected="the checkpoint of the training that config.yaml and split.csv describe",
+            found="one of other settings, crops or another split",
+            fix="copy the whole output folder again, or train anew",
         )
     return state
 
 
-def load_weights(network: TwoTaskNetwork, folder: Path) -> None:
+def load_weights(network: TwoTaskNetwork, folder: Path, training: str) -> None:
     """Load the weights of a checkpoint, which must fit the network exactly.
 
     Raises:
         CheckpointError: they are missing or damaged, not of this checkpoint, not finite, or of
-            another network; the message names what differs.
+            another network or training; the message names what differs.
     """
-    state, path = read_checkpoint_state(folder), folder / WEIGHTS
+    state, path = read_checkpoint_state(folder, training), folder / WEIGHTS
     arrays = _read_arrays(path, state.weights)
     own = network.state_dict()
     check_same_shapes(
@@ -218,7 +240,7 @@ def _read_state(path: Path) -> CheckpointState | None:
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     whole = type(state.step) is int and state.step >= 0
-    texts = isinstance(state.weights, str) and isinstance(state.optimizer, str)
+    texts = all(isinstance(d, str) for d in (state.weights, state.optimizer, state.training))
     return state if whole and texts else None
 
 

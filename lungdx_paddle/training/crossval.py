@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from lungdx_paddle.data.dataset import load_dataset
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.runtime import set_up
@@ -49,16 +51,18 @@ def cross_validate(config: Config, options: JobOptions) -> RunMetrics:
     place = set_up(options.device, config.seed)
     dataset = load_dataset(config.data)
     begun = options.resume and (config.output_folder / CONFIG).is_file()
-    record = resumable(config).record if begun else SplitRecord.deal(dataset, config)
-    if begun:
-        dataset = record.align(dataset, config.data.manifest)
-    run = start_run(config, record, place, begun)
+    earlier = resumable(config) if begun else None
+    record = earlier.record if earlier else SplitRecord.deal(dataset, config)
     folds = [config.of_fold(k) for k in range(config.data.folds)]
-    for k, fold in enumerate(folds):
-        if begun and (fold.output_folder / CONFIG).is_file():
-            run.member(k)
-        else:  # its part is dealt here, once, and not in each training
-            start_run(fold, record.of_fold(k), place)
+    goes_on = [begun and (fold.output_folder / CONFIG).is_file() for fold in folds]
+    if earlier:
+        dataset = record.align(dataset, config.data.manifest)
+        for k in np.flatnonzero(goes_on).tolist():  # before anything is written
+            earlier.member(k)
+            resumable(folds[k])
+    run = start_run(config, record, place, begun)
+    for k, fold in enumerate(folds):  # a fold's part is dealt here, once, not in each training
+        start_run(fold, record.of_fold(k), place, goes_on[k])
     train_all(folds, replace(options, resume=True))
     predictions, leakage = predict_held_out(run, run.network(), dataset)
     metrics = run.score(predictions, leakage, dataset.manifest, config.data.manifest, place)

@@ -28,7 +28,7 @@ from lungdx_paddle.evaluation.scores import evaluate
 from lungdx_paddle.files import writable_folder, writing
 from lungdx_paddle.manifest import Manifest
 from lungdx_paddle.models.ensemble import Ensemble, Trained
-from lungdx_paddle.models.network import TwoTaskNetwork, build_network
+from lungdx_paddle.models.network import build_network
 from lungdx_paddle.settings import FOLD, Config
 from lungdx_paddle.training.checkpoint import (
     CHECKPOINT,
@@ -51,7 +51,8 @@ TABLE2, LOG, CURVES = "table2.csv", "vdl", "curves.png"
 EVALUATION = "eval"
 """Folder of a later evaluation, inside the run's."""
 
-_RESULTS = (METRICS, PREDICTIONS, TABLE2, CURVES, ENVIRONMENT, SPLIT, *CHECKPOINT)
+_RESULTS = (CONFIG, METRICS, PREDICTIONS, TABLE2, CURVES, ENVIRONMENT, SPLIT, *CHECKPOINT)
+"""Removed in this order: without its config.yaml a folder is no run."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,12 +75,22 @@ class Run:
         return tuple(self.folder / f"{FOLD}{k}" for k in range(self.config.data.folds))
 
     @property
+    def trainings(self) -> tuple[str, ...]:
+        """Digest of the settings and crops of each network, which its checkpoint has to name."""
+        if not self.config.is_ensemble:
+            return (training_digest(self.config, self.record),)
+        return tuple(
+            training_digest(self.config.of_fold(k), self.record.of_fold(k))
+            for k in range(self.config.data.folds)
+        )
+
+    @property
     def step(self) -> int:
         """Steps done, by the last checkpoint; of a cross-validation by the slowest fold."""
         steps = []
-        for folder in self.members:
+        for folder, training in zip(self.members, self.trainings):
             try:
-                steps.append(read_checkpoint_state(folder).step)
+                steps.append(read_checkpoint_state(folder, training).step)
             except CheckpointError:
                 return 0
         return min(steps)
@@ -89,17 +100,17 @@ class Run:
         """Digests of settings, crops, split, weights and predictions, as the files are now.
 
         Raises:
-            CheckpointError: a network has no checkpoint yet.
+            CheckpointError: a network has no checkpoint yet, or that of another training.
         """
         weights = []
-        for folder in self.members:
-            read_checkpoint_state(folder)  # one that was left half renamed is completed first
+        for folder, training in zip(self.members, self.trainings):
+            # One that was left half renamed is completed first.
+            read_checkpoint_state(folder, training)
             weights.append(digest((folder / WEIGHTS).read_bytes()))
         joined = weights[0] if len(weights) == 1 else digest("".join(weights).encode())
-        settings = digest(config_text(learned_config(self.config)).encode())
         predicted = self.folder / PREDICTIONS
         return Digests(
-            config=settings,
+            config=config_digest(self.config),
             data=self.record.digest,
             split=self.record.split_digest,
             weights=joined,
@@ -112,7 +123,7 @@ class Run:
         try:
             metrics = RunMetrics.read(self.folder / METRICS)
             done = metrics.step == self.step == self.config.train.steps
-            return done and metrics.digests == self.digests
+            return done and metrics.part == self.part and metrics.digests == self.digests
         except CheckpointError:
             return False
 
@@ -148,12 +159,16 @@ class Run:
 
         Raises:
             CheckpointError: its weights are missing, damaged, or do not fit its config; of a
-                cross-validation also where a fold is of another training.
+                cross-validation also where a fold is of another training; or it was trained
+                with other settings, crops or another split than the run's.
         """
         if self.config.is_ensemble:
             for fold in range(self.config.data.folds):
                 self.member(fold)
-        networks = [self._one(folder) for folder in self.members]
+        networks = []
+        for folder, training in zip(self.members, self.trainings):
+            networks.append(build_network(self.config))
+            load_weights(networks[-1], folder, training)
         network = Ensemble(networks) if self.config.is_ensemble else networks[0]
         network.eval()
         return network
@@ -176,11 +191,6 @@ class Run:
                 fix="train the cross-validation anew, without --resume",
             )
         return member
-
-    def _one(self, folder: Path) -> TwoTaskNetwork:
-        network = build_network(self.config)
-        load_weights(network, folder)
-        return network
 
     @property
     def part(self) -> str:
@@ -287,3 +297,13 @@ def learned_config(config: Config) -> Config:
         data=replace(config.data, manifest="", phantom_patients=4),
         train=replace(config.train, steps=steps, log_every=1),
     )
+
+
+def config_digest(config: Config) -> str:
+    """BLAKE2b of every setting that can change the trained weights."""
+    return digest(config_text(learned_config(config)).encode())
+
+
+def training_digest(config: Config, record: SplitRecord) -> str:
+    """BLAKE2b of all that a network's weights follow from: settings, crops and split."""
+    return digest("".join([config_digest(config), record.digest, record.split_digest]).encode())

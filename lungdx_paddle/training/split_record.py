@@ -103,11 +103,12 @@ class SplitRecord:
 
     @property
     def split_digest(self) -> str:
-        """BLAKE2b of which crop is in which part; it does not depend on their order."""
+        """BLAKE2b of which crop is in which part, and how crops were made; not of their order."""
         lines = []
         for row, pixels, part in zip(self.rows, self.pixels, self.parts):
             z_mm = "" if row.z_mm is None else f"{row.z_mm:g}"  # as it is written
             name = [row.patient_id, row.series_uid, str(row.nodule), row.sop_uid, z_mm]
+            name += [f"{row.window_center:g}", f"{row.window_width:g}", row.crop]
             lines.append("\0".join([*name, pixels, part]))
         return digest("\n".join(sorted(lines)).encode())
 
@@ -157,6 +158,8 @@ class SplitRecord:
             CheckpointError: it is missing, damaged, or was changed by hand.
         """
         try:
+            if not path.is_file():
+                raise ValueError("no such file")
             record = cls._from_rows(read_rows(path))
             with path.open(encoding="utf-8") as file:
                 first = file.readline().strip()
@@ -241,27 +244,39 @@ class SplitRecord:
             by: image, nodule or patient.
             fold: of a cross-validation, whose network is meant.
         """
-        digests = pixel_digests(dataset.images)
-        place = match_rows(dataset.manifest.rows, self.rows, digests, self.pixels)
+        crops, digests = dataset.manifest.rows, pixel_digests(dataset.images)
+        place = match_rows(crops, self.rows, digests, self.pixels).tolist()
         trained = self.training_rows(fold)
         rows, pixels = [self.rows[i] for i in trained], {self.pixels[i] for i in trained}
-        group = {
+        recorded = [i >= 0 and self.pixels[i] == own for i, own in zip(place, digests)]
+        # Under whatever names: the pixels of a training crop.
+        copies = [own in pixels and not known for own, known in zip(digests, recorded)]
+        if by == "image":
             # Of a nodule with a training crop of which no slice is known, none is surely unseen.
-            "image": {r.nodule_key for r in rows if not r.sop_uid and r.z_mm is None},
-            "nodule": {row.nodule_key for row in rows},
-            "patient": {row.patient_id for row in rows},
-        }[by]
-        series = {row.series_uid for row in rows if row.series_uid and by == "patient"}
-        found = []
-        for row, i, own in zip(dataset.manifest.rows, place.tolist(), digests):
-            is_recorded = i >= 0 and self.pixels[i] == own
-            if by == "image" and i >= 0:
-                seen = i in trained
-            else:
-                seen = (row.patient_id if by == "patient" else row.nodule_key) in group
-            # Under whatever names: the pixels of a training crop, or another slice of its series.
-            found.append(seen or not is_recorded and (own in pixels or row.series_uid in series))
-        return np.array(found, dtype=bool)
+            unsure = {row.nodule_key for row in rows if not row.sop_uid and row.z_mm is None}
+            is_seen = [
+                i in trained if i >= 0 else row.nodule_key in unsure for row, i in zip(crops, place)
+            ]
+            return np.array(is_seen, dtype=bool) | np.array(copies, dtype=bool)
+        names = [_names(row, by) for row in crops]
+        own_names = set().union(*(_names(row, by)[:1] for row in rows))
+        # Another manifest may call the same patient otherwise: its series and a copy tell.
+        all_names = set().union(
+            *(_names(row, by) for row in rows), *(of for of, copy in zip(names, copies) if copy)
+        )
+        return np.array(
+            [
+                of[0] in own_names if known else not all_names.isdisjoint(of)
+                for of, known in zip(names, recorded)
+            ],
+            dtype=bool,
+        )
+
+
+def _names(row: ManifestRow, by: str) -> list[tuple[str, int]]:
+    """What identifies a crop's patient or nodule: its id first, then its series UID."""
+    number = row.nodule if by == "nodule" else 0
+    return [(name, number) for name in (row.patient_id, row.series_uid) if name]
 
 
 def pixel_digests(images: np.ndarray) -> tuple[str, ...]:

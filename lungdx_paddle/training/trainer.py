@@ -40,6 +40,7 @@ from lungdx_paddle.training.run import (
     learned_config,
     load_run,
     start_run,
+    training_digest,
 )
 from lungdx_paddle.training.run_metrics import RunMetrics
 from lungdx_paddle.training.split_record import TEST, TRAIN, SplitRecord
@@ -80,8 +81,10 @@ def train(
     parts = np.array(record.parts)
     train_part, test_part = (dataset.subset(np.flatnonzero(parts == s)) for s in (TRAIN, TEST))
     state = prepare(config, train_part, test_part, processes)
+    training = training_digest(config, record)
     if any((config.output_folder / name).is_file() for name in CHECKPOINT if resume):
-        state.step = load_checkpoint(config.output_folder, state.network, state.optimizer)
+        folder = config.output_folder
+        state.step = load_checkpoint(folder, state.network, state.optimizer, training)
     if not processes.is_first:
         while state.step < config.train.steps:
             training_step(state)
@@ -143,6 +146,7 @@ def _loop(
 ) -> tuple[Predictions, Predictions]:
     """Train to the last step; returns predictions of the training and of the test part."""
     settings, tasks = run.config.train, state.network.tasks
+    training = training_digest(run.config, run.record)
     table = Table2(run.folder / TABLE2, tasks, state.step)
     progress = bar(total=settings.steps, initial=state.step, unit="step")
     last: tuple[Predictions, Predictions] | None = None
@@ -169,7 +173,7 @@ def _loop(
                 for tag, image in shown.items():
                     dashboard.picture(state.step, tag, image)
                 dashboard.flush()
-                save_checkpoint(run.folder, state.network, state.optimizer, state.step)
+                save_checkpoint(run.folder, state.network, state.optimizer, state.step, training)
                 log.info(table.screen_line(row))
         show_features(dashboard, state.network, state.test)
     return last or (predict(state.network, state.train), predict(state.network, state.test))

@@ -94,4 +94,6 @@ def test_of_several_crops_of_one_slice_the_one_with_the_same_pixels_is_meant(
     twice = [crop_rows[0], replace(crop_rows[0], image="other.jpg")]
     assert match_rows(twice, twice, ["a", "b"], ["a", "b"]).tolist() == [0, 1]
     assert match_rows(twice, twice[::-1], ["a", "b"], ["b", "a"]).tolist() == [1, 0]
-    assert match_rows(twice, twice).tolist() == [0, 0]
+    assert match_rows(twice, twice, ["a", "a"], ["a", "a"]).tolist() == [0, 1]
+    assert match_rows(twice, twice[:1], ["a", "b"], ["a"]).tolist() == [0, 0]
+    assert match_rows(twice, twice).tolist() == [0, 1]

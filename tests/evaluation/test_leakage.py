@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,18 @@ def test_patients_nodules_and_images_on_both_sides_are_counted(
     assert (found + found).patients_on_both_sides == 4
     assert "this split leaks: 2 patients and 2 nodules are on both sides, 3 of 4" in str(found)
     assert Leakage.from_dict(found.to_dict()) == found
+
+
+def test_a_series_on_both_sides_is_one_patient_under_two_names(
+    write_crops: Callable[..., Path],
+) -> None:
+    dataset = NoduleDataset(read_manifest(write_crops()), LABEL_SETS["paper6"])
+    train = [replace(row, patient_id=f"A{row.patient_id}") for row in dataset.manifest.rows]
+    test = dataset.subset([0, 5, 15])  # two nodules of P00 and one of P01
+    found = leakage(train[:15], test)
+    assert (found.patients_on_both_sides, found.nodules_on_both_sides) == (2, 2)
+    unknown = [replace(row, series_uid="") for row in train]
+    assert not leakage(unknown, test).leaks
 
 
 def test_near_duplicates_are_unknown_where_the_training_crops_are_gone(

@@ -28,6 +28,8 @@ from lungdx_paddle.training.parallel.threads import Threads
 
 Make = Callable[..., Config]
 
+ORIGIN = "of these settings and crops"
+
 
 class Saved:
     """A network and its optimizer after a step, and a folder for their checkpoint."""
@@ -41,10 +43,10 @@ class Saved:
         self.optimizer.step()
 
     def save(self, step: int) -> None:
-        save_checkpoint(self.folder, self.network, self.optimizer, step)
+        save_checkpoint(self.folder, self.network, self.optimizer, step, ORIGIN)
 
     def load(self) -> int:
-        return load_checkpoint(self.folder, self.network, self.optimizer)
+        return load_checkpoint(self.folder, self.network, self.optimizer, ORIGIN)
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def saved(make_config: Make) -> Saved:
 
 def test_weights_and_moments_come_back_to_the_bit(saved: Saved, make_config: Make) -> None:
     other = Saved(make_config("other", "seed=5"))
-    assert load_checkpoint(saved.folder, other.network, other.optimizer) == 1
+    assert load_checkpoint(saved.folder, other.network, other.optimizer, ORIGIN) == 1
     for name, value in saved.network.state_dict().items():
         assert np.array_equal(value.numpy(), other.network.state_dict()[name].numpy()), name
     other.save(1)
@@ -84,7 +86,7 @@ def test_a_checkpoint_of_another_network_names_what_differs(
     other = build_network(make_config("other", override))
     before = {name: value.numpy() for name, value in other.state_dict().items()}
     with pytest.raises(CheckpointError, match=message):
-        load_weights(other, saved.folder)
+        load_weights(other, saved.folder, ORIGIN)
     for name, value in other.state_dict().items():
         assert np.array_equal(before[name], value.numpy())
 
@@ -135,7 +137,7 @@ def test_weights_that_are_no_finite_float32_are_refused(saved: Saved, kind: str)
     content = safetensors.numpy.save({k: v.astype(np.float64) for k, v in weights.items()})
     (saved.folder / "latest.safetensors").write_bytes(content)
     state = saved.folder / "latest.json"
-    old = read_checkpoint_state(saved.folder).weights
+    old = read_checkpoint_state(saved.folder, ORIGIN).weights
     state.write_text(state.read_text().replace(old, checkpoint.digest(content)))
     with pytest.raises(CheckpointError, match="finite float32 weights, found .* is float64"):
         saved.load()
@@ -148,6 +150,11 @@ def test_a_damaged_state_is_named(saved: Saved, text: str) -> None:
     (saved.folder / "latest.json").write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match="latest.json: expected JSON with a step"):
         saved.load()
+
+
+def test_a_checkpoint_of_another_training_is_refused(saved: Saved) -> None:
+    with pytest.raises(CheckpointError, match="found one of other settings, crops or another spl"):
+        load_checkpoint(saved.folder, saved.network, saved.optimizer, "of another split")
 
 
 def test_a_missing_checkpoint_says_what_is_missing(saved: Saved) -> None:

@@ -20,6 +20,7 @@ from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.models.ensemble import Ensemble
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training import trainer
+from lungdx_paddle.training.checkpoint import CHECKPOINT
 from lungdx_paddle.training.crossval import cross_validate
 from lungdx_paddle.training.held_out import evaluate_run
 from lungdx_paddle.training.parallel.jobs import JobOptions
@@ -213,6 +214,32 @@ def test_folds_exchanged_by_hand_are_noticed(trained: tuple[Config, RunMetrics])
     (folder / "x").rename(folder / "fold1")
     with pytest.raises(CheckpointError, match="expected fold 0 of the cross-validation"):
         load_run(folder).network()
+
+
+def test_checkpoints_exchanged_by_hand_are_noticed(trained: tuple[Config, RunMetrics]) -> None:
+    folder = trained[0].output_folder
+    for name in CHECKPOINT:
+        (folder / "fold0" / name).rename(folder / name)
+        (folder / "fold1" / name).rename(folder / "fold0" / name)
+        (folder / name).rename(folder / "fold1" / name)
+    with pytest.raises(CheckpointError, match="found one of other settings, crops or another"):
+        load_run(folder).network()
+    with pytest.raises(CheckpointError, match="found one of other settings, crops or another"):
+        cross_validate(trained[0], RESUMED)
+
+
+def test_a_finished_cross_validation_goes_on_with_more_steps(
+    trained: tuple[Config, RunMetrics], tmp_path: Path
+) -> None:
+    config, _ = trained
+    longer = replace(config, train=replace(config.train, steps=6))
+    again = cross_validate(longer, RESUMED)
+    (tmp_path / "unbroken").mkdir()
+    unbroken = cross_validate(replace(longer, output=str(tmp_path / "unbroken")), ONE_BY_ONE)
+    assert again.step == 6 and again.test == unbroken.test
+    with pytest.raises(ConfigError, match="expected train.steps of 6 or more, which are done"):
+        cross_validate(config, RESUMED)
+    assert load_run(config.output_folder).is_finished
 
 
 def test_a_moved_cross_validation_is_resumed(

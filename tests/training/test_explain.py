@@ -17,6 +17,7 @@ from lungdx_paddle.manifest import read_rows, write_manifest
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.explain import explain_run
 from lungdx_paddle.training.run import load_run
+from lungdx_paddle.training.split_record import pixel_digests
 from lungdx_paddle.training.trainer import train
 
 
@@ -51,6 +52,23 @@ def test_crops_of_others_are_refused(
     write_manifest(others, rows)
     with pytest.raises(ManifestError, match="found none of them; give the manifest.csv of the"):
         explain_run(config.output_folder, examples_by_level, manifest=str(others))
+
+
+def test_no_training_crop_is_explained_as_held_out(config: Config) -> None:
+    """In a manifest whose rows name the pictures of other rows."""
+    manifest = Path(config.data.manifest)
+    rows = list(read_rows(manifest))
+    turned = [replace(row, image=other.image) for row, other in zip(rows, rows[::-1])]
+    write_manifest(manifest.with_name("turned.csv"), turned)
+    record = load_run(config.output_folder).record
+    trained = {record.pixels[i] for i in record.training_rows()}
+    other = str(manifest.with_name("turned.csv"))
+    try:
+        found = explain_run(config.output_folder, examples_by_level, 2, "cpu", other)
+    except ManifestError as error:
+        assert "found none of them" in str(error)
+        return
+    assert not trained & set(pixel_digests(found.images))
 
 
 def test_a_folder_without_a_run_says_what_to_do(tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from lungdx_paddle.data.matching import match_rows
 from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
 from lungdx_paddle.manifest import ManifestRow, read_manifest, write_manifest
 from lungdx_paddle.settings import Config
+from lungdx_paddle.training.checkpoint import CHECKPOINT
 from lungdx_paddle.training.held_out import evaluate_run
 from lungdx_paddle.training.run import load_run
-from lungdx_paddle.training.run_metrics import RunMetrics
+from lungdx_paddle.training.run_metrics import RunMetrics, write_results
 from lungdx_paddle.training.split_record import SplitRecord, pixel_digests
 from lungdx_paddle.training.trainer import train
 
@@ -232,6 +233,63 @@ def test_results_beside_another_runs_weights_are_not_taken_for_finished(
     assert not load_run(mine.output_folder).is_finished
 
 
+@pytest.mark.parametrize("names", [["split.csv"], CHECKPOINT])
+def test_a_split_or_checkpoint_of_another_training_is_refused(
+    make_config: Make, names: list[str]
+) -> None:
+    mine = make_config("mine", "data.split=patient")
+    other = make_config("other", "data.split=patient", "data.split_seed=1")
+    for config in (mine, other):
+        train(config, "cpu")
+    for name in names:
+        shutil.copy(other.output_folder / name, mine.output_folder / name)
+    refused = pytest.raises(CheckpointError, match="found one of other settings, crops or another")
+    with refused:
+        evaluate_run(load_run(mine.output_folder), device="cpu")
+    with refused:
+        train(mine, "cpu", resume=True)
+
+
+def test_scores_of_all_crops_are_not_taken_for_the_runs_result(by_patient: Config) -> None:
+    train(by_patient, "cpu")
+    run = load_run(by_patient.output_folder)
+    evaluation = evaluate_run(run, every=True, device="cpu")
+    write_results(run.folder, evaluation.metrics, evaluation.predictions)
+    assert not run.is_finished
+
+
+def test_a_folder_stopped_while_a_training_starts_in_it_is_no_run(
+    by_patient: Config, make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(by_patient, "cpu")
+
+    def stopped(self: SplitRecord, path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SplitRecord, "write", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_config("run", "data.split=image"), "cpu")
+    with pytest.raises(CheckpointError, match="found no config.yaml"):
+        train(by_patient, "cpu", resume=True)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_two_crops_of_one_slice_are_two(by_patient: Config, known: bool) -> None:
+    """With other pixels, or, where no slice is known, with the same."""
+    manifest = Path(by_patient.data.manifest)
+    rows = list(read_manifest(manifest).rows)
+    shown = rows[-1 if known else 0].image
+    if not known:
+        rows = [replace(row, z_mm=None, sop_uid="") for row in rows]
+    shutil.copy(manifest.parent / shown, manifest.parent / "crops/copy.jpg")
+    write_manifest(manifest, [*rows, replace(rows[0], image="crops/copy.jpg")])
+    trained = train(by_patient, "cpu")
+    again = evaluate_run(load_run(by_patient.output_folder), device="cpu")
+    assert trained is not None and again.metrics.test == trained.test and not again.changes
+    train(by_patient, "cpu", resume=True)
+    assert load_run(by_patient.output_folder).is_finished
+
+
 def test_a_cosine_schedule_is_not_resumed_with_other_steps(
     make_config: Make, train_until: Until
 ) -> None:
@@ -352,6 +410,33 @@ def test_another_slice_of_a_training_series_is_known_under_another_patients_name
     data = replace(by_patient.data, manifest=str(manifest.with_name("other.csv")), min_readers=1)
     evaluation = evaluate_run(load_run(by_patient.output_folder), data, device="cpu")
     assert not names & {row.patient_id for row in evaluation.predictions.rows}
+
+
+@pytest.mark.parametrize("by", ["nodule", "patient"])
+@pytest.mark.parametrize("how", ["nodule", "series", "patient"])
+def test_what_has_a_training_crop_under_another_name_is_not_unseen(
+    make_config: Make, by: str, how: str
+) -> None:
+    """Its further slices, of fewer readers, are of a nodule or patient that was trained on."""
+    config = make_config("run", f"data.split={by}")
+    train(config, "cpu")
+    record = load_run(config.output_folder).record
+    names = [record.rows[i] for i in record.training_rows()]
+    manifest = Path(config.data.manifest)
+    rows = [
+        replace(other_names(row, how), series_uid=f"9.{row.series_uid}")
+        for row in read_manifest(manifest).rows
+    ]
+    write_manifest(manifest.with_name("other.csv"), rows)
+    data = replace(config.data, manifest=str(manifest.with_name("other.csv")), min_readers=1)
+    try:
+        found = evaluate_run(load_run(config.output_folder), data, device="cpu").predictions.rows
+    except ManifestError as error:
+        assert "all of them in its training part" in str(error)
+        return
+    key = "nodule_key" if by == "nodule" else "patient_id"
+    trained = {getattr(other_names(row, how), key) for row in names}
+    assert not trained & {getattr(row, key) for row in found}
 
 
 def test_near_duplicates_are_looked_for_in_other_crops_too(by_patient: Config) -> None:
