@@ -57,19 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     save_figure(draw_scores(evaluation.predictions, title), out / "scores.png")
     lines = [f"{args.run}, step {metrics.step}, on {metrics.data}, {metrics.part}:"]
     lines += [*words.accuracy_lines(metrics.test), *words.score_lines(metrics.test)]
-    if evaluation.changes:
-        lines.append(
-            f"Note: the manifest is not as it was when the run was started: {evaluation.changes}."
-        )
-    if args.all:
-        lines.append(
-            f"Note: {metrics.leakage.patients_on_both_sides} of these {metrics.test.patients} "
-            "patients are among those that the run was made with."
-        )
-    else:
-        lines.append(f"Note: {metrics.leakage}.")
-        if metrics.leakage.leaks:
-            lines.append(words.unseen_patients_line(run.config))
+    lines += words.evaluation_notes(evaluation, run.config, args.all)
     if metrics.data == "phantom":
         lines.append(words.PHANTOM_LINE)
     lines += [words.environment_line(metrics.environment), words.CLOSING_NOTE]

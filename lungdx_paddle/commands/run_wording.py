@@ -8,6 +8,7 @@ from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.scores import SCORE_LEVELS, Scores
 from lungdx_paddle.settings import Config
+from lungdx_paddle.training.held_out import Evaluation
 from lungdx_paddle.training.run import learned_config, load_run
 from lungdx_paddle.training.run_metrics import RunMetrics
 
@@ -67,6 +68,25 @@ def unseen_patients_line(config: Config) -> str:
         return f"{other.output_folder}: split by patient, but a run of other settings"
     each = (f"{number(metrics.test.total(level))} by {level}" for level in ("image", "patient"))
     return f"Split by patient, the same config: test accuracy {', '.join(each)}"
+
+
+def evaluation_notes(evaluation: Evaluation, config: Config, every: bool) -> list[str]:
+    """What is doubtful about the crops of an evaluation, of ``every`` crop or the unseen ones."""
+    metrics, lines = evaluation.metrics, []
+    if evaluation.changes:
+        lines.append(
+            f"Note: the manifest is not as it was when the run was started: {evaluation.changes}."
+        )
+    if every:
+        lines.append(
+            f"Note: {metrics.leakage.patients_on_both_sides} of these {metrics.test.patients} "
+            "patients are among those that the run was made with."
+        )
+    else:
+        lines.append(f"Note: {metrics.leakage}.")
+        if metrics.leakage.leaks:
+            lines.append(unseen_patients_line(config))
+    return lines
 
 
 def environment_line(environment: Environment) -> str:

@@ -18,7 +18,7 @@ from lungdx_paddle.settings import Config
 from lungdx_paddle.training.held_out import predict_held_out
 from lungdx_paddle.training.parallel.jobs import JobOptions, train_all
 from lungdx_paddle.training.run import CONFIG, start_run
-from lungdx_paddle.training.run_metrics import RunMetrics
+from lungdx_paddle.training.run_metrics import RunMetrics, write_results
 from lungdx_paddle.training.split_record import SplitRecord
 from lungdx_paddle.training.trainer import resumable, train
 
@@ -66,4 +66,4 @@ def cross_validate(config: Config, options: JobOptions) -> RunMetrics:
     train_all(folds, replace(options, resume=True))
     predictions, leakage = predict_held_out(run, run.network(), dataset)
     metrics = run.score(predictions, leakage, dataset.manifest, config.data.manifest, place)
-    return run.finish(metrics, predictions)
+    return write_results(run.folder, metrics, predictions)

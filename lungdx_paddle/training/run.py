@@ -37,13 +37,7 @@ from lungdx_paddle.training.checkpoint import (
     load_weights,
     read_checkpoint_state,
 )
-from lungdx_paddle.training.run_metrics import (
-    METRICS,
-    PREDICTIONS,
-    Digests,
-    RunMetrics,
-    write_results,
-)
+from lungdx_paddle.training.run_metrics import METRICS, PREDICTIONS, Digests, RunMetrics
 from lungdx_paddle.training.split_record import SPLIT, SplitRecord
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
@@ -228,14 +222,6 @@ class Run:
             leakage=leaks,
             environment=Environment.current(device),
         )
-
-    def finish(self, metrics: RunMetrics, predictions: Predictions) -> RunMetrics:
-        """Write the results of a training that is at its end, and return them as written.
-
-        Raises:
-            OutputError: a file cannot be written.
-        """
-        return write_results(self.folder, metrics, predictions)
 
 
 def load_run(folder: Path) -> Run:

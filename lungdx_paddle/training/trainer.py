@@ -42,7 +42,7 @@ from lungdx_paddle.training.run import (
     start_run,
     training_digest,
 )
-from lungdx_paddle.training.run_metrics import RunMetrics
+from lungdx_paddle.training.run_metrics import RunMetrics, write_results
 from lungdx_paddle.training.split_record import TEST, TRAIN, SplitRecord
 from lungdx_paddle.training.step import TrainingState, prepare, training_step
 from lungdx_paddle.training.table2 import SCREEN_HEADER, Table2
@@ -99,7 +99,7 @@ def train(
     leaks = leakage(state.train.manifest.rows, state.test, state.train.images)
     metrics = run.score(test_predictions, leaks, dataset.manifest, config.data.manifest, place)
     metrics = replace(metrics, train=image_accuracy(train_predictions))
-    return run.finish(metrics, test_predictions)
+    return write_results(run.folder, metrics, test_predictions)
 
 
 def resumable(config: Config) -> Run:
