@@ -62,7 +62,7 @@ class Leakage:
             )
         copies = self.near_duplicate_test_images
         if copies is None:
-            words += "; the training crops are gone, so copies of them were not looked for"
+            words += "; not all training crops are there, so copies of them were not looked for"
         elif copies:
             are = "image is a near-duplicate" if copies == 1 else "images are near-duplicates"
             words += f"; {copies} test {are} of training images"
