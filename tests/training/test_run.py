@@ -486,11 +486,11 @@ def test_a_training_resumed_on_another_machine_logs_what_differs(
     train_until(by_patient, 15)
     path = by_patient.output_folder / "environment.json"
     entries = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**entries, "paddle": "2.6.2"}), encoding="utf-8")
+    path.write_text(json.dumps({**entries, "paddle": "1.8.0"}), encoding="utf-8")
     caplog.set_level("INFO", logger="lungdx_paddle")
     train(by_patient, "cpu", resume=True)
     here = entries["paddle"]
-    assert f"Resumed elsewhere: paddle is {here}, and was 2.6.2" in caplog.messages
+    assert f"Resumed elsewhere: paddle is {here}, and was 1.8.0" in caplog.messages
 
 
 def test_a_run_says_what_it_is(by_patient: Config) -> None:
