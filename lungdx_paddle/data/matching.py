@@ -1,4 +1,4 @@
-"""Compare the crops of two manifests: the same crops, and crops made the same way."""
+"""Compare the crops of two manifests: the same crops, patients and nodules, made the same way."""
 
 from __future__ import annotations
 
@@ -61,6 +61,19 @@ def match_rows(
         return best
 
     return np.array([find(*pair) for pair in zip(rows, digests or no_digests)], dtype=np.int64)
+
+
+def patient_names(row: ManifestRow) -> tuple[str, ...]:
+    """What tells a crop's patient: the id first, then the series UID, if known.
+
+    Two manifests may call one patient differently; a series is of one patient.
+    """
+    return tuple(name for name in (row.patient_id, row.series_uid) if name)
+
+
+def nodule_names(row: ManifestRow) -> tuple[tuple[str, int], ...]:
+    """What tells a crop's nodule: its number with each of :func:`patient_names`."""
+    return tuple((name, row.nodule) for name in patient_names(row))
 
 
 def check_made_alike(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset
+from lungdx_paddle.data.matching import nodule_names, patient_names
 from lungdx_paddle.manifest import ManifestRow
 
 ALIKE = 0.985
@@ -99,9 +100,9 @@ def leakage(
         train_images: (len(train), 32, 32) uint8, if available.
     """
     rows = test.manifest.rows
-    names = [(name, r.nodule) for r in train for name in (r.patient_id, r.series_uid) if name]
-    nodules, patients = set(names), {name for name, _ in names}
-    known = [r for r in rows if r.patient_id in patients or r.series_uid in patients]
+    nodules = {name for row in train for name in nodule_names(row)}
+    patients = {name for row in train for name in patient_names(row)}
+    known = [row for row in rows if not patients.isdisjoint(patient_names(row))]
     pairs: list[tuple[ManifestRow, ManifestRow]] | None = None
     if train_images is not None:
         nearest = near_duplicates(test.images, train_images)
@@ -111,7 +112,7 @@ def leakage(
         test_images_of_known_patients=len(known),
         patients_on_both_sides=len({row.patient_id for row in known}),
         nodules_on_both_sides=len(
-            {r.nodule_key for r in known if {r.nodule_key, (r.series_uid, r.nodule)} & nodules}
+            {row.nodule_key for row in known if not nodules.isdisjoint(nodule_names(row))}
         ),
         near_duplicate_test_images=None if pairs is None else len(pairs),
         near_duplicates_of_other_patients=None

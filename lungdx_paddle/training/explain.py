@@ -10,7 +10,6 @@ import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
 from lungdx_paddle.data.labels import UNLABELLED
-from lungdx_paddle.data.matching import check_made_alike
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.evaluation.predictions import Predictions, predict
 from lungdx_paddle.evaluation.saliency import saliency
@@ -66,8 +65,7 @@ def explain_run(
     dataset = load_dataset(replace(run.config.data, manifest=str(crops_file))) if there else None
     held_out: list[int] = []
     if dataset is not None:
-        crops = run.record.manifest
-        check_made_alike(dataset.manifest, crops.crop_rules[0], crops.windows[0], "the run's")
+        run.record.check_made_alike(dataset.manifest)
         fold = 0 if run.config.is_ensemble else None
         seen = run.record.seen(dataset, run.config.data.split, fold)
         parts = zip(run.record.find(dataset).tolist(), run.record.parts)
@@ -83,6 +81,6 @@ def explain_run(
     labelled = np.all([labels != UNLABELLED for labels in test.labels.values()], axis=0)
     candidates = test.subset(np.flatnonzero(labelled)) if labelled.any() else test
     chosen = choose(candidates, per_level)
-    shown = candidates.subset([i for indices in chosen.values() for i in indices])
+    crops = candidates.subset([i for indices in chosen.values() for i in indices])
     member = network.members[0]  # of a cross-validation the network that fold 0 was kept from
-    return Explanation(run, shown.images, predict(member, shown), saliency(member, shown.images))
+    return Explanation(run, crops.images, predict(member, crops), saliency(member, crops.images))

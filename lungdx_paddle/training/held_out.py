@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
-from lungdx_paddle.data.matching import check_made_alike
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.evaluation.leakage import Leakage, leakage
 from lungdx_paddle.evaluation.predictions import Predictions, predict
@@ -53,8 +52,7 @@ def evaluate_run(
     config = run.config.data if data is None else data
     own = config == run.config.data
     dataset = load_dataset(config)
-    crops = run.record.manifest
-    check_made_alike(dataset.manifest, crops.crop_rules[0], crops.windows[0], "the run's")
+    run.record.check_made_alike(dataset.manifest)
     if every:
         predictions, found = predict(network, dataset), leakage(run.record.rows, dataset)
     else:

@@ -18,7 +18,12 @@ import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset, split_of
 from lungdx_paddle.data.labels import UNLABELLED
-from lungdx_paddle.data.matching import check_made_alike, match_rows
+from lungdx_paddle.data.matching import (
+    check_made_alike,
+    match_rows,
+    nodule_names,
+    patient_names,
+)
 from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.manifest import Manifest, ManifestRow, read_rows, write_manifest
 from lungdx_paddle.settings import Config
@@ -216,6 +221,15 @@ class SplitRecord:
             altered=sum(self.pixels[i] != pixels[j] for i, j in zip(mine, there)),
         )
 
+    def check_made_alike(self, manifest: Manifest) -> None:
+        """Check that another manifest's crops were made by the rule and window of these.
+
+        Raises:
+            ManifestError: they were not.
+        """
+        own = self.manifest
+        check_made_alike(manifest, own.crop_rules[0], own.windows[0], "the run's")
+
     def align(self, dataset: NoduleDataset, where: str) -> NoduleDataset:
         """The recorded crops, in the recorded order, for a training that goes on.
 
@@ -223,8 +237,7 @@ class SplitRecord:
             ManifestError: the crops were made by another rule or window, or are not those of the
                 record; the message counts how.
         """
-        own = self.manifest
-        check_made_alike(dataset.manifest, own.crop_rules[0], own.windows[0], "the run's")
+        self.check_made_alike(dataset.manifest)
         changes = self.changes(dataset)
         if changes:
             raise ManifestError(
@@ -246,7 +259,7 @@ class SplitRecord:
         """
         crops, digests = dataset.manifest.rows, pixel_digests(dataset.images)
         place = match_rows(crops, self.rows, digests, self.pixels).tolist()
-        trained = self.training_rows(fold)
+        trained = set(self.training_rows(fold).tolist())
         rows, pixels = [self.rows[i] for i in trained], {self.pixels[i] for i in trained}
         recorded = [i >= 0 and self.pixels[i] == own for i, own in zip(place, digests)]
         # Under whatever names: the pixels of a training crop.
@@ -258,11 +271,12 @@ class SplitRecord:
                 i in trained if i >= 0 else row.nodule_key in unsure for row, i in zip(crops, place)
             ]
             return np.array(is_seen, dtype=bool) | np.array(copies, dtype=bool)
-        names = [_names(row, by) for row in crops]
-        own_names = set().union(*(_names(row, by)[:1] for row in rows))
+        names_of = patient_names if by == "patient" else nodule_names
+        names = [names_of(row) for row in crops]
+        own_names = {names_of(row)[0] for row in rows}
         # Another manifest may call the same patient otherwise: its series and a copy tell.
         all_names = set().union(
-            *(_names(row, by) for row in rows), *(of for of, copy in zip(names, copies) if copy)
+            *(names_of(row) for row in rows), *(of for of, copy in zip(names, copies) if copy)
         )
         return np.array(
             [
@@ -271,12 +285,6 @@ class SplitRecord:
             ],
             dtype=bool,
         )
-
-
-def _names(row: ManifestRow, by: str) -> list[tuple[str, int]]:
-    """What identifies a crop's patient or nodule: its id first, then its series UID."""
-    number = row.nodule if by == "nodule" else 0
-    return [(name, number) for name in (row.patient_id, row.series_uid) if name]
 
 
 def pixel_digests(images: np.ndarray) -> tuple[str, ...]:
