@@ -1,15 +1,18 @@
-"""Write files whole or not at all, from any number of processes at once."""
+"""Read regular files only; write files whole or not at all, from any number of processes."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
+import stat
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from lungdx_paddle.errors import OutputError
 
@@ -18,6 +21,38 @@ NEW = ".new"
 
 ABANDONED_S = 3600.0
 """A file that is being written grows; one that has not for an hour is of a killed process."""
+
+
+LARGEST_BYTES = 2**30
+"""Of a file that is read as a whole: more than any of ours has, and fits the memory."""
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading; the caller closes it.
+
+    A pipe would wait for ever for somebody to write, and a device such as ``/dev/zero`` has no
+    end.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, a socket or a device; ``strerror`` says which.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+        raise OSError(errno.EINVAL, "a pipe, a socket or a device, no file", os.fspath(path))
+    return open(path, "rb")
+
+
+def read_file(path: str | os.PathLike[str], at_most: int = LARGEST_BYTES) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        OSError: as :func:`open_file`, or it has more than ``at_most`` bytes.
+    """
+    with open_file(path) as file:
+        too_large = os.fstat(file.fileno()).st_size > at_most
+        content = b"" if too_large else file.read(at_most + 1)
+    if too_large or len(content) > at_most:
+        raise OSError(errno.EFBIG, f"more than {at_most} bytes", os.fspath(path))
+    return content
 
 
 def writable_folder(path: Path) -> Path:

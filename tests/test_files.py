@@ -15,7 +15,36 @@ from typing import Any
 import pytest
 
 from lungdx_paddle.errors import OutputError
-from lungdx_paddle.files import ABANDONED_S, writable_folder, write_text, write_together
+from lungdx_paddle.files import (
+    ABANDONED_S,
+    open_file,
+    read_file,
+    writable_folder,
+    write_text,
+    write_together,
+)
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    with open_file(tmp_path / "a") as file:
+        assert read_file(tmp_path / "a") == file.read() == b"12345"
+    for name in ("pipe", "endless"):
+        with pytest.raises(OSError, match="a pipe, a socket or a device, no file"):
+            read_file(tmp_path / name)
+    with pytest.raises(OSError, match="No such file"):
+        read_file(tmp_path / "b")
+    with pytest.raises(IsADirectoryError):
+        read_file(tmp_path)
+
+
+def test_a_file_is_read_up_to_a_size(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_file(tmp_path / "a", at_most=5) == b"12345"
+    with pytest.raises(OSError, match="more than 4 bytes"):
+        read_file(tmp_path / "a", at_most=4)
 
 
 def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ GAP = 1.5
 TILT_DEGREES = 0.5
 """A larger shear than this is a tilted gantry; less is rounding of the positions."""
 
+PLANES = ("sagittal", "coronal", "axial")
+"""What a slice normal along x, y or z of the patient (DICOM PS3.3, C.7.6.2.1.1) makes slices."""
+
 SAME_DIRECTION = 1e-3
 """Direction cosines that differ by less are one orientation (0.06 degrees)."""
 
@@ -78,6 +81,11 @@ class Series:
     def sop_uids(self) -> tuple[str, ...]:
         """SOP instance UIDs in the order of ``slices``."""
         return tuple(s.sop_uid for s in self.slices)
+
+    @property
+    def plane(self) -> str:
+        """Which of :data:`PLANES` the slices lie in, or nearest to."""
+        return PLANES[int(np.argmax(np.abs(_normal(self.slices[0]))))]
 
     def index_of(self, sop_uid: str) -> int | None:
         """Index of a slice, or None where the series has no such slice."""

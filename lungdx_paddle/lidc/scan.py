@@ -30,6 +30,11 @@ class Scan:
         """DICOM (0010,0020)."""
         return self.series.patient_id
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is unusual about the series, and about how its marks fit it."""
+        return self.series.warnings
+
     @cached_property
     def nodules(self) -> tuple[Nodule, ...]:
         """Nodules that a reader outlined, from the caudal end; grouped once."""

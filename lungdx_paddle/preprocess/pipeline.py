@@ -144,6 +144,7 @@ def _series_report(series: Series, result: _Result | None) -> SeriesReport:
         nodules=result.nodules,
         crops=len(result.rows),
         outlines_without_area=result.unenclosed,
+        warnings=result.warnings,
         missing_slices=tuple({"sop_uid": uid, "z_mm": z} for uid, z in result.missing.items()),
     )
 

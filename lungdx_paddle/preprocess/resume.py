@@ -40,6 +40,8 @@ class FinishedSeries:
     """Outlined slices that are not there: SOP instance UID -> z in mm."""
     unenclosed: int
     """Outlines that enclose no pixel."""
+    warnings: tuple[str, ...]
+    """What is unusual about the series, its marks and its pixels."""
 
 
 def fingerprint(scan: Scan, window: Window | None, rule: str) -> str:
@@ -72,11 +74,12 @@ def load_finished(out: Path, series: Series, fingerprint: str) -> FinishedSeries
     """The stored results of a series; None where they are missing, stale or lack a crop."""
     try:
         record = json.loads(_path(out, series).read_text(encoding="utf-8"))
-        rows = [
-            {**row, "malignancy_ratings": tuple(row["malignancy_ratings"])}
+        rows = tuple(
+            ManifestRow(**{**row, "malignancy_ratings": tuple(row["malignancy_ratings"])})
             for row in record["rows"]
-        ]
-        finished = FinishedSeries(**{**record, "rows": tuple(ManifestRow(**row) for row in rows)})
+        )
+        warnings = tuple(record["warnings"])
+        finished = FinishedSeries(**{**record, "rows": rows, "warnings": warnings})
     except (OSError, ValueError, TypeError, KeyError):
         return None
     complete = all((out / row.image).is_file() for row in finished.rows)
@@ -103,6 +106,7 @@ def store_finished(
         nodules=len(crops.nodules),
         missing=crops.missing,
         unenclosed=crops.unenclosed,
+        warnings=crops.warnings,
     )
     folder = out / crop_folder(patient_id, series_uid)
     partial = folder.with_name(f"{folder.name}.partial")

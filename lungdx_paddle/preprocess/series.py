@@ -27,6 +27,8 @@ class SeriesCrops:
     """Outlined slices that the series does not hold: SOP instance UID -> z in mm."""
     unenclosed: int
     """Outlines left out because no pixel is enclosed by half of the slice's readers."""
+    warnings: tuple[str, ...]
+    """What is unusual about the series, its marks and its pixels."""
 
 
 def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesCrops:
@@ -66,7 +68,7 @@ def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesC
                 crops.append(Crop(nodule, sop_uid, index, z_mm, image, scale, rule))
     crops.sort(key=lambda crop: (crop.nodule.number, crop.index))
     unenclosed = sum(map(len, outlined.values())) - len(crops)
-    return SeriesCrops(scan.nodules, tuple(crops), window, missing, unenclosed)
+    return SeriesCrops(scan.nodules, tuple(crops), window, missing, unenclosed, scan.warnings)
 
 
 def header_window(series: Series) -> Window:
