@@ -9,6 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+LONGEST_PART = 300
+"""Characters of one part of a message, at most: the parts of our own have up to 250, and a
+value of 10 MB from a file must not flood the screen.  Of a longer one the middle is left out,
+since a path tells most at its end and a value at its beginning."""
+
+
+def printable(text: str) -> str:
+    """The text as a part of one line: control characters escaped, a long middle left out.
+
+    What comes from a file may hold line breaks, and escape sequences that would move a
+    terminal's cursor or change its title.
+    """
+    if len(text) > LONGEST_PART:
+        half = (LONGEST_PART - len("...")) // 2
+        text = f"{text[:half]}...{text[-half:]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
 
 class LungdxError(Exception):
     """Root of every error that the user can correct (exit code 2).
@@ -21,6 +40,7 @@ class LungdxError(Exception):
     """
 
     def __init__(self, where: str, expected: str, found: str, fix: str) -> None:
+        where, expected, found, fix = map(printable, (where, expected, found, fix))
         super().__init__(f"{where}: expected {expected}, found {found}; {fix}")
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[type[LungdxError], str]]:
