@@ -8,6 +8,7 @@ import difflib
 import math
 import operator
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,27 +16,27 @@ from typing import Any, get_type_hints
 import yaml
 
 from lungdx_paddle.errors import ConfigError
-from lungdx_paddle.files import write_text
+from lungdx_paddle.files import UnreadableError, write_text
+from lungdx_paddle.plain_yaml import DEEPEST, parse_yaml, read_yaml
 from lungdx_paddle.settings import Config
 
-KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+KINDS = {
+    str: "a text in UTF-8 without control characters",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
 """Kinds of settings but lists, and what an error calls them."""
 
 LIMITS = {"above": operator.gt, "from": operator.ge, "below": operator.lt, "up_to": operator.le}
 """Limits of a number, as a setting's metadata name them."""
 
 
-class _AsWritten(yaml.SafeLoader):
-    """YAML loader that keeps values as text, which each setting converts to its own type.
+LONGEST_KEY = 80
+"""Characters of an unknown key that are compared with the known ones, which have up to 22."""
 
-    PyYAML would read ``2026-11-26`` as a date and ``1e-4`` as a text.
-    """
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
+LONGEST_CHAIN = 20
+"""Files of which each is the ``_base_`` of the one before; ours have two."""
 
 SHIPPED_CONFIGS = Path(__file__).with_name("configs")
 if not SHIPPED_CONFIGS.is_dir():  # in a checkout they lie beside the package
@@ -53,7 +54,8 @@ def find_config(name: str | Path) -> Path:
     if path.parent in (Path(), Path("configs")):
         folders = [path.parent, Path("configs"), SHIPPED_CONFIGS]
     files = [folder / file for folder in folders for file in (path.name, f"{path.name}.yaml")]
-    return next((file for file in files if file.is_file()), path)
+    # os.path.isfile: a name of 5000 characters is no file, too, and no OSError.
+    return next((file for file in files if os.path.isfile(file)), path)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -87,9 +89,9 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
                 fix="write for example -o train.steps=200",
             )
         if key not in texts:
-            with contextlib.suppress(yaml.YAMLError):  # then it stays a text
-                nested = yaml.load(nested, _AsWritten)
-        for part in reversed(key.split(".")):
+            with contextlib.suppress(UnreadableError):  # then it stays a text
+                nested = parse_yaml(nested)
+        for part in reversed(key.split(".", DEEPEST)):
             nested = {part: nested}
         values = _merge(values, nested)
     return _build(Config, values, "-o ")
@@ -135,13 +137,9 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def _read_with_base(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     found = ""
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _AsWritten)
-    except OSError as error:
-        found = str(error.strerror)
-    except UnicodeDecodeError:
-        found = "bytes that are not UTF-8"
-    except yaml.YAMLError as error:
-        found = " ".join(str(error).split())
+        values = read_yaml(path)
+    except UnreadableError as error:
+        found = str(error)
     else:
         values = {} if values is None else values
         if not isinstance(values, dict):
@@ -157,11 +155,11 @@ def _read_with_base(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     base = values.pop("_base_", None)
     if base is None:
         return values
-    if path.resolve() in above:
+    if path.resolve() in above or len(above) == LONGEST_CHAIN:
         raise ConfigError(
             str(path),
             expected="a chain of _base_ files that ends",
-            found="this file again",
+            found="this file again" if path.resolve() in above else f"{LONGEST_CHAIN} files",
             fix="remove one _base_ line",
         )
     below = _read_with_base(path.parent / str(base), (*above, path.resolve()))
@@ -193,7 +191,7 @@ def _build(kind: type[Any], values: Any, where: str, prefix: str = "") -> Any:
         if name not in known:
             every, leaf = list(_flat(dataclasses.asdict(Config()))), key.rpartition(".")[2]
             same_leaf = [other for other in every if other.rpartition(".")[2] == leaf]
-            near = difflib.get_close_matches(key, every, n=1, cutoff=0.0)
+            near = difflib.get_close_matches(key[:LONGEST_KEY], every, n=1, cutoff=0.0)
             raise ConfigError(
                 where.rstrip(", "),
                 expected="a known key",
@@ -231,7 +229,12 @@ def _convert(kind: Any, value: Any, rules: Mapping[str, Any]) -> Any:
     if is_list:
         return tuple(dict.fromkeys(texts))
     if kind is str:
-        return os.path.expanduser(texts[0]) if "path" in rules else texts[0]
+        text = os.path.expanduser(texts[0]) if "path" in rules else texts[0]
+        # Control characters, and bytes of a path that the locale could not read (surrogates).
+        odd = {"Cc", "Cs"} & {unicodedata.category(character) for character in text}
+        if odd or ("path" in rules and text.startswith("~")):  # no user of that name
+            raise ValueError
+        return text
     if kind is bool:
         return bool(("false", "true").index(texts[0].lower()))
     number = kind(texts[0])
@@ -244,5 +247,7 @@ def _expectation(kind: Any, rules: Mapping[str, Any]) -> str:
     if "choices" in rules:
         few = "one of" if kind in KINDS else "a list of some of"
         return f"{few} {', '.join(rules['choices'])}"
+    if "path" in rules:
+        return "a path in UTF-8 without control characters (./~a, if its name begins with ~)"
     limits = [f"{rule.replace('_', ' ')} {rules[rule]:.10g}" for rule in rules if rule in LIMITS]
     return " ".join([KINDS.get(kind, "a list of texts"), *limits])

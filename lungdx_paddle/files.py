@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
+import json
 import os
 import stat
 import tempfile
@@ -12,7 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lungdx_paddle.errors import OutputError
 
@@ -26,6 +27,13 @@ ABANDONED_S = 3600.0
 LARGEST_BYTES = 2**30
 """Of a file that is read as a whole: more than any of ours has, and fits the memory."""
 
+LARGEST_TEXT_BYTES = 2**24
+"""Of a text that is read as a whole: a Table 2 of 100 000 rows, a metrics.json of 16 MB."""
+
+
+class UnreadableError(ValueError):
+    """A file that cannot be read, or is not of its kind; the text says why, without the path."""
+
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file for reading; the caller closes it.
@@ -36,7 +44,11 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     Raises:
         OSError: it cannot be opened, or is a pipe, a socket or a device; ``strerror`` says which.
     """
-    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a NUL, or a character that the file system cannot write
+        raise OSError(errno.EINVAL, f"a path that no file can have ({error})") from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise OSError(errno.EINVAL, "a pipe, a socket or a device, no file", os.fspath(path))
     return open(path, "rb")
 
@@ -53,6 +65,40 @@ def read_file(path: str | os.PathLike[str], at_most: int = LARGEST_BYTES) -> byt
     if too_large or len(content) > at_most:
         raise OSError(errno.EFBIG, f"more than {at_most} bytes", os.fspath(path))
     return content
+
+
+def read_text(path: str | os.PathLike[str], at_most: int = LARGEST_TEXT_BYTES) -> str:
+    """The text of a regular file in UTF-8, without a byte order mark, line ends as they are.
+
+    Raises:
+        UnreadableError: there is no such file, it is none that :func:`read_file` reads, or it is
+            not UTF-8.
+    """
+    try:
+        return read_file(path, at_most).decode("utf-8-sig")
+    except OSError as error:
+        raise UnreadableError(error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise UnreadableError("bytes that are not UTF-8") from error
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What a JSON file holds; NaN and infinity, which JSON does not have, are refused.
+
+    Raises:
+        UnreadableError: as :func:`read_text`, or it is no JSON.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError as error:
+        raise UnreadableError("JSON that is nested too deep") from error
+    except ValueError as error:
+        raise UnreadableError(f"no JSON ({error})" if text else "an empty file") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def writable_folder(path: Path) -> Path:

@@ -32,7 +32,7 @@ class DataConfig:
     """Of the split, or of the folds."""
     test_fraction: float = field(default=0.2, metadata={"above": 0.0, "below": 1.0})
     """Part of the images for the test (paper: train : test = 4 : 1)."""
-    folds: int = field(default=0, metadata={"from": 0})
+    folds: int = field(default=0, metadata={"from": 0, "up_to": 1000})
     """Cross-validation: deal what ``split`` keeps together into so many parts; 0: one split."""
     fold: int = field(default=-1, metadata={"from": -1})
     """The part that is the test, from 0; -1: each in turn, and all networks are one model."""

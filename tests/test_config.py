@@ -157,6 +157,19 @@ def test_what_differs_between_two_configs_is_named_key_by_key() -> None:
         ("sharing.sites=pool1", "a list of some of"),
         ("train=3", "indent its keys below it"),
         ("train", "expected KEY=VALUE"),
+        ("train.steps=!!int", "a whole number from 1, found !!int"),
+        ("train.steps=1e400", "a whole number from 1, found 1e400"),
+        (f"train.learning_rate={'9' * 400}", r"a number above 0, found 999.*\.\.\.999.*; give"),
+        (f"train.steps={'9' * 5000}", r"a whole number from 1, found 999.*\.\.\.999.*; give"),
+        ("train.learning_rate=nan", "a number above 0, found nan"),
+        ("data.folds=1000000000", "from 0 up to 1000"),
+        (f"seed{'.a' * 9000}=1", "from 0 up to 4294967295, found {'a': {'a': "),
+        (f"{'k' * 9000}=1", r"a known key, found 'kkk.*\.\.\.kkk.*the nearest is"),
+        ("\u00ed=!!timestamp", "expected a known key, found 'í'"),
+        ("output=a\0b", r"output: expected a path in UTF-8.*, found 'a\\x00b'; give"),
+        ("output=\udcfc", r"output: expected a path in UTF-8.*, found '\\udcfc'; give"),
+        ("output=~nobody-of-that-name/a", "output: expected a path .*found '~nobody"),
+        ("name=\x1b[2J", r"name: expected a text in UTF-8 without control .*found '\\x1b\[2J'"),
     ],
 )
 def test_a_wrong_override_is_answered_with_the_remedy(
@@ -174,6 +187,14 @@ def test_a_wrong_override_is_answered_with_the_remedy(
         ("a: [", "expected a YAML file"),
         ("_base_: own.yaml", "this file again"),
         ("_base_: gone.yaml", "No such file"),
+        ("_base_: /dev/zero", "/dev/zero: .*found a pipe, a socket or a device"),
+        ("_base_: .", "Is a directory"),
+        ('_base_: "a\\0b"', "a path that no file can have"),
+        ("name: [&a [x], *a]", "found an anchor or an alias"),
+        ("seed: 1\nseed: 2", "found the key 'seed' twice"),
+        ("seed: !!int 3", "found a tag"),
+        ("[" * 1000, "found more than 20 levels"),
+        ("2026-13-45: 1mage", "a known key, found '2026-13-45'"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -181,6 +202,19 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
         load_config(path)
+
+
+def test_a_long_chain_of_files_ends(tmp_path: Path) -> None:
+    for k in range(30):
+        (tmp_path / f"{k}.yaml").write_text(f"_base_: {k + 1}.yaml\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"20.yaml: expected a chain .* that ends, found 20 file"):
+        load_config(tmp_path / "0.yaml")
+
+
+def test_a_name_that_no_file_can_have_is_no_config() -> None:
+    for name, found in (("x" * 5000, "File name too long"), ("a\0b", "embedded null byte")):
+        with pytest.raises(ConfigError, match=found):
+            load_config(name)
 
 
 def test_a_config_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:

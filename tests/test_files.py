@@ -17,8 +17,11 @@ import pytest
 from lungdx_paddle.errors import OutputError
 from lungdx_paddle.files import (
     ABANDONED_S,
+    UnreadableError,
     open_file,
     read_file,
+    read_json,
+    read_text,
     writable_folder,
     write_text,
     write_together,
@@ -45,6 +48,40 @@ def test_a_file_is_read_up_to_a_size(tmp_path: Path) -> None:
     assert read_file(tmp_path / "a", at_most=5) == b"12345"
     with pytest.raises(OSError, match="more than 4 bytes"):
         read_file(tmp_path / "a", at_most=4)
+
+
+def test_a_path_that_no_file_can_have_is_an_error_of_the_system() -> None:
+    for path in ("a\0b", "x" * 5000):
+        with pytest.raises(OSError, match="a path that no file can have|File name too long"):
+            read_file(path)
+
+
+def test_a_text_is_read_as_it_is_or_the_reason_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes("\ufeffü\r\n".encode())
+    assert read_text(path) == "ü\r\n"
+    path.write_bytes(b"\xfc")
+    with pytest.raises(UnreadableError, match="bytes that are not UTF-8"):
+        read_text(path)
+    with pytest.raises(UnreadableError, match="No such file"):
+        read_text(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "an empty file"),
+        (b"{", "no JSON"),
+        (b"[" * 100_000, "JSON that is nested too deep"),
+        (b'{"loss": NaN}', "NaN is no number"),
+        (b"[-Infinity]", "-Infinity is no number"),
+        (b"\xff", "bytes that are not UTF-8"),
+    ],
+)
+def test_what_is_no_json_is_told(tmp_path: Path, content: bytes, found: str) -> None:
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(UnreadableError, match=found):
+        read_json(tmp_path / "a")
 
 
 def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from lungdx_paddle.data.matching import check_made_alike
 from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.files import UnreadableError
 from lungdx_paddle.inference.sessions import open_session
 from lungdx_paddle.manifest import CROP_SIZE, Manifest
+from lungdx_paddle.plain_yaml import read_yaml
 
 
 class Predictor:
@@ -113,16 +114,14 @@ def read_description(folder: Path) -> dict[str, Any]:
     path, description = folder / "inference.yml", None
     found = "a file without outputs (task, classes) or input (window: center, width)"
     try:
-        read: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        read = read_yaml(path)
         outputs, window = read["outputs"], read["input"]["window"]
         named = [isinstance(o["task"], str) and len(list(o["classes"])) > 0 for o in outputs]
         float(window["center"])  # any number, also 0
         if named and all(named) and float(window["width"]) > 0:
             description = dict(read)
-    except OSError as error:
-        found = error.strerror or str(error)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        found = " ".join(str(error).split())
+    except UnreadableError as error:
+        found = str(error)
     except (KeyError, TypeError, ValueError):
         pass
     if description is None:
