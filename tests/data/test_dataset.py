@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import paddle
 import pytest
 
 from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder, load_dataset, split_of
-from lungdx_paddle.data.images import read_crop
 from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.manifest import read_manifest, write_manifest
@@ -77,56 +75,6 @@ def test_fewer_images_than_a_batch_make_one_smaller_batch() -> None:
     order = TrainingOrder(5, 128, seed=0)
     assert order.steps_per_epoch == 1
     assert sorted(order.indices(7)) == [0, 1, 2, 3, 4]
-
-
-def spoil_truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-30])
-
-
-def spoil_size(path: Path) -> None:
-    cv2.imwrite(str(path), np.zeros((31, 32), np.uint8))
-
-
-def spoil_colour(path: Path) -> None:
-    cv2.imwrite(str(path), np.zeros((32, 32, 3), np.uint8))
-
-
-def spoil_depth(path: Path) -> None:
-    cv2.imwrite(str(path.with_suffix(".png")), np.zeros((32, 32), np.uint16))
-    path.with_suffix(".png").rename(path)
-
-
-def spoil_text(path: Path) -> None:
-    path.write_text("no picture")
-
-
-def spoil_empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "found"),
-    [
-        (spoil_truncate, "a JPG that breaks off"),
-        (spoil_size, "32x31 pixels"),
-        (spoil_colour, "a colour picture"),
-        (spoil_depth, "16-bit values"),
-        (spoil_text, "a file that is no picture"),
-        (spoil_empty, "a file that is no picture"),
-    ],
-)
-def test_a_bad_crop_is_named(
-    write_crops: Callable[..., Path], spoil: Callable[[Path], None], found: str
-) -> None:
-    manifest = read_manifest(write_crops(patients=1))
-    spoil(manifest.image_paths()[3])
-    with pytest.raises(ManifestError, match=f"n00_s03.jpg: expected a 32x32.*found {found}"):
-        NoduleDataset(manifest, LABEL_SETS["paper6"])
-
-
-def test_a_missing_crop_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="gone.jpg.*No such file"):
-        read_crop(str(tmp_path / "gone.jpg"))
 
 
 def test_min_readers_chooses_the_slices(write_crops: Callable[..., Path]) -> None:
