@@ -7,108 +7,75 @@ same lesion.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml import ElementTree as safe_xml
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Mark, Reading
-from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, SourceFile, list_files
-from lungdx_paddle.progress import bar
+from lungdx_paddle.lidc.sources import SourceFile
+from lungdx_paddle.lidc.xml_elements import (
+    LARGEST_XML_BYTES,
+    children,
+    parse_xml,
+    tag_of,
+    text_of,
+    whole_number,
+)
+from lungdx_paddle.words import count_of
 
-__all__ = ["Annotations", "Contour", "Mark", "Reading", "find_annotations", "read_annotations"]
+MOST_READINGS = 500
+"""Of one file: ten times the most in LIDC (49).  Each is compared with each."""
 
-LARGEST_XML_BYTES = 64 * 2**20
-"""More than 20 times the largest LIDC file; what is larger is not one and may fill the memory."""
+MOST_OUTLINED_PX = 10**8
+"""Of the rectangles around a file's outlines: 400 times the most in LIDC, 0.1 GB as masks."""
 
 LARGEST_COORDINATE = 8191
-"""No CT matrix is larger (LIDC: 511); a mask is as large as the coordinates say."""
+"""No CT matrix is larger (LIDC: 511)."""
+
+LARGEST_Z_MM = 10**5
+"""No scanner's table reaches so far: such a number is no position."""
+
+USUAL_READERS = 4
+"""Of a LIDC series.  Of more sessions, those that say the same as another are repetitions."""
 
 CT_ROOT, XRAY_ROOT = "LidcReadMessage", "IdriReadMessage"
 """Name of the outermost element, behind its namespace."""
 
 XRAY = "a chest X-ray reading, no CT"
-COPY = "one more XML file of a series, whose most complete one is used"
-"""Why files that are sound are left out: 283 and 17 of the 1318 that TCIA ships."""
+"""What 283 of the 1318 files are that TCIA ships."""
+
+INCLUSION = {"": True, "TRUE": True, "1": True, "FALSE": False, "0": False}
+"""What stands in ``<inclusion>``, in capitals."""
+
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,20}(?:[.,][0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?")
 
 
 def read_annotations(source: str | Path | tuple[str, bytes]) -> Annotations:
     """Read one LIDC XML file.
 
+    Numbers may be written as spreadsheets do (``3.0``, ``3,0``), elements be in any namespace.
+    A session that repeats another one, in a file of more than four, does not count.
+
     Args:
         source: its path, or its name and its bytes.
 
     Raises:
-        LidcError: it cannot be read, is cut off, declares entities or a document type,
-            is no CT reading, or holds something other than a number where one belongs.
+        LidcError: it cannot be read, is cut off or too large, declares entities or a document
+            type, is no CT reading, or holds something other than a number where one belongs.
     """
     if not isinstance(source, tuple):
         source = str(source), SourceFile(Path(source)).read_bytes(LARGEST_XML_BYTES + 1)
     name, data = source
-    root = _parse(name, data)
-    if not root.tag.endswith(CT_ROOT):
-        found = XRAY if root.tag.endswith(XRAY_ROOT) else f"<{root.tag}>"
+    root = parse_xml(name, data)
+    if tag_of(root) != CT_ROOT:
+        found = XRAY if tag_of(root) == XRAY_ROOT else f"<{root.tag[:80]}>"
         raise _error(name, found, expected=f"a CT reading ({CT_ROOT})", fix="leave the file out")
-    return _Walk(name, root).annotations()
-
-
-def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped]]:
-    """Read every LIDC XML file below a folder or in a zip archive.
-
-    Several files of one series count once: six series have up to six near-identical
-    copies.  The one kept has the most sessions, then the most readings, then the most
-    outline points; among equals it is the first by name.
-
-    Args:
-        source: a folder, a zip archive or one XML file.
-
-    Returns:
-        Annotations by series instance UID in the order of the names, and what was left
-        out: chest X-ray files, copies, and files that could not be read.
-
-    Raises:
-        LidcError: there is no such path.
-    """
-    files, skipped = list_files(source)
-    files = [file for file in files if file.suffix == ".xml"]
-    found: dict[str, Annotations] = {}
-    for file in bar(files, desc="XML", unit="file", disable=len(files) < FEW_FILES, leave=False):
-        try:
-            new = read_annotations((str(file), file.read_bytes(LARGEST_XML_BYTES + 1)))
-        except LidcError as error:
-            reason = XRAY if XRAY in str(error) else str(error).removeprefix(f"{file}: ")
-            skipped.append(Skipped(str(file), reason))
-            continue
-        old = found.setdefault(new.series_uid, new)
-        if old is not new:
-            worse, better = sorted((new, old), key=_completeness)
-            found[new.series_uid] = better
-            skipped.append(Skipped(worse.source, f"{COPY}: {better.source}"))
-    return found, skipped
-
-
-def _completeness(annotations: Annotations) -> tuple[int, int, int]:
-    points = sum(len(c.points_xy) for r in annotations.readings for c in r.contours)
-    return annotations.readers, len(annotations.readings), points
-
-
-def _parse(name: str, data: bytes) -> Element:
-    try:
-        if len(data) > LARGEST_XML_BYTES:
-            raise ValueError(f"more than {LARGEST_XML_BYTES} bytes")
-        root: Element = safe_xml.fromstring(data, forbid_dtd=True)
-        return root
-    except DefusedXmlException as error:
-        found = f"a document type or entity ({type(error).__name__})"
-    except ParseError as error:
-        found = f"broken or cut off XML ({error})"
-    except (ValueError, LookupError) as error:  # an encoding that does not exist
-        found = str(error)
-    raise _error(name, found, expected="a LIDC XML file", fix="download the file again")
+    return _Walk(name).annotations(root)
 
 
 def _error(
@@ -117,91 +84,182 @@ def _error(
     return LidcError(where, expected=expected, found=found, fix=fix)
 
 
+@dataclass(frozen=True, eq=False)
+class _Session:
+    """What one reader marked."""
+
+    readings: tuple[Reading, ...]
+    small_nodules: tuple[Mark, ...]
+    non_nodules: tuple[Mark, ...]
+
+
 class _Walk:
-    """Walks one parsed file; knows its name for messages and its XML namespace."""
+    """Walks one parsed file; knows its name for messages, and notes positions without number."""
 
-    def __init__(self, name: str, root: Element) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.root = root
-        self.space = root.tag[: root.tag.index("}") + 1] if "}" in root.tag else ""
+        self.odd_z: list[str] = []
+        self.outlined_px = 0
 
-    def annotations(self) -> Annotations:
-        sessions = self.root.findall(self.space + "readingSession")
-        readings: list[Reading] = []
-        small: list[Mark] = []
-        non_nodules: list[Mark] = []
-        for number, session in enumerate(sessions):
-            for nodule in session.findall(self.space + "unblindedReadNodule"):
-                contours = tuple(self._contour(e) for e in nodule.findall(self.space + "roi"))
-                name, ratings = self._text(nodule, "noduleID"), self._ratings(nodule)
-                reading = Reading(number, name, ratings, contours)
-                # A nodule under 3 mm is one point; some carry an empty <characteristics/> or
-                # ratings of 0 all the same, and some nodules with outlines have no ratings: the
-                # outline decides.
-                if any(len(contour.points_xy) > 1 for contour in contours):
-                    readings.append(reading)
-                else:
-                    small.extend(_marks(reading))
-            for finding in session.findall(self.space + "nonNodule"):
-                name = self._text(finding, "nonNoduleID")
-                non_nodules += _marks(Reading(number, name, {}, (self._contour(finding),)))
+    def annotations(self, root: Element) -> Annotations:
+        headers = children(root, "ResponseHeader")
+        series_uid, study_uid = (
+            self._uid(headers, tag) for tag in ("SeriesInstanceUid", "StudyInstanceUID")
+        )
+        sessions = [self._session(n, e) for n, e in enumerate(children(root, "readingSession"))]
+        kept, warnings = _without_repetitions(sessions)
+        if not sessions:
+            warnings.append("no reading session in the XML file")
+        readings = tuple(reading for session in kept for reading in session.readings)
+        if len(readings) > MOST_READINGS:
+            wanted = f"at most {MOST_READINGS} readings"
+            raise _error(self.name, str(len(readings)), expected=wanted)
+        if self.odd_z:
+            outlines = count_of(len(self.odd_z), "outline")
+            warnings.append(f"{outlines} whose z is no number, such as {self.odd_z[0]!r}")
         return Annotations(
-            series_uid=self._header("SeriesInstanceUid"),
-            study_uid=self._header("StudyInstanceUID"),
-            readers=len(sessions),
-            readings=tuple(readings),
-            small_nodules=tuple(small),
-            non_nodules=tuple(non_nodules),
+            series_uid=series_uid,
+            study_uid=study_uid,
+            readers=len(kept),
+            readings=readings,
+            small_nodules=tuple(mark for session in kept for mark in session.small_nodules),
+            non_nodules=tuple(mark for session in kept for mark in session.non_nodules),
             source=self.name,
+            warnings=tuple(warnings),
         )
 
-    def _header(self, tag: str) -> str:
-        found = self.root.findtext(f"{self.space}ResponseHeader/{self.space}{tag}", "").strip()
+    def _uid(self, headers: Sequence[Element], tag: str) -> str:
+        found = next((uid for uid in (text_of(header, tag) for header in headers) if uid), "")
         if not found:
             raise _error(self.name, "none", expected=f"a {tag} in the ResponseHeader")
         return found
 
-    def _ratings(self, nodule: Element) -> Mapping[str, int]:
+    def _session(self, number: int, session: Element) -> _Session:
+        readings: list[Reading] = []
+        small: list[Mark] = []
+        non_nodules: list[Mark] = []
+        for nodule in children(session, "unblindedReadNodule"):
+            contours = tuple(self._contour(e) for e in children(nodule, "roi"))
+            ratings = self._ratings(children(nodule, "characteristics"))
+            reading = Reading(number, text_of(nodule, "noduleID"), ratings, contours)
+            if not any(len(contour.points_xy) for contour in contours):
+                wanted = f"an outline or a point of nodule {reading.nodule_id[:20]!r}"
+                raise _error(self.name, "none", expected=wanted)
+            # A nodule under 3 mm is one point; some carry an empty <characteristics/> or
+            # ratings of 0 all the same, and some nodules with outlines have no ratings: the
+            # outline decides.
+            if any(len(contour.points_xy) > 1 for contour in contours):
+                readings.append(reading)
+            else:
+                small.extend(_marks(reading))
+        for finding in children(session, "nonNodule"):
+            name = text_of(finding, "nonNoduleID")
+            non_nodules += _marks(Reading(number, name, {}, (self._contour(finding),)))
+        return _Session(tuple(readings), tuple(small), tuple(non_nodules))
+
+    def _ratings(self, blocks: Sequence[Element]) -> Mapping[str, int]:
         # <characteristics> may be absent or empty, and ratings of 0 stand for "not rated".
         ratings: dict[str, int] = {}
-        for block in nodule.findall(self.space + "characteristics"):
-            for name, highest in CHARACTERISTICS.items():
-                text = self._text(block, name) or "0"
-                rating = text.removesuffix(".0")  # as spreadsheets write it
-                if len(rating) > 1 or not rating.isdecimal() or int(rating) > highest:
-                    wanted = f"a {name} from 0 to {highest}"
-                    raise _error(self.name, repr(text[:20]), expected=wanted)
-                if rating != "0":
-                    ratings[name] = int(rating)
-        return ratings
+        for element in (element for block in blocks for element in block):
+            name, text = tag_of(element), (element.text or "0").strip() or "0"
+            if name not in CHARACTERISTICS:
+                continue
+            try:
+                rating = whole_number(text)
+            except ValueError:
+                rating = -1
+            if not 0 <= rating <= CHARACTERISTICS[name]:
+                wanted = f"a {name} from 0 to {CHARACTERISTICS[name]}"
+                raise _error(self.name, repr(text[:20]), expected=wanted)
+            if rating and ratings.setdefault(name, rating) != rating:
+                found = f"{ratings[name]} and {rating}"
+                raise _error(self.name, found, expected=f"one {name} of a nodule")
+        return {name: ratings[name] for name in CHARACTERISTICS if name in ratings}
 
     def _contour(self, roi: Element) -> Contour:
-        try:
-            x = [int(e.text or "") for e in roi.iter(self.space + "xCoord")]
-            y = [int(e.text or "") for e in roi.iter(self.space + "yCoord")]
-            if len(x) != len(y):
-                raise ValueError(f"{len(x)} x and {len(y)} y")
-            points_xy = np.array((x, y), np.int64).T
-        except (ValueError, OverflowError) as error:
-            raise _error(self.name, str(error), expected="pairs of pixel coordinates") from error
-        if points_xy.size and not 0 <= points_xy.min() <= points_xy.max() <= LARGEST_COORDINATE:
-            found = f"{points_xy.min()} to {points_xy.max()}"
-            wanted = f"pixel coordinates from 0 to {LARGEST_COORDINATE}"
-            raise _error(self.name, found, expected=wanted)
-        try:
-            z_mm: float | None = float(self._text(roi, "imageZposition"))
-        except ValueError:
-            z_mm = None
+        points_xy = self._points_xy(roi)
+        sop_uid = text_of(roi, "imageSOP_UID")
+        if not sop_uid:
+            raise _error(self.name, "none", expected="an imageSOP_UID of each outline")
+        inclusion = text_of(roi, "inclusion")
+        if inclusion.upper() not in INCLUSION:
+            found = repr(inclusion[:20])
+            raise _error(self.name, found, expected="TRUE or FALSE as inclusion")
         return Contour(
-            sop_uid=self._text(roi, "imageSOP_UID"),
-            z_mm=z_mm if z_mm is not None and np.isfinite(z_mm) else None,
-            inclusion=self._text(roi, "inclusion").upper() != "FALSE",
-            points_xy=np.ascontiguousarray(points_xy, np.int32),
+            sop_uid=sop_uid,
+            z_mm=self._z_mm(text_of(roi, "imageZposition")),
+            inclusion=INCLUSION[inclusion.upper()],
+            points_xy=points_xy,
         )
 
-    def _text(self, parent: Element, tag: str) -> str:
-        # UIDs and z positions carry white space around them.
-        return (parent.findtext(self.space + tag) or "").strip()
+    def _z_mm(self, text: str) -> float | None:
+        z_mm = float(text.replace(",", ".")) if _DECIMAL.fullmatch(text) else np.inf
+        if abs(z_mm) > LARGEST_Z_MM:
+            self.odd_z.append(text[:20])
+            return None
+        return z_mm
+
+    def _points_xy(self, roi: Element) -> np.ndarray:
+        """The points of an outline, (n, 2) int32; each edge holds pairs of x and y."""
+        x: list[int] = []
+        y: list[int] = []
+        paired = True
+        try:
+            for edge in roi:
+                for element in edge:
+                    tag = tag_of(element)
+                    if tag == "xCoord":
+                        x.append(whole_number(element.text or ""))
+                    elif tag == "yCoord":
+                        y.append(whole_number(element.text or ""))
+                paired &= len(x) == len(y)
+        except ValueError as error:
+            wanted = "whole pixel coordinates"
+            raise _error(self.name, str(error), expected=wanted) from error
+        if not paired:
+            found = f"{len(x)} x and {len(y)} y"
+            raise _error(self.name, found, expected="pairs of pixel coordinates")
+        points_xy = np.array((x, y), np.int64).T
+        if points_xy.size:
+            if not 0 <= points_xy.min() <= points_xy.max() <= LARGEST_COORDINATE:
+                found = f"{points_xy.min()} to {points_xy.max()}"
+                wanted = f"pixel coordinates from 0 to {LARGEST_COORDINATE}"
+                raise _error(self.name, found, expected=wanted)
+            self.outlined_px += int(np.prod(np.ptp(points_xy, axis=0) + 1))
+        if self.outlined_px > MOST_OUTLINED_PX:
+            wanted = f"outlines around {MOST_OUTLINED_PX} pixels in all at most"
+            raise _error(self.name, "more", expected=wanted)
+        return np.ascontiguousarray(points_xy, np.int32)
+
+
+def _without_repetitions(sessions: Sequence[_Session]) -> tuple[list[_Session], list[str]]:
+    """The sessions that count, and what is to be told of those that say the same as another.
+
+    Readers outline by hand: in LIDC no two sessions with an outline are the same.  What is
+    above the usual number of sessions is a copy and left out.  Among the usual ones it counts,
+    with a word where the others' outlines show that they were not made by a program.
+    """
+    first: dict[object, int] = {}
+    repeated: dict[int, int] = {}  # session: the earlier one that says the same
+    outlines = set()
+    for number, session in enumerate(sessions):
+        if session.readings:
+            original = first.setdefault(tuple(r.content for r in session.readings), number)
+            contours = [c for reading in session.readings for c in reading.contours]
+            outlines.add(tuple((c.sop_uid, c.points_xy.tobytes()) for c in contours))
+            if original != number:
+                repeated[number] = original
+    dropped = sorted(repeated, reverse=True)[: max(0, len(sessions) - USUAL_READERS)]
+    kept = sorted(set(repeated) - set(dropped)) if len(outlines) > 1 else []
+    warnings = []
+    for numbers, what in (dropped, "left out"), (kept, "counted all the same"):
+        if numbers:
+            example = f"session {numbers[0] + 1} is session {repeated[numbers[0]] + 1}"
+            repetitions = count_of(len(numbers), "repetition")
+            warnings.append(
+                f"{repetitions} among {len(sessions)} reading sessions ({example}): {what}"
+            )
+    return [s for number, s in enumerate(sessions) if number not in dropped], warnings
 
 
 def _marks(reading: Reading) -> list[Mark]:

@@ -65,18 +65,27 @@ def majority_area(areas: Sequence[Area]) -> Area:
     ends = corners + [area.pixels.shape[::-1] for area in areas]
     left, top = (int(c) for c in corners.min(axis=0))
     right, bottom = ends.max(axis=0)
-    votes = np.zeros((bottom - top, right - left), np.uint8)
+    votes = np.zeros((bottom - top, right - left), np.uint16)
     for (x, y), area in zip(corners - (left, top), areas):
         rows, columns = area.pixels.shape
         votes[y : y + rows, x : x + columns] += area.pixels
     return Area((left, top), 2 * votes >= len(areas))
 
 
-def width_px(area: Area) -> float:
-    """Greatest distance between two pixels of an area, outer edge to outer edge; 0 if empty."""
+def width_px(area: Area, column_rows: float = 1.0) -> float:
+    """Greatest distance between two pixels of an area, outer edge to outer edge; 0 if empty.
+
+    Args:
+        area: any.
+        column_rows: distance of the columns, in distances of the rows, as the result is.
+    """
     rows_columns = np.argwhere(area.pixels).astype(np.int32)
     if not len(rows_columns):
         return 0.0
     hull = cv2.convexHull(rows_columns)[:, 0]
-    apart = np.linalg.norm(hull[:, None] - hull[None], axis=-1)
-    return float(apart.max()) + 1
+    apart_px = hull[:, None] - hull[None]
+    apart = np.linalg.norm(apart_px * (1.0, column_rows), axis=-1)
+    # The pixels' own halves at both ends: as long as one pixel is in that direction.
+    pixel = np.full_like(apart, max(1.0, column_rows))
+    np.divide(apart, np.linalg.norm(apart_px, axis=-1), out=pixel, where=apart > 0)
+    return float((apart + pixel).max())

@@ -14,6 +14,7 @@ pylidc's distance, in pixels and not in mm, separates what ours joins.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ from lungdx_paddle.lidc.masks import Area, enclosed_area, majority_area, width_p
 from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Reading
 from lungdx_paddle.words import count_of
 
+UNKNOWN_MM = 1e6
+"""Slices without a place are put so far from each other and from all others."""
+
 ROUNDING_MM = 0.01
 """Positions are written with two decimals or more; neighbouring slices lie one slice apart."""
 
@@ -42,8 +46,10 @@ class Nodule:
     readings: tuple[Reading, ...]
     """One a reader, in the order of the sessions."""
     z_mm: Mapping[str, float]
-    """Position of every marked slice of the series, by SOP instance UID, as the XML says it."""
-    pixel_spacing_mm: float
+    """Position of the series' marked slices by SOP instance UID: that of the DICOM where the
+    series has the slice, else that of the XML.  A slice whose place nobody knows is absent."""
+    spacing_yx_mm: tuple[float, float]
+    """Distance of the rows, of the columns, DICOM (0028,0030)."""
     slice_spacing_mm: float
 
     def __repr__(self) -> str:
@@ -78,8 +84,11 @@ class Nodule:
 
     @property
     def sop_uids(self) -> tuple[str, ...]:
-        """SOP instance UIDs of the slices that any reader outlined, from the caudal end."""
-        return tuple(sorted(self._areas, key=lambda uid: (self.z_mm[uid], uid)))
+        """SOP instance UIDs of the slices that any reader outlined, from the caudal end.
+
+        Slices without a place come last.
+        """
+        return tuple(sorted(self._areas, key=lambda uid: (self.z_mm.get(uid, math.inf), uid)))
 
     def readers_on(self, sop_uid: str) -> int:
         """How many readers outlined the nodule on this slice."""
@@ -123,15 +132,24 @@ class Nodule:
         return mask
 
     @property
+    def pixel_spacing_mm(self) -> float:
+        """One number for both spacings in the plane, their mean."""
+        return sum(self.spacing_yx_mm) / 2
+
+    @property
     def diameter_mm(self) -> float:
         """Greatest width on one slice of the readers' areas, mean of the readers.
 
         The width of an area is the greatest distance between two of its pixels, from outer
         edge to outer edge.  0 where no reader enclosed anything.
         """
-        widths = [[width_px(area) for area in _areas(r).values()] for r in self.readings]
+        row_mm, column_mm = self.spacing_yx_mm
+        widths = [
+            [width_px(area, column_mm / row_mm) for area in _areas(r).values()]
+            for r in self.readings
+        ]
         greatest = [max(of_reader) for of_reader in widths if of_reader]
-        return float(np.mean(greatest)) * self.pixel_spacing_mm if greatest else 0.0
+        return float(np.mean(greatest)) * row_mm if greatest else 0.0
 
     @property
     def volume_mm3(self) -> float:
@@ -140,12 +158,13 @@ class Nodule:
         Two series (of LIDC-IDRI-0017 and -0659) have two slices at every place, each
         outlined by other readers: there the mean of the two counts.
         """
-        pixels: dict[float, list[int]] = {}
+        pixels: dict[float | str, list[int]] = {}  # by place; a slice without one counts alone
         for sop_uid, areas in self._areas.items():
             count = int(majority_area(areas).pixels.sum())
-            pixels.setdefault(self.z_mm[sop_uid], []).append(count)
+            pixels.setdefault(self.z_mm.get(sop_uid, sop_uid), []).append(count)
         total = sum(float(np.mean(counts)) for counts in pixels.values())
-        return total * self.pixel_spacing_mm**2 * self.slice_spacing_mm
+        row_mm, column_mm = self.spacing_yx_mm
+        return total * (row_mm * column_mm) * self.slice_spacing_mm
 
     @cached_property
     def _areas(self) -> dict[str, list[Area]]:
@@ -158,31 +177,45 @@ class Nodule:
 
 
 def group_readings(
-    annotations: Annotations, pixel_spacing_mm: float, slice_spacing_mm: float | None = None
+    annotations: Annotations,
+    pixel_spacing_mm: float | tuple[float, float],
+    slice_spacing_mm: float | None = None,
+    z_mm: Mapping[str, float] | None = None,
 ) -> list[Nodule]:
     """Find which readings of a series show the same nodule.
 
     Two readings belong together when a point of one's outlines lies no further from one
     of the other's than a slice.  Pairs are joined in the order of the distance of their
-    centres, unless a reader would then be in the nodule twice.
+    centres, unless a reader would then be in the nodule twice.  A slice whose place nobody
+    knows is compared with itself only.
 
     Args:
         annotations: of one series.
-        pixel_spacing_mm: in-plane spacing, DICOM (0028,0030).
+        pixel_spacing_mm: in-plane spacing, DICOM (0028,0030): one number, or that of the rows
+            and that of the columns.
         slice_spacing_mm: distance of neighbouring slices; None: the smallest step between
             the slices that were marked.
+        z_mm: positions of the series' slices by SOP instance UID, which count before those of
+            the XML; None: there is no series.
 
     Returns:
         Nodules by the height of their centre, from the caudal end; none where nobody
         outlined anything, as in 135 series of LIDC-IDRI.
     """
-    z_mm = _slice_positions(annotations)
+    row_mm, column_mm = (float(mm) for mm in np.broadcast_to(pixel_spacing_mm, 2))
+    placed = slice_positions(annotations, z_mm or {})
     if not slice_spacing_mm:
-        steps = np.diff(np.unique(list(z_mm.values())))
-        slice_spacing_mm = float(steps.min()) if len(steps) else pixel_spacing_mm
+        steps = np.diff(np.unique(list(placed.values())))
+        slice_spacing_mm = float(steps.min()) if len(steps) else max(row_mm, column_mm)
+    planes = dict(placed)
+    for contour in (c for reading in annotations.readings for c in reading.contours):
+        planes.setdefault(contour.sop_uid, UNKNOWN_MM * (1 + len(planes)))
     points = [  # of each reading (n, 3): x, y, z in mm
         np.concatenate(
-            [np.insert(c.points_xy * pixel_spacing_mm, 2, z_mm[c.sop_uid], 1) for c in r.contours]
+            [
+                np.insert(c.points_xy * (column_mm, row_mm), 2, planes[c.sop_uid], 1)
+                for c in r.contours
+            ]
         )
         for r in annotations.readings
     ]
@@ -192,8 +225,8 @@ def group_readings(
         Nodule(
             number=number,
             readings=tuple(annotations.readings[i] for i in group),
-            z_mm=z_mm,
-            pixel_spacing_mm=pixel_spacing_mm,
+            z_mm=placed,
+            spacing_yx_mm=(row_mm, column_mm),
             slice_spacing_mm=slice_spacing_mm,
         )
         for number, group in enumerate(groups)
@@ -235,15 +268,33 @@ def _areas(reading: Reading) -> dict[str, Area]:
     return {sop_uid: area for sop_uid, area in areas.items() if area.pixels.any()}
 
 
-def _slice_positions(annotations: Annotations) -> dict[str, float]:
-    """Position of each slice, the most frequent of its contours': single ones are wrong.
+def slice_positions(annotations: Annotations, z_mm: Mapping[str, float]) -> dict[str, float]:
+    """Position of each outlined slice whose place is known, by SOP instance UID.
 
-    Where no contour has one, 0: such slices are still compared with themselves.
+    Args:
+        annotations: of one series.
+        z_mm: positions of the series' slices.  A slice that is not among them has the XML's
+            position, moved by as much as the series lies elsewhere than the XML says.
+    """
+    by_xml = xml_positions(annotations)
+    moved_mm = [z_mm[uid] - xml_mm for uid, xml_mm in by_xml.items() if uid in z_mm]
+    shift_mm = float(np.median(moved_mm)) if moved_mm else 0.0
+    outlined = dict.fromkeys(c.sop_uid for r in annotations.readings for c in r.contours)
+    return {
+        uid: z_mm[uid] if uid in z_mm else by_xml[uid] + shift_mm
+        for uid in outlined
+        if uid in z_mm or uid in by_xml
+    }
+
+
+def xml_positions(annotations: Annotations) -> dict[str, float]:
+    """Position of each outlined slice as the XML has it.
+
+    That is the most frequent one of its contours: single ones are wrong.
     """
     votes: dict[str, Counter[float]] = {}
     for reading in annotations.readings:
         for contour in reading.contours:
-            counter = votes.setdefault(contour.sop_uid, Counter())
             if contour.z_mm is not None:
-                counter[contour.z_mm] += 1
-    return {uid: c.most_common(1)[0][0] if c else 0.0 for uid, c in votes.items()}
+                votes.setdefault(contour.sop_uid, Counter())[contour.z_mm] += 1
+    return {uid: counter.most_common(1)[0][0] for uid, counter in votes.items()}

@@ -60,6 +60,12 @@ class Reading:
         """1 (highly unlikely) to 5 (highly suspicious); None if not rated."""
         return self.characteristics.get("malignancy")
 
+    @property
+    def content(self) -> tuple[object, ...]:
+        """All that the reader said, to be compared: everything but the reader's number."""
+        outlines = ((c.sop_uid, c.z_mm, c.inclusion, c.points_xy.tobytes()) for c in self.contours)
+        return (self.nodule_id, tuple(sorted(self.characteristics.items())), *outlines)
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -89,6 +95,14 @@ class Annotations:
     """Findings of 3 mm or more that are no nodules."""
     source: str
     """Path of the file, for messages."""
+    warnings: tuple[str, ...] = ()
+    """What is unusual about the file: positions that are no numbers, sessions that repeat."""
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """All that the readers said, to be compared with another file of the series."""
+        readings = tuple((reading.reader, *reading.content) for reading in self.readings)
+        return self.readers, readings, self.small_nodules, self.non_nodules
 
     def __repr__(self) -> str:
         counts = {

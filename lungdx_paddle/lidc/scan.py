@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from lungdx_paddle.errors import LidcError
-from lungdx_paddle.lidc.annotations import find_annotations
 from lungdx_paddle.lidc.dicom import Series, find_series
-from lungdx_paddle.lidc.nodules import Nodule, group_readings
+from lungdx_paddle.lidc.nodules import Nodule, group_readings, xml_positions
 from lungdx_paddle.lidc.readings import Annotations
+from lungdx_paddle.lidc.sources import Skipped
+from lungdx_paddle.lidc.xml_files import LeftOutXml, find_annotations
+from lungdx_paddle.words import count_of
+
+Z_TOLERANCE_MM = 0.1
+"""The XML's position of a slice may differ so much from that of the DICOM: some round it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,14 +37,69 @@ class Scan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is unusual about the series, and about how its marks fit it."""
-        return self.series.warnings
+        """What is unusual about the series and its XML file, and about how the marks fit it."""
+        doubts = _other_study, _other_places, _unknown_places, _outside
+        found = (doubt(self.series, self.annotations) for doubt in doubts)
+        return (*self.series.warnings, *self.annotations.warnings, *filter(None, found))
 
     @cached_property
     def nodules(self) -> tuple[Nodule, ...]:
         """Nodules that a reader outlined, from the caudal end; grouped once."""
-        step_mm, row_mm, _ = self.series.spacing_zyx_mm
-        return tuple(group_readings(self.annotations, row_mm, step_mm))
+        step_mm, row_mm, column_mm = self.series.spacing_zyx_mm
+        places = dict(zip(self.series.sop_uids, self.series.z_mm.tolist()))
+        return tuple(group_readings(self.annotations, (row_mm, column_mm), step_mm, places))
+
+
+def _other_study(series: Series, annotations: Annotations) -> str:
+    """That the study UID, DICOM (0020,000D), is not that of the XML."""
+    if series.study_uid in ("", annotations.study_uid):
+        return ""
+    return (
+        f"the XML names study {annotations.study_uid}, the DICOM {series.study_uid}: "
+        "one of them was anonymised again"
+    )
+
+
+def _other_places(series: Series, annotations: Annotations) -> str:
+    """That slices lie elsewhere than the XML says."""
+    dicom_mm = {s.sop_uid: s.position_mm[2] for s in series.slices}
+    apart_mm = [
+        abs(dicom_mm[uid] - z_mm)
+        for uid, z_mm in xml_positions(annotations).items()
+        if uid in dicom_mm
+    ]
+    others = sum(mm > Z_TOLERANCE_MM for mm in apart_mm)
+    if not others:
+        return ""
+    return (
+        f"{others} of {count_of(len(apart_mm), 'outlined slice')} elsewhere in the XML than in "
+        f"the DICOM, which counts: by up to {max(apart_mm):.4g} mm"
+    )
+
+
+def _unknown_places(series: Series, annotations: Annotations) -> str:
+    """That the place of outlined slices stands nowhere."""
+    outlined = {contour.sop_uid for r in annotations.readings for contour in r.contours}
+    unknown = outlined - set(series.sop_uids) - set(xml_positions(annotations))
+    if not unknown:
+        return ""
+    return (
+        f"{len(unknown)} of {count_of(len(outlined), 'outlined slice')} without a place, in the "
+        "series or in the XML: joined with no other slice's outlines"
+    )
+
+
+def _outside(series: Series, annotations: Annotations) -> str:
+    """That outlines reach over the edge of their slice."""
+    _, rows, columns = series.shape_zyx
+    points = [contour.points_xy for r in annotations.readings for contour in r.contours]
+    outside = sum(bool((p >= (columns, rows)).any()) for p in points)
+    if not outside:
+        return ""
+    return (
+        f"{outside} of {count_of(len(points), 'outline')} reaching beyond the slice's "
+        f"{rows} x {columns} pixels, and cut off there"
+    )
 
 
 def find_scans(lidc: Path, xml: Path | None = None) -> list[Scan]:
@@ -58,16 +118,44 @@ def find_scans(lidc: Path, xml: Path | None = None) -> list[Scan]:
         LidcError: there is no such path, or no series that the XML files describe.
     """
     series, _ = find_series(lidc)
-    annotations, _ = find_annotations(lidc if xml is None else xml)
+    annotations, left_out = find_annotations(lidc if xml is None else xml)
     scans = [Scan(s, annotations[s.series_uid]) for s in series if s.series_uid in annotations]
     if not scans:
-        raise LidcError(
-            str(lidc),
-            expected="CT series and LIDC XML files of them",
-            found=f"{len(series)} series and {len(annotations)} XML files of others",
-            fix="give the folder or archive of the XML files as xml",
-        )
+        raise no_marks(lidc, series, annotations, left_out)
     return scans
+
+
+def no_marks(
+    lidc: Path,
+    series: Sequence[Series],
+    annotations: Mapping[str, Annotations],
+    left_out: Sequence[Skipped],
+) -> LidcError:
+    """The error that says why none of the XML files fits one of the series.
+
+    Args:
+        lidc: the folder or archive, as the user gave it.
+        series: what was found there.
+        annotations: of other series, by UID.
+        left_out: files that are no LIDC XML, or were refused.
+    """
+    found = f"none for {len(series)} series"
+    fix = "give the folder or archive of the XML files with --xml"
+    if annotations:
+        found += (
+            f", {count_of(len(annotations), 'XML file')} of others (such as {min(annotations)}, "
+            f"where the CT has {series[0].series_uid})"
+        )
+        fix = (
+            "give the XML files of this very CT with --xml: "
+            "where they are, one of the two was anonymised again and has new UIDs"
+        )
+    refused = [file for file in left_out if isinstance(file, LeftOutXml)]
+    if refused:
+        named = f"{refused[0].path}: {refused[0].reason}"
+        found += f", {count_of(len(refused), 'XML file')} left out ({named})"
+        fix = "see to these files first"
+    return LidcError(str(lidc), expected="LIDC XML files of its series", found=found, fix=fix)
 
 
 def first_numbers(series: Iterable[tuple[str, str, int]]) -> dict[str, int]:

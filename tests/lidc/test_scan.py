@@ -56,7 +56,7 @@ def test_each_value_of_a_scan_is_one_line_in_a_notebook(scan: Path, xml: Any, sq
 
 
 def test_scans_without_marks_say_what_to_give(scan: Path) -> None:
-    with pytest.raises(LidcError, match="found 1 series and 0 XML files of others; give"):
+    with pytest.raises(LidcError, match="found none for 1 series; give the folder"):
         find_scans(scan)
 
 
