@@ -13,14 +13,23 @@ from lungdx_paddle.files import writable_folder
 from lungdx_paddle.lidc import find_annotations
 from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM
 from lungdx_paddle.lidc.sources import Skipped
+from lungdx_paddle.lidc.xml_files import LeftOutXml
 from lungdx_paddle.manifest import CROP_RULES
 from lungdx_paddle.preprocess.crop import PAPER
 from lungdx_paddle.preprocess.crop_files import CropSettings
 from lungdx_paddle.preprocess.nodule_table import NoduleTable, write_nodule_table
 from lungdx_paddle.preprocess.patches.patch_pipeline import preprocess_slices
 from lungdx_paddle.preprocess.pipeline import preprocess
-from lungdx_paddle.preprocess.report import DONE, FAILED, UNMARKED, Report, by_reason
+from lungdx_paddle.preprocess.report import (
+    DONE,
+    FAILED,
+    UNMARKED,
+    Report,
+    by_reason,
+    renamed,
+)
 from lungdx_paddle.preprocess.slice_images import LUNG_MASKS, write_slice_images
+from lungdx_paddle.preprocess.source_names import absolute
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, parse_window
 from lungdx_paddle.workers import executor
 
@@ -108,12 +117,15 @@ def _write_jpg(args: argparse.Namespace, pool: Executor | None) -> tuple[list[st
     lines += _some(
         [f"{s.patient_id}: no slices: {s.failure}" for s in report.failed], "slices.json"
     )
-    marked = {s.series_uid for s in report.series} & set(find_annotations(args.lidc)[0])
-    if args.xml or marked:  # with --xml, crops that cannot be cut are an error
-        return lines, True
+    annotations, left_out = find_annotations(absolute(args.lidc))
+    if args.xml or set(annotations) & {s.series_uid for s in report.series}:
+        return lines, True  # with --xml, crops that cannot be cut are an error
     unusual = [f"{s.patient_id}: {text}" for s in report.series for text in s.warnings]
-    lines += [*_some(unusual, "slices.json"), *skipped_lines(report.skipped)]
-    return [*lines, "no crops: there is no LIDC XML of these series"], False
+    no_ct = [file for file in report.skipped if not file.path.lower().endswith(".xml")]
+    lines += _some(unusual, "slices.json")
+    lines += skipped_lines([*no_ct, *renamed(left_out, args.lidc)], "slices.json")
+    others = f", but of {len(annotations)} others" if annotations else ""
+    return [*lines, f"no crops: there is no LIDC XML of these series{others}"], False
 
 
 def report_lines(report: Report) -> list[str]:
@@ -127,6 +139,20 @@ def report_lines(report: Report) -> list[str]:
     unmarked = [s.patient_id for s in report.having(UNMARKED)]
     if unmarked:
         lines.append(f"{len(unmarked)} series without LIDC XML: {_first_few(unmarked)}")
+    if unmarked and report.other_series:
+        uid = report.having(UNMARKED)[0].series_uid
+        lines.append(
+            f"the XML files name {report.annotated_elsewhere} other series, such as "
+            f"{report.other_series}; the first without XML is {uid}: if they belong together, "
+            "one of the two was anonymised again"
+        )
+    without: dict[str, list[str]] = {}
+    for s in done:
+        if not s.crops:
+            without.setdefault(s.reason, []).append(s.patient_id)
+    lines += _some(
+        [f"{len(ids)} series without a crop, {r}: {_first_few(ids)}" for r, ids in without.items()]
+    )
     lacking = [s for s in report.series if s.missing_slices]
     if lacking:
         count = cli.count_of(sum(len(s.missing_slices) for s in lacking), "outlined slice")
@@ -155,13 +181,16 @@ def table_lines(table: NoduleTable) -> list[str]:
             f"{table.unknown} series not of LIDC-IDRI: a pixel spacing of "
             f"{USUAL_PIXEL_SPACING_MM:g} mm assumed"
         )
-    return lines + skipped_lines(table.skipped)
+    return lines + _some(table.warnings, "") + skipped_lines(table.skipped, "")
 
 
-def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
-    """A line with the number of files for each reason, the most frequent ones."""
+def skipped_lines(skipped: Sequence[Skipped], file: str = "report.json") -> list[str]:
+    """XML files whose marks may be missed by name, the other files by number and reason."""
+    marks = [file for file in skipped if isinstance(file, LeftOutXml)]
+    skipped = [file for file in skipped if not isinstance(file, LeftOutXml)]
     groups = sorted(by_reason(skipped).items(), key=lambda item: -len(item[1]))
-    lines = [
+    lines = _some([f"left out: {xml.path}: {xml.reason}" for xml in marks], file)
+    lines += [
         f"{cli.count_of(len(files), 'file')} left out: {reason}"
         for reason, files in groups[:EXAMPLES]
     ]
@@ -172,7 +201,8 @@ def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
 
 def _some(lines: Sequence[str], file: str = "report.json") -> list[str]:
     more = len(lines) - EXAMPLES
-    return [*lines[:EXAMPLES], *([f"{more} more in {file}"] if more > 0 else [])]
+    rest = f"{more} more" + (f" in {file}" if file else "")
+    return [*lines[:EXAMPLES], *([rest] if more > 0 else [])]
 
 
 def _first_few(items: Sequence[str]) -> str:

@@ -13,8 +13,14 @@ from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, list_files
 from lungdx_paddle.lidc.xml_elements import LARGEST_XML_BYTES
 from lungdx_paddle.progress import bar
 
-COPY = "a copy: another XML file of its series says the same"
-"""Why 17 of the 1318 files are left out that TCIA ships."""
+COPY = "one more XML file of a series, whose most complete one is used"
+"""Why 17 of the 1318 files are left out that TCIA ships: they say the same as another."""
+
+DIFFERENT = "says something else than the XML file of its series that counts"
+"""Why a file is left out that may be a correction of the other."""
+
+COMPLETENESS = ("reading sessions", "readings", "outline points")
+"""What decides which of several files of a series counts, the first that is not the same."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped
     for of_series in found.values():
         of_series.sort(key=_completeness, reverse=True)  # equal ones stay in the order of names
         skipped.extend(_left_out(of_series[0], of_series[1:]))
+    skipped.sort(key=lambda file: file.path)
     return {series_uid: of_series[0] for series_uid, of_series in found.items()}, skipped
 
 
@@ -69,17 +76,10 @@ def _left_out(best: Annotations, others: Sequence[Annotations]) -> Iterator[Skip
     """Why each of the other files of a series does not count."""
     for other in others:
         if other.content == best.content:
-            yield Skipped(other.source, COPY)
+            yield Skipped(other.source, f"{COPY}: {best.source}")
             continue
-        why = "comes first by name"
-        for noun, more, fewer in zip(
-            ("sessions", "readings", "points"), _completeness(best), _completeness(other)
-        ):
-            if more != fewer:
-                why = f"has more {noun} ({more}, not {fewer})"
-                break
-        yield LeftOutXml(
-            other.source,
-            f"says something else than {best.source} of the same series, "
-            f"which counts since it {why}; leave one of them out",
-        )
+        counts = zip(COMPLETENESS, _completeness(best), _completeness(other))
+        more = [f"has more {noun} ({own}, not {its})" for noun, own, its in counts if own != its]
+        why = more[0] if more else "comes first by name"
+        reason = f"{DIFFERENT}: {best.source}, which {why}; leave one of them out"
+        yield LeftOutXml(other.source, reason)

@@ -7,12 +7,13 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from lungdx_paddle.errors import LidcError
 from lungdx_paddle.files import writable_folder, write_text
 from lungdx_paddle.lidc import Annotations, Nodule, Skipped, find_annotations, group_readings
 from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM, known_series
 from lungdx_paddle.lidc.scan import first_numbers
 from lungdx_paddle.lidc.sources import FEW_FILES
+from lungdx_paddle.preprocess.report import check_found, renamed
+from lungdx_paddle.preprocess.source_names import absolute, as_given, named
 from lungdx_paddle.progress import bar
 
 COLUMNS = ("series_uid", "nodule", "readers", "malignancy_ratings", "contours")
@@ -29,6 +30,8 @@ class NoduleTable:
     """Series that LIDC-IDRI's table does not know; their pixel spacing was assumed."""
     skipped: tuple[Skipped, ...]
     """Files that were left out, with the reason."""
+    warnings: tuple[str, ...] = ()
+    """What is unusual about the files that count, each named."""
 
 
 def write_nodule_table(xml: Path, out: Path) -> NoduleTable:
@@ -47,14 +50,11 @@ def write_nodule_table(xml: Path, out: Path) -> NoduleTable:
         OutputError: ``out`` cannot be written to.
     """
     xml, out = Path(xml), writable_folder(Path(out))
-    annotations, skipped = find_annotations(xml)
-    if not annotations:
-        raise LidcError(
-            str(xml),
-            expected="LIDC XML files of CT series",
-            found=f"none, {len(skipped)} files left out",
-            fix="give the folder or archive of the XML files",
-        )
+    with as_given(xml):
+        annotations, left_out = find_annotations(absolute(xml))
+    skipped = renamed(left_out, xml)
+    fix = "give the folder or archive of the XML files"
+    check_found(xml, annotations, skipped, expected="LIDC XML files of CT series", fix=fix)
     series = list(annotations.values())
     few = len(series) < FEW_FILES
     grouped = {
@@ -77,7 +77,12 @@ def write_nodule_table(xml: Path, out: Path) -> NoduleTable:
         nodules=sum(map(len, grouped.values())),
         readings=sum(len(a.readings) for a in series),
         unknown=len(set(annotations) - set(known_series())),
-        skipped=tuple(skipped),
+        skipped=skipped,
+        warnings=tuple(
+            named(f"{of_series.source}: {text}", xml)
+            for of_series in series
+            for text in of_series.warnings
+        ),
     )
 
 

@@ -13,10 +13,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from lungdx_paddle.errors import LidcError
 from lungdx_paddle.files import writable_folder
-from lungdx_paddle.lidc import Scan, Series, Skipped, find_annotations, find_series, read_diagnoses
-from lungdx_paddle.lidc.scan import first_numbers
+from lungdx_paddle.lidc import (
+    Annotations,
+    Scan,
+    Series,
+    Skipped,
+    find_annotations,
+    find_series,
+    read_diagnoses,
+)
+from lungdx_paddle.lidc.scan import first_numbers, no_marks
 from lungdx_paddle.manifest import ManifestRow, write_manifest
 from lungdx_paddle.preprocess.crop_files import DEFAULT_CROPS, CropSettings, with_diagnoses
 from lungdx_paddle.preprocess.report import (
@@ -26,7 +33,9 @@ from lungdx_paddle.preprocess.report import (
     Report,
     SeriesReport,
     attempt,
+    check_crops,
     check_found,
+    renamed,
 )
 from lungdx_paddle.preprocess.resume import (
     FinishedSeries,
@@ -35,7 +44,9 @@ from lungdx_paddle.preprocess.resume import (
     store_finished,
 )
 from lungdx_paddle.preprocess.series import crop_series
+from lungdx_paddle.preprocess.source_names import absolute, as_given
 from lungdx_paddle.progress import bar
+from lungdx_paddle.words import count_of
 from lungdx_paddle.workers import run_all
 
 TABLE_SUFFIXES = (".xls", ".csv")
@@ -77,39 +88,55 @@ def preprocess(
         pool: processes or a cluster, which read ``lidc`` and write to ``out``; None: this process.
 
     Raises:
-        LidcError: no CT series, no annotations of any of them, every one failed, or a
+        LidcError: no CT series, no annotations of any of them, not a single crop, or a
             diagnosis table that cannot be read.
         OutputError: ``out`` cannot be written to; what is finished is kept.
     """
-    # Workers elsewhere know another current folder.
-    lidc, out = Path(lidc).resolve(), writable_folder(Path(out).resolve())
-    series, skipped = find_series(lidc, pool)
+    writable_folder(Path(out))
+    sources = Path(lidc), xml and Path(xml), diagnosis and Path(diagnosis)
+    source, out = absolute(lidc), absolute(out)
+    with as_given(*sources):
+        series, skipped = find_series(source, pool)
+        annotations, skipped_xml = find_annotations(absolute(xml) if xml else source)
     fix = "give the folder of the LIDC-IDRI download"
-    check_found(lidc, series, skipped, expected="DICOM files of CT series", fix=fix)
-    annotations, skipped_xml = find_annotations(lidc if xml is None else Path(xml))
+    left_out = renamed(skipped, *sources)
+    check_found(lidc, series, left_out, expected="DICOM files of CT series", fix=fix)
     table = Path(diagnosis) if diagnosis else _find_table(skipped)
     diagnoses = read_diagnoses(table) if table else {}
     marked = [s for s in series if s.series_uid in annotations]
     jobs = [_Job(Scan(s, annotations[s.series_uid]), crops, out) for s in marked]
+    results = _run(jobs, pool)
+    others = [s for s in skipped if s.path != str(table) and not s.path.lower().endswith(".xml")]
+    elsewhere = sorted(set(annotations) - {s.series_uid for s in series})
+    report = Report(
+        crop=crops.rule,
+        window=crops.window,
+        series=tuple(
+            _series_report(s, annotations.get(s.series_uid), results.get(s.series_uid))
+            for s in series
+        ),
+        diagnosed_patients=len({s.patient_id for s in series} & set(diagnoses)),
+        annotated_elsewhere=len(elsewhere),
+        other_series=elsewhere[0] if elsewhere else "",
+        skipped=(*others, *skipped_xml),
+    ).named(*sources)
+    report.write(out / "report.json")
+    if not marked:
+        raise no_marks(lidc, series, annotations, report.skipped)
+    check_crops(lidc, report)
+    write_manifest(out / "manifest.csv", list(with_diagnoses(_rows(marked, results), diagnoses)))
+    return report
+
+
+def _run(jobs: Sequence[_Job], pool: Executor | None) -> dict[str, _Result]:
+    """The result of each series, by UID."""
     results: dict[str, _Result] = {}
-    slices = sum(len(s.slices) for s in marked)
+    slices = sum(len(job.scan.series.slices) for job in jobs)
     with bar(total=slices, desc="preprocess", unit="slice") as done:
         for job, result in zip(jobs, run_all(pool, partial(attempt, _finish), jobs)):
             results[job.scan.series.series_uid] = result
             done.update(len(job.scan.series.slices))
-    others = [s for s in skipped if s.path != str(table) and not s.path.lower().endswith(".xml")]
-    report = Report(
-        crop=crops.rule,
-        window=crops.window,
-        series=tuple(_series_report(s, results.get(s.series_uid)) for s in series),
-        diagnosed_patients=len({s.patient_id for s in series} & set(diagnoses)),
-        annotated_elsewhere=len(set(annotations) - {s.series_uid for s in series}),
-        skipped=(*others, *skipped_xml),
-    )
-    report.write(out / "report.json")
-    _check_some_done(lidc, report)
-    write_manifest(out / "manifest.csv", list(with_diagnoses(_rows(marked, results), diagnoses)))
-    return report
+    return results
 
 
 def _finish(job: _Job) -> FinishedSeries:
@@ -124,7 +151,9 @@ def _finish(job: _Job) -> FinishedSeries:
     return finished
 
 
-def _series_report(series: Series, result: _Result | None) -> SeriesReport:
+def _series_report(
+    series: Series, annotations: Annotations | None, result: _Result | None
+) -> SeriesReport:
     report = SeriesReport(
         patient_id=series.patient_id,
         series_uid=series.series_uid,
@@ -133,20 +162,34 @@ def _series_report(series: Series, result: _Result | None) -> SeriesReport:
         slices=len(series.slices),
         warnings=series.warnings,
     )
-    match result:
-        case None:
-            reason = "no LIDC XML file describes this series"
-            return replace(report, status=UNMARKED, reason=reason)
-        case str():
-            return replace(report, status=FAILED, reason=result)
+    if annotations is None or result is None:
+        reason = "no LIDC XML file describes this series"
+        return replace(report, status=UNMARKED, reason=reason)
+    if isinstance(result, str):
+        warnings = Scan(series, annotations).warnings
+        return replace(report, status=FAILED, reason=result, warnings=warnings)
     return replace(
         report,
+        reason="" if result.rows else _why_no_crop(series, annotations),
         nodules=result.nodules,
         crops=len(result.rows),
         outlines_without_area=result.unenclosed,
         warnings=result.warnings,
         missing_slices=tuple({"sop_uid": uid, "z_mm": z} for uid, z in result.missing.items()),
     )
+
+
+def _why_no_crop(series: Series, annotations: Annotations) -> str:
+    outlined = {contour.sop_uid for r in annotations.readings for contour in r.contours}
+    absent = outlined - set(series.sop_uids)
+    if not outlined:
+        return "no reader outlined a nodule"
+    if absent:
+        return (
+            f"{len(absent)} of {count_of(len(outlined), 'outlined slice')} not in the series "
+            f"(such as SOP UID {min(absent)})"
+        )
+    return "no pixel is enclosed by half of a slice's readers"
 
 
 def _rows(series: Sequence[Series], results: Mapping[str, _Result]) -> Iterator[ManifestRow]:
@@ -166,22 +209,3 @@ def _find_table(no_dicom: Sequence[Skipped]) -> Path | None:
         if is_table and not path.name.startswith(("._", "~$")) and path.is_file():
             return path  # and no by-product of macOS or of Excel
     return None
-
-
-def _check_some_done(lidc: Path, report: Report) -> None:
-    failed = report.having(FAILED)
-    if report.having(DONE):
-        return
-    if failed:
-        raise LidcError(
-            str(lidc),
-            expected="at least one series that can be read",
-            found=f"{len(failed)} that cannot, the first because {failed[0].reason}",
-            fix="report.json has all reasons",
-        )
-    raise LidcError(
-        str(lidc),
-        expected="LIDC XML files of its series",
-        found=f"none for {len(report.series)} series, {report.annotated_elsewhere} of others",
-        fix="give the folder or archive of the XML files with --xml",
-    )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from lungdx_paddle import __version__
 from lungdx_paddle.errors import LidcError, LungdxError, OutputError
 from lungdx_paddle.files import write_text
 from lungdx_paddle.lidc import Skipped
+from lungdx_paddle.preprocess.source_names import named
 from lungdx_paddle.preprocess.window import Window
 
 DONE, FAILED, UNMARKED = "done", "failed", "no annotations"
@@ -33,16 +34,17 @@ class SeriesReport:
     status: str
     """done, failed or no annotations."""
     reason: str
-    """Why it is not done; empty if it is."""
+    """Why it is not done, or has no crop; else empty."""
     slices: int
     nodules: int = 0
     crops: int = 0
     outlines_without_area: int = 0
     """Outlines left out because half of the slice's readers enclose no pixel."""
     missing_slices: tuple[dict[str, Any], ...] = ()
-    """``{"sop_uid": ..., "z_mm": ...}`` of outlined slices that are not there."""
+    """``{"sop_uid": ..., "z_mm": ...}`` of outlined slices that are not there; the position is
+    null where the XML has none."""
     warnings: tuple[str, ...] = ()
-    """What is unusual about its slices."""
+    """What is unusual about its slices, its XML file and how they fit."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,10 +67,28 @@ class Report:
     """Pictures and nodules of the public slices that gave no crop, with the reason."""
     stretched_pictures: int = 0
     """Pictures of the public slices that reach from black to white: their gray is no HU."""
+    other_series: str = ""
+    """UID of one of the series of ``annotated_elsewhere``."""
 
     def __repr__(self) -> str:
         named = ", ".join(f"{number} {name}" for name, number in self.totals().items() if number)
         return f"Report({self.crop} crops: {named})"
+
+    def named(self, *sources: Path | None) -> Report:
+        """The report with files named from their source on, see :func:`.source_names.named`."""
+        return replace(
+            self,
+            series=tuple(
+                replace(
+                    s,
+                    reason=named(s.reason, *sources),
+                    warnings=tuple(named(text, *sources) for text in s.warnings),
+                )
+                for s in self.series
+            ),
+            skipped=renamed(self.skipped, *sources),
+            left_out=renamed(self.left_out, *sources),
+        )
 
     def having(self, status: str) -> list[SeriesReport]:
         """The series of one status."""
@@ -122,12 +142,20 @@ class Report:
         write_text(path, json.dumps(content, indent=1) + "\n")
 
 
+def renamed(skipped: Sequence[Skipped], *sources: Path | None) -> tuple[Skipped, ...]:
+    """Files that were left out, named from their source on."""
+    return tuple(
+        replace(file, path=named(file.path, *sources), reason=named(file.reason, *sources))
+        for file in skipped
+    )
+
+
 def by_reason(skipped: Sequence[Skipped]) -> dict[str, list[Skipped]]:
     """Files grouped by why they were left out."""
     grouped: dict[str, list[Skipped]] = {}
     for file in skipped:
         # What follows a colon or names another file differs from file to file.
-        grouped.setdefault(file.reason.split(":")[0].split(" as /")[0], []).append(file)
+        grouped.setdefault(file.reason.split(":")[0].split(" as ")[0], []).append(file)
     return grouped
 
 
@@ -148,7 +176,7 @@ def attempt(function: Callable[[Item], Result], item: Item) -> Result | str:
 
 
 def check_found(
-    source: Path, found: Sequence[Any], skipped: Sequence[Skipped], *, expected: str, fix: str
+    source: Path, found: Collection[Any], skipped: Sequence[Skipped], *, expected: str, fix: str
 ) -> None:
     """Check that something was found in a source.
 
@@ -160,3 +188,22 @@ def check_found(
         raise LidcError(
             str(source), expected=expected, found=f"none in {len(skipped)} files{first}", fix=fix
         )
+
+
+def check_crops(source: Path, report: Report) -> None:
+    """Check that a run gave a crop.
+
+    Raises:
+        LidcError: it gave none; it names a series that failed, or else one that has nothing to
+            cut out, with the reason.
+    """
+    if report.crops:
+        return
+    failed, done = report.having(FAILED), report.having(DONE)
+    if failed:
+        found = f"{len(failed)} that cannot, the first because {failed[0].reason}"
+        expected = "at least one series that can be read"
+    else:
+        found = f"none in {len(done)} series, the first because {done[0].reason}"
+        expected = "outlined nodules in its slices"
+    raise LidcError(str(source), expected=expected, found=found, fix="report.json has all reasons")

@@ -36,8 +36,8 @@ class FinishedSeries:
     rows: tuple[ManifestRow, ...]
     """Nodules numbered within the series, diagnosis not yet filled in."""
     nodules: int
-    missing: dict[str, float]
-    """Outlined slices that are not there: SOP instance UID -> z in mm."""
+    missing: dict[str, float | None]
+    """Outlined slices that are not there: SOP instance UID -> z in mm, if known."""
     unenclosed: int
     """Outlines that enclose no pixel."""
     warnings: tuple[str, ...]
@@ -45,7 +45,7 @@ class FinishedSeries:
 
 
 def fingerprint(scan: Scan, window: Window | None, rule: str) -> str:
-    """Digest of all that a series' crops depend on.
+    """Digest of all that a series' crops and warnings depend on.
 
     That is the rule, the window, the readers' marks, the geometry, and every byte of the
     files that hold the outlined slices, with their rescale and padding: 2.5 % of a series'
@@ -60,7 +60,7 @@ def fingerprint(scan: Scan, window: Window | None, rule: str) -> str:
         + tuple((c.sop_uid, c.z_mm, c.inclusion, c.points_xy.tolist()) for c in r.contours)
         for r in scan.annotations.readings
     ]
-    how = (CROP_VERSION, JPG_QUALITY, rule, window, series.header_window)
+    how = (CROP_VERSION, JPG_QUALITY, rule, window, series.header_window, scan.warnings)
     geometry = (series.sop_uids, series.z_mm.tolist(), series.spacing_zyx_mm)
     digest = hashlib.sha256(repr((how, series.patient_id, geometry, readings)).encode())
     found = {series.index_of(uid) for nodule in scan.nodules for uid in nodule.sop_uids}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc import Nodule, Scan, Series
+from lungdx_paddle.lidc.dicom import SAME_SPACING
 from lungdx_paddle.lidc.pixels import AIR_HU
 from lungdx_paddle.preprocess.crop import PAPER, make_crop
 from lungdx_paddle.preprocess.crop_files import Crop
@@ -23,8 +25,8 @@ class SeriesCrops:
     """By nodule, then from the caudal end."""
     window: Window
     """(centre, width) in HU of the crops' gray values."""
-    missing: dict[str, float]
-    """Outlined slices that the series does not hold: SOP instance UID -> z in mm."""
+    missing: dict[str, float | None]
+    """Outlined slices that the series does not hold: SOP instance UID -> z in mm, if known."""
     unenclosed: int
     """Outlines left out because no pixel is enclosed by half of the slice's readers."""
     warnings: tuple[str, ...]
@@ -48,12 +50,12 @@ def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesC
     series = scan.series
     window = window or header_window(series)
     outlined: dict[int, list[Nodule]] = {}
-    missing: dict[str, float] = {}
+    missing: dict[str, float | None] = {}
     for nodule in scan.nodules:
         for sop_uid in nodule.sop_uids:
             index = series.index_of(sop_uid)
             if index is None:
-                missing[sop_uid] = nodule.z_mm[sop_uid]
+                missing[sop_uid] = nodule.z_mm.get(sop_uid)
             else:
                 outlined.setdefault(index, []).append(nodule)
     crops: list[Crop] = []
@@ -68,7 +70,19 @@ def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesC
                 crops.append(Crop(nodule, sop_uid, index, z_mm, image, scale, rule))
     crops.sort(key=lambda crop: (crop.nodule.number, crop.index))
     unenclosed = sum(map(len, outlined.values())) - len(crops)
-    return SeriesCrops(scan.nodules, tuple(crops), window, missing, unenclosed, scan.warnings)
+    warnings = (*scan.warnings, *_squeezed(series, rule))
+    return SeriesCrops(scan.nodules, tuple(crops), window, missing, unenclosed, warnings)
+
+
+def _squeezed(series: Series, rule: str) -> list[str]:
+    """That the shape of what a crop shows is not that of the nodule."""
+    _, row_mm, column_mm = series.spacing_zyx_mm
+    if rule != PAPER or math.isclose(row_mm, column_mm, rel_tol=SAME_SPACING):
+        return []
+    return [
+        f"pixels of {row_mm:.4g} x {column_mm:.4g} mm (rows x columns): the crops of this series "
+        "are squeezed, since the paper's rule keeps pixels as they are"
+    ]
 
 
 def header_window(series: Series) -> Window:

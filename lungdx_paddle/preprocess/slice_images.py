@@ -30,9 +30,10 @@ from lungdx_paddle.files import writable_folder, write_text, writing
 from lungdx_paddle.lidc import Series, Skipped, find_series
 from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
 from lungdx_paddle.preprocess.lungs.paper_steps import lung_steps
-from lungdx_paddle.preprocess.report import attempt, check_found
+from lungdx_paddle.preprocess.report import attempt, check_found, renamed
 from lungdx_paddle.preprocess.resume import file_name
 from lungdx_paddle.preprocess.series import header_window
+from lungdx_paddle.preprocess.source_names import absolute, as_given, named
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, Window, apply_window
 from lungdx_paddle.progress import bar
 from lungdx_paddle.workers import run_all
@@ -155,13 +156,17 @@ def write_slice_images(
         raise ConfigError(
             "lungs", expected=" or ".join(LUNG_MASKS), found=str(lungs), fix="choose one"
         )
-    # Workers elsewhere know another current folder.
-    lidc, out = Path(lidc).resolve(), writable_folder(Path(out).resolve())
-    found, skipped = find_series(lidc, pool)
+    writable_folder(Path(out))
+    out = absolute(out)
+    with as_given(lidc):
+        found, skipped = find_series(absolute(lidc), pool)
+    skipped = list(renamed(skipped, lidc))
     fix = "give the folder or zip archive of a CT"
     check_found(lidc, found, skipped, expected="DICOM files of CT series", fix=fix)
     jobs = [_Job(s, window, lungs, out, _fingerprint(s, window, lungs)) for s in found]
-    failures = _run(jobs, out / "slices.csv", pool)
+    failures = {
+        uid: named(reason, lidc) for uid, reason in _run(jobs, out / "slices.csv", pool).items()
+    }
     report = SliceImagesReport(tuple(_outcome(s, failures) for s in found), tuple(skipped))
     write_text(out / "slices.json", json.dumps(asdict(report), indent=1) + "\n")
     if not report.slices:

@@ -136,7 +136,7 @@ def _crop_place(
             if not area.any():
                 continue
             mask = cut(area, place.corner_xy, images[k].shape)
-            spacing_mm = nodule.pixel_spacing_mm, nodule.pixel_spacing_mm
+            spacing_mm = nodule.spacing_yx_mm
             shown = mask.sum() == area.sum()
             if shown and rule == CONTEXT:
                 window = context_window(middle_of(mask), spacing_mm)

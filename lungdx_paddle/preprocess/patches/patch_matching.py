@@ -75,7 +75,7 @@ class MaskIndex:
         for series_uid, of_series in nodules.items():
             caudal_mm = min((z for nodule in of_series for z in nodule.z_mm.values()), default=0.0)
             for nodule in of_series:
-                for sop_uid in nodule.sop_uids:
+                for sop_uid in (uid for uid in nodule.sop_uids if uid in nodule.z_mm):
                     above_mm = nodule.z_mm[sop_uid] - caudal_mm
                     index = round(above_mm / nodule.slice_spacing_mm)
                     self._add(series_uid, index, nodule, sop_uid)

@@ -32,7 +32,9 @@ from lungdx_paddle.preprocess.report import (
     SeriesReport,
     attempt,
     check_found,
+    renamed,
 )
+from lungdx_paddle.preprocess.source_names import absolute, as_given
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW
 from lungdx_paddle.progress import bar
 from lungdx_paddle.workers import run_all
@@ -73,12 +75,13 @@ def preprocess_slices(
             sure, or a diagnosis table that cannot be read.
         OutputError: ``out`` cannot be written to.
     """
-    slices, out = Path(slices).resolve(), writable_folder(Path(out))
-    folders, skipped = find_pictures(slices)
+    out, sources = writable_folder(Path(out)), (Path(slices), Path(xml))
+    with as_given(*sources):
+        folders, skipped = find_pictures(absolute(slices))
+        annotations, skipped_xml = find_annotations(absolute(xml))
     wanted = "pictures such as LIDC-IDRI-0001/nodule-0/images/slice-0.png"
     fix = "give the folder or archive of the set of nodule slices"
-    check_found(slices, folders, skipped, expected=wanted, fix=fix)
-    annotations, skipped_xml = find_annotations(Path(xml))
+    check_found(slices, folders, renamed(skipped, *sources), expected=wanted, fix=fix)
     diagnoses = read_diagnoses(Path(diagnosis)) if diagnosis else {}
     patients = _patients(folders, annotations)
     work = run_all(pool, partial(_crop_patient, rule=rule), patients)
@@ -86,13 +89,13 @@ def preprocess_slices(
     report = Report(
         crop=rule,
         window=DEFAULT_WINDOW,
-        series=tuple(report for found in results for report in _series_reports(found)),
+        series=tuple(report for found in results for report in _series_reports(found, annotations)),
         diagnosed_patients=len({found.patient_id for found in results} & set(diagnoses)),
         annotated_elsewhere=len(annotations) - sum(len(described) for *_, described in patients),
         skipped=(*skipped, *skipped_xml),
         left_out=tuple(entry for found in results for entry in found.left_out),
         stretched_pictures=sum(found.stretched for found in results),
-    )
+    ).named(*sources)
     report.write(out / "report.json")
     if not report.having(DONE):
         raise LidcError(
@@ -129,15 +132,18 @@ def _crop_patient(patient: _Patient, rule: str) -> PatientCrops:
     return found
 
 
-def _series_reports(found: PatientCrops) -> Iterator[SeriesReport]:
+def _series_reports(
+    found: PatientCrops, annotations: Mapping[str, Annotations]
+) -> Iterator[SeriesReport]:
     """One for each series in which something was outlined."""
     if found.failure:
         yield SeriesReport(found.patient_id, "", FAILED, found.failure, slices=0)
     for series_uid, nodules in found.nodules.items():
         crops = [crop for (uid, _, _), crop in found.crops.items() if uid == series_uid]
         shown = {crop.sop_uid for crop in crops}
-        outlined = {(n.z_mm[uid], uid) for n in nodules for uid in n.sop_uids}
-        missing = sorted((z_mm, uid) for z_mm, uid in outlined if uid not in shown)
+        outlined = {uid: n.z_mm.get(uid) for n in nodules for uid in n.sop_uids}
+        missing = [(uid, z_mm) for uid, z_mm in outlined.items() if uid not in shown]
+        missing.sort(key=lambda item: (item[1] is None, item[1] or 0.0, item[0]))
         if outlined:
             yield SeriesReport(
                 patient_id=found.patient_id,
@@ -147,7 +153,8 @@ def _series_reports(found: PatientCrops) -> Iterator[SeriesReport]:
                 slices=found.pictures[series_uid],
                 nodules=len({crop.nodule.number for crop in crops}),
                 crops=len(crops),
-                missing_slices=tuple({"sop_uid": uid, "z_mm": z_mm} for z_mm, uid in missing),
+                missing_slices=tuple({"sop_uid": uid, "z_mm": z_mm} for uid, z_mm in missing),
+                warnings=annotations[series_uid].warnings,
             )
 
 
