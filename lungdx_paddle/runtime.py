@@ -188,12 +188,12 @@ def require_paddle() -> ModuleType:
     """Import paddle.
 
     Raises:
-        InstallError: it is not installed.
+        InstallError: it is not installed, or its installation is broken.
     """
     try:
         import paddle
-    except ImportError as error:
-        raise not_installed(error) from error
+    except Exception as error:  # a broken installation raises anything
+        raise not_installed(error, "paddle") from error
     if _is_number(_users_openmp_threads):
         os.environ[OPENMP_THREADS] = _users_openmp_threads  # for processes that this one starts
     return paddle

@@ -24,7 +24,7 @@ from typing import NoReturn
 
 from lungdx_paddle.config import SHIPPED_CONFIGS, find_config
 from lungdx_paddle.errors import LungdxError, OutputError
-from lungdx_paddle.extras import PACKAGES_OF_MODULE, not_installed
+from lungdx_paddle.extras import failed_import
 from lungdx_paddle.progress import log
 from lungdx_paddle.runtime import quiet_paddle
 from lungdx_paddle.words import count_of as count_of
@@ -132,8 +132,8 @@ def exit_code(
         _print_no_more()
         return 0
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name in PACKAGES_OF_MODULE:
-            return _fail(str(not_installed(error)), USER_MISTAKE)
+        if failed := failed_import(error):
+            return _fail(str(failed), USER_MISTAKE)
         if os.environ.get("LUNGDX_DEBUG") == "1":
             raise
         kind = type(error).__name__
