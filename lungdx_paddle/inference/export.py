@@ -17,6 +17,7 @@ from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.files import write_text, writing
+from lungdx_paddle.inference.description import NAME, SHA256, sha256_of
 from lungdx_paddle.inference.fuse import fuse
 from lungdx_paddle.inference.onnx import require_paddle2onnx, write_onnx
 from lungdx_paddle.manifest import CROP_SIZE
@@ -25,9 +26,10 @@ from lungdx_paddle.runtime import set_up
 from lungdx_paddle.training.run import Run
 
 MODEL_NAME = "inference"
-DESCRIPTION = "inference.yml"
 WEIGHTS = "weights.pdparams"
 """The network before fusing, for ``paddle.load``."""
+CALL_STACK = "op_callstack"
+"""Attribute of an operator in a program of Paddle 2.6."""
 
 
 class Probabilities(nn.Layer):
@@ -69,7 +71,7 @@ def export(run: Run, out: Path, onnx: bool = False) -> list[Path]:
         require_paddle2onnx()
     set_up("cpu", run.config.seed)
     network = run.network()
-    description = yaml.safe_dump(describe(run), sort_keys=False)
+    description = describe(run)
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     model = Probabilities(network)
     model.eval()
@@ -88,17 +90,28 @@ def export(run: Run, out: Path, onnx: bool = False) -> list[Path]:
                 program = paddle.jit.to_static(model, input_spec=[spec], full_graph=True)
                 paddle.jit.save(program, str(out / MODEL_NAME))
                 program.forward.rollback()
-    write_text(out / DESCRIPTION, description)
+        _remove_call_stacks(out / f"{MODEL_NAME}.pdmodel")
     if onnx:
         write_onnx(out / MODEL_NAME)
+    description[SHA256] = {path.name: sha256_of(path) for path in _files(out)}
+    write_text(out / NAME, yaml.safe_dump(description, sort_keys=False))
     return _files(out)
+
+
+def _remove_call_stacks(program: Path) -> None:
+    """Remove Paddle's notes of where each operator was made: they name this machine's folders."""
+    parsed = paddle.base.core.ProgramDesc(program.read_bytes())
+    for block in map(parsed.block, range(parsed.num_blocks())):
+        for operator in map(block.op, range(block.op_size())):
+            operator.remove_attr(CALL_STACK)
+    program.write_bytes(parsed.serialize_to_string())
 
 
 def describe(run: Run) -> dict[str, Any]:
     """Description of an exported model, the content of ``inference.yml``.
 
     Input, classes in the order of the outputs, what it was trained on, its scores, and the digests
-    of weights, settings and crops.
+    of weights, settings and crops; those of the exported files come to it when they are written.
     """
     crops = run.record.manifest
     center, width = crops.windows[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 
 from lungdx_paddle.data.matching import check_made_alike
 from lungdx_paddle.errors import CheckpointError, ManifestError
-from lungdx_paddle.files import UnreadableError
+from lungdx_paddle.inference.description import read_description
 from lungdx_paddle.inference.sessions import open_session
 from lungdx_paddle.manifest import CROP_SIZE, Manifest
-from lungdx_paddle.plain_yaml import read_yaml
+
+SUM_TOLERANCE = 1e-3
+"""Of the probabilities of a task: hundreds of times what float32 rounds."""
 
 
 class Predictor:
@@ -22,16 +25,23 @@ class Predictor:
         folder: what tools/export.py wrote.
 
     Raises:
-        CheckpointError: the folder lacks a file or holds one that cannot be read.
+        CheckpointError: the folder lacks a file, or holds one that cannot be read or is not of
+            the same export.
+        InstallError: no runtime that reads the model can be imported.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.description = read_description(folder)
-        self._session = open_session(folder)
+        self._described = read_description(folder)
+        self._session = open_session(self._described)
 
     def __repr__(self) -> str:
-        return f"Predictor({str(self.folder)!r}, {self.description.get('model')}, {self.runtime})"
+        return f"Predictor({str(self.folder)!r}, {self._described.name}, {self.runtime})"
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """The content of ``inference.yml``."""
+        return self._described.values
 
     @property
     def runtime(self) -> str:
@@ -39,20 +49,30 @@ class Predictor:
         return self._session.runtime
 
     @property
+    def notes(self) -> list[str]:
+        """What a user should know about the folder and the runtime; none where all is well."""
+        notes = [self._session.note] if self._session.note else []
+        if not self._described.digests:
+            notes.append(
+                f"{self.folder} has no digests of its files, as an earlier version exported it: "
+                "damage, or files of two exports, cannot be seen; run tools/export.py again"
+            )
+        return notes
+
+    @property
     def tasks(self) -> dict[str, list[str]]:
         """{task: class names}, in the order of the outputs."""
-        return {output["task"]: output["classes"] for output in self.description["outputs"]}
+        return self._described.tasks
 
     @property
     def window(self) -> tuple[float, float]:
         """(centre, width) in HU of the crops that the model was trained on."""
-        window = self.description["input"]["window"]
-        return float(window["center"]), float(window["width"])
+        return self._described.window
 
     @property
     def crop_rule(self) -> str:
         """Rule by which the model's training crops were made: paper or context."""
-        return str(self.description["input"].get("crop", "paper"))
+        return self._described.crop_rule
 
     def probabilities(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """{task: (n, classes) float32} of (n, 32, 32) gray values from 0 to 255.
@@ -84,7 +104,7 @@ class Predictor:
             found = self._session.run(batch)
             gives = str([answer.shape[-1] for answer in found])
         except Exception as error:  # each runtime raises its own kinds
-            gives = " ".join(str(error).split())[-200:]
+            found, gives = [], " ".join(str(error).split())[-200:]
         described = [len(classes) for classes in self.tasks.values()]
         if gives != str(described):
             raise CheckpointError(
@@ -93,6 +113,13 @@ class Predictor:
                 "inference.yml says",
                 found=gives,
                 fix="these files are not of one export; run tools/export.py again",
+            )
+        if not all(map(_are_probabilities, found)):
+            raise CheckpointError(
+                str(self.folder),
+                expected="a model whose answers are probabilities",
+                found="answers that are not, such as NaN",
+                fix="its weights are broken; train again, then run tools/export.py",
             )
         return found
 
@@ -105,30 +132,7 @@ class Predictor:
         check_made_alike(manifest, self.crop_rule, self.window, "the model's")
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Read inference.yml.
-
-    Raises:
-        CheckpointError: it is missing or not what tools/export.py writes.
-    """
-    path, description = folder / "inference.yml", None
-    found = "a file without outputs (task, classes) or input (window: center, width)"
-    try:
-        read = read_yaml(path)
-        outputs, window = read["outputs"], read["input"]["window"]
-        named = [isinstance(o["task"], str) and len(list(o["classes"])) > 0 for o in outputs]
-        float(window["center"])  # any number, also 0
-        if named and all(named) and float(window["width"]) > 0:
-            description = dict(read)
-    except UnreadableError as error:
-        found = str(error)
-    except (KeyError, TypeError, ValueError):
-        pass
-    if description is None:
-        raise CheckpointError(
-            str(path),
-            expected="the description of an exported model",
-            found=found,
-            fix=f"run tools/export.py --run output/partial_soft --out {folder}",
-        )
-    return description
+def _are_probabilities(answers: np.ndarray) -> bool:
+    """Whether each row of (n, classes) is of numbers from 0 to 1 with a sum of 1.  NaN is none."""
+    sums = answers.sum(axis=-1)
+    return bool((answers >= -SUM_TOLERANCE).all() and (np.abs(sums - 1) <= SUM_TOLERANCE).all())

@@ -9,17 +9,21 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.errors import CheckpointError, InstallError
+from lungdx_paddle.files import read_file
+from lungdx_paddle.inference.description import Description
 from lungdx_paddle.runtime import chosen_threads, require_paddle
 
-WEIGHTS = "inference.pdiparams"
+ONNX, WEIGHTS = "inference.onnx", "inference.pdiparams"
+
+MOST_NAMES = 10
+"""Names of files in a message."""
 
 
 @dataclass(frozen=True)
@@ -38,63 +42,89 @@ class Session:
     228 ms; in portions of 64 to 512 ONNX Runtime took 225, 175, 168 and 167 ms in two threads,
     the same in one.
     """
+    note: str = ""
+    """Why a faster runtime, which is installed, does not run it."""
 
 
-def open_session(folder: Path) -> Session:
+def open_session(model: Description) -> Session:
     """Open what tools/export.py wrote.
 
     With ``inference.onnx`` in the folder and ONNX Runtime installed, Paddle is not needed.
+    Where ONNX Runtime is installed and cannot be imported, Paddle answers.
 
     Raises:
-        CheckpointError: the folder lacks a file or holds one that cannot be read.
-        InstallError: Paddle is needed and not installed.
+        CheckpointError: the folder lacks a file, or holds one that cannot be read or is not of
+            the same export.
+        InstallError: Paddle is needed and not installed, or neither can be imported.
         ConfigError: LUNGDX_THREADS is no number of threads.
     """
-    program = folder / "inference.onnx"
-    if not program.is_file() or not find_spec("onnxruntime"):
-        return _in_paddle(folder)
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    if not model.has(ONNX):
+        return _in_paddle(model)
+    try:
+        from onnxruntime import InferenceSession, SessionOptions
+    except Exception as error:  # a broken installation raises anything
+        if isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime":
+            return _in_paddle(model)
+        return _instead_of_onnx(model, f"{type(error).__name__}: {' '.join(str(error).split())}")
+    program = model.file(ONNX)
+    options = SessionOptions()
     options.intra_op_num_threads = chosen_threads()
     options.log_severity_level = 3  # errors: it warns of constants that paddle2onnx leaves over
     with _reading(program, "export it again with tools/export.py --onnx"):
-        session = onnxruntime.InferenceSession(
-            str(program), options, providers=["CPUExecutionProvider"]
-        )
+        session = InferenceSession(str(program), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return Session("ONNX Runtime", lambda batch: list(session.run(None, {name: batch})), 256)
 
 
-def _in_paddle(folder: Path) -> Session:
+def _instead_of_onnx(model: Description, problem: str) -> Session:
+    """Open the model with Paddle, as ONNX Runtime has a problem."""
+    mend = "pip install --force-reinstall onnxruntime (or pip uninstall onnxruntime"
+    try:
+        session = _in_paddle(model)
+    except InstallError as error:
+        raise InstallError(
+            "onnxruntime",
+            expected="that it can be imported, since Paddle is not there either",
+            found=problem,
+            fix=f"{mend}, and install Paddle)",
+        ) from error
+    note = f"ONNX Runtime cannot be imported ({problem}); Paddle answers; to mend it: {mend})"
+    return replace(session, note=note)
+
+
+def _in_paddle(model: Description) -> Session:
     paddle = require_paddle()
     from paddle import inference
 
     # Paddle 2.6 crashes on the program format of Paddle 3; Paddle 3 reads both.
     readable = ("json", "pdmodel") if int(paddle.__version__.split(".")[0]) >= 3 else ("pdmodel",)
-    programs = [folder / f"inference.{ending}" for ending in readable]
-    program = next((path for path in programs if path.is_file()), None)
-    if program is None or not (folder / WEIGHTS).is_file():
+    names = [name for ending in readable if model.has(name := f"inference.{ending}")]
+    if not names or not model.has(WEIGHTS):
+        there = sorted(p.name for p in model.folder.iterdir())
         raise CheckpointError(
-            str(folder),
+            str(model.folder),
             expected=f"inference.{' or .'.join(readable)} and {WEIGHTS}",
-            found=", ".join(sorted(p.name for p in folder.iterdir())) or "an empty folder",
+            found=", ".join(there[:MOST_NAMES]),
             fix=f"run tools/export.py again, with this Paddle ({paddle.__version__})",
         )
-    runtime, other = "oneDNN", folder / "inference.pdmodel"
-    settings = _on_the_cpu(program)
+    program, _, of_2_6 = map(model.file, (names[0], WEIGHTS, names[-1]))
+    runtime, settings = "oneDNN", _on_the_cpu(program)
     settings.enable_mkldnn()  # a crop takes 2.4 ms where OpenVINO takes 1.7
-    # Paddle's CPU wheels for Linux carry OpenVINO from 3.0; it reads the program of Paddle 2.6.
-    if hasattr(inference.Config, "enable_openvino_engine") and other.is_file():
-        openvino = _on_the_cpu(other)
-        # Not the bfloat16 that it would take where the processor has it.
-        openvino.enable_openvino_engine(inference.PrecisionType.Float32)
-        if openvino.openvino_engine_enabled():
-            runtime, settings = "OpenVINO", openvino
+    if of_2_6.suffix == ".pdmodel":
+        # Paddle's runtimes crash on what is no program; its parser raises.
+        with _reading(of_2_6, "export it again with tools/export.py"):
+            paddle.base.core.ProgramDesc(read_file(of_2_6))
+        # Paddle's CPU wheels for Linux carry OpenVINO from 3.0; it reads the program of Paddle 2.6.
+        if hasattr(inference.Config, "enable_openvino_engine"):
+            openvino = _on_the_cpu(of_2_6)
+            # Not the bfloat16 that it would take where the processor has it.
+            openvino.enable_openvino_engine(inference.PrecisionType.Float32)
+            if openvino.openvino_engine_enabled():
+                runtime, settings = "OpenVINO", openvino
     # OpenVINO leaves what it compiles in a folder, by default one in the working directory.
     with tempfile.TemporaryDirectory() as compiled:
         settings.set_optim_cache_dir(compiled)
-        with _reading(program, "export it again with the Paddle that is installed here"):
+        with _reading(program, "export it again with the Paddle that is here, or reinstall Paddle"):
             predictor = inference.create_predictor(settings)
     return Session(runtime, lambda batch: _ask(predictor, batch), 64)
 

@@ -11,6 +11,7 @@ import paddle
 import pytest
 import yaml
 
+import lungdx_paddle
 from lungdx_paddle.data.dataset import load_dataset
 from lungdx_paddle.errors import InstallError
 from lungdx_paddle.evaluation.predictions import predict
@@ -74,6 +75,17 @@ def test_the_files_are_those_of_this_paddle(run: Path, model: Path) -> None:
     export(load_run(run), model)  # what another export left must not stay beside it
     assert not (model / "inference.onnx").exists()
     assert ("inference.json" in files) == (model / "inference.json").exists()
+
+
+def test_an_exported_model_names_no_folder_of_the_machine_that_made_it(
+    onnx: Path, model: Path
+) -> None:
+    package = Path(lungdx_paddle.__file__).parent
+    folders = {package, Path.home(), Path(sys.prefix), Path(paddle.__file__).parent, onnx, model}
+    words = [b"site-packages", b'File "', *(str(folder).encode() for folder in folders)]
+    for path in [*onnx.iterdir(), *model.iterdir()]:
+        content = path.read_bytes()
+        assert not [word for word in words if word in content], path.name
 
 
 def test_the_description_says_what_one_must_know(model: Path) -> None:

@@ -12,6 +12,7 @@ import yaml
 from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.files import writable_folder
 from lungdx_paddle.inference.predictor import Predictor
+from lungdx_paddle.inference.sessions import Session
 from lungdx_paddle.training.run import load_run
 
 AGREEMENT = 1e-5
@@ -70,7 +71,7 @@ def test_a_folder_that_is_no_run_or_no_model_says_what_to_do(tmp_path: Path, mod
     with pytest.raises(CheckpointError, match="run tools/export.py again"):
         Predictor(bare)
     (bare / "inference.yml").write_text("just text", encoding="utf-8")
-    with pytest.raises(CheckpointError, match="a file without outputs"):
+    with pytest.raises(CheckpointError, match="found no keys and values"):
         Predictor(bare)
 
 
@@ -83,10 +84,19 @@ def test_a_description_of_another_model_is_noticed(model: Path) -> None:
         path.write_text(yaml.safe_dump(written), encoding="utf-8")
         with pytest.raises(CheckpointError, match=r"found \[5, 6\]; these files are not of one"):
             Predictor(model).probabilities(black)
-    for outputs in (3, [{"task": "malignancy"}], []):
-        path.write_text(yaml.safe_dump({**written, "outputs": outputs}), encoding="utf-8")
-        with pytest.raises(CheckpointError, match="found a file without outputs"):
-            Predictor(model)
+
+
+def test_answers_that_are_no_probabilities_are_refused(model: Path) -> None:
+    predictor = Predictor(model)
+    right = [np.full((1, len(classes)), 1 / len(classes)) for classes in predictor.tasks.values()]
+    for wrong in (np.nan, np.inf, -1.0, 2.0):
+        broken = [right[0], right[1].copy()]
+        broken[1][0, 3] = wrong
+        predictor._session = Session("made up", lambda batch, answer=broken: answer, 64)
+        with pytest.raises(CheckpointError, match="expected a model whose answers are probab"):
+            predictor.probabilities(np.zeros((1, 32, 32), np.uint8))
+    predictor._session = Session("made up", lambda batch: right, 64)
+    assert predictor.probabilities(np.zeros((1, 32, 32), np.uint8))
 
 
 def test_a_window_about_water_is_one_like_others(model: Path) -> None:

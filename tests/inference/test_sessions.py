@@ -12,9 +12,8 @@ import paddle
 import pytest
 
 from lungdx_paddle.data.dataset import load_dataset
-from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.errors import CheckpointError, InstallError
 from lungdx_paddle.evaluation.predictions import predict
-from lungdx_paddle.inference import sessions
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.run import load_run
@@ -63,12 +62,35 @@ def test_an_onnx_file_is_read_without_paddle(onnx: Path) -> None:
 def test_without_onnxruntime_paddle_reads_the_model(
     onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "find_spec", lambda name: None)
-    assert Predictor(onnx).runtime in ("OpenVINO", "oneDNN")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    predictor = Predictor(onnx)
+    assert predictor.runtime in ("OpenVINO", "oneDNN") and predictor.notes == []
+
+
+@pytest.mark.parametrize("code", ["raise ImportError('DLL load failed')", "1 / 0", "", "def ("])
+def test_where_onnxruntime_is_broken_paddle_answers_with_a_note(
+    onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    predictor = Predictor(onnx)
+    assert predictor.runtime in ("OpenVINO", "oneDNN")
+    (note,) = predictor.notes
+    assert note.startswith("ONNX Runtime cannot be imported (") and "force-reinstall" in note
+    monkeypatch.setitem(sys.modules, "paddle", None)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    with pytest.raises(InstallError, match="Paddle is not there either, found .*pip uninstall"):
+        Predictor(onnx)
 
 
 def test_a_damaged_onnx_file_says_what_to_do(onnx: Path, tmp_path: Path) -> None:
-    shutil.copytree(onnx, tmp_path / "damaged")
-    (tmp_path / "damaged" / "inference.onnx").write_bytes(b"no model")
+    damaged = shutil.copytree(onnx, tmp_path / "damaged")
+    (damaged / "inference.onnx").write_bytes(b"no model")
+    with pytest.raises(CheckpointError, match=r"inference\.onnx: .*run tools/export.py again"):
+        Predictor(damaged)
+    description = (damaged / "inference.yml").read_text(encoding="utf-8")
+    old = description.partition("sha256:")[0]  # of a version that wrote no digests
+    (damaged / "inference.yml").write_text(old, encoding="utf-8")
     with pytest.raises(CheckpointError, match="can be read, found .*tools/export.py --onnx"):
-        Predictor(tmp_path / "damaged")
+        Predictor(damaged)

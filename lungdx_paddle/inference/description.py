@@ -1,0 +1,180 @@
+"""inference.yml: what an exported model takes and gives, and the digests of its files."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lungdx_paddle.data.labels import MALIGNANCY, TASKS
+from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.files import UnreadableError, open_file
+from lungdx_paddle.manifest import CROP_RULES
+from lungdx_paddle.plain_yaml import read_yaml
+
+NAME = "inference.yml"
+
+SHA256 = "sha256"
+"""Key of the digests: {file name: as the tool ``sha256sum`` prints it}."""
+
+_BLOCK = 2**20
+
+
+@dataclass(frozen=True)
+class Description:
+    """A folder that tools/export.py wrote, as its inference.yml describes it."""
+
+    folder: Path
+    values: Mapping[str, Any]
+    """All that the file says; of it what the properties give is checked."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model: the config's that it was trained with."""
+        return str(self.values["model"])
+
+    @property
+    def tasks(self) -> dict[str, list[str]]:
+        """{task: class names}, in the order of the outputs."""
+        return {output["task"]: output["classes"] for output in self.values["outputs"]}
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """(centre, width) in HU of the crops that the model was trained on."""
+        window = self.values["input"]["window"]
+        return float(window["center"]), float(window["width"])
+
+    @property
+    def crop_rule(self) -> str:
+        """Rule by which the model's training crops were made: paper or context."""
+        return str(self.values["input"].get("crop", CROP_RULES[0]))
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """{file name: SHA-256}; empty in a folder that an earlier version exported."""
+        found: Mapping[str, str] = self.values.get(SHA256, {})
+        return found
+
+    def has(self, name: str) -> bool:
+        """Whether the folder has something of that name."""
+        return (self.folder / name).exists()
+
+    def file(self, name: str) -> Path:
+        """One of the model's files, which is as it was exported.
+
+        A runtime may crash on a damaged file, and answers from files of two exports as if
+        nothing were: so each is compared with its digest before a runtime reads it.
+
+        Raises:
+            CheckpointError: it is not the file that was exported, is missing, or cannot be read.
+        """
+        path = self.folder / name
+        try:
+            if self.digests:
+                found = "" if self.digests.get(name) == sha256_of(path) else "another file"
+            else:
+                open_file(path).close()
+                found = ""
+        except OSError as error:
+            found = error.strerror or str(error)
+        if found:
+            raise CheckpointError(
+                str(path),
+                expected=f"the file whose SHA-256 is in {NAME} beside it",
+                found=found,
+                fix="it is damaged or of another export; copy the folder again or run "
+                "tools/export.py again",
+            )
+        return path
+
+
+def read_description(folder: Path) -> Description:
+    """Read and check inference.yml.
+
+    Raises:
+        CheckpointError: it is missing or not what tools/export.py writes.
+    """
+    path, values = folder / NAME, None
+    try:
+        values = read_yaml(path)
+        found = _mistake(values)
+    except UnreadableError as error:
+        found = str(error)
+    if found:
+        raise CheckpointError(
+            str(path),
+            expected="the description of an exported model",
+            found=found,
+            fix=f"run tools/export.py --run output/partial_soft --out {folder}",
+        )
+    return Description(folder, values or {})
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a regular file in hexadecimal, about a second for a gigabyte.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or a device.
+    """
+    digest = hashlib.sha256()
+    with open_file(path) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _mistake(values: Any) -> str:
+    """What is wrong with the values of a description; nothing where they can be used."""
+    if not isinstance(values, dict):
+        return "no keys and values"
+    outputs, given = values.get("outputs"), values.get("input")
+    window = given.get("window") if isinstance(given, dict) else None
+    if not (isinstance(outputs, list) and outputs and isinstance(window, dict)):
+        return "a file without outputs (task, classes) or input (window: center, width)"
+    tasks = [output.get("task") for output in outputs if isinstance(output, dict)]
+    if len(tasks) != len(outputs) or not all(isinstance(task, str) for task in tasks):
+        return "an output without a task"
+    if not set(tasks) <= set(TASKS) or len(set(tasks)) != len(tasks):
+        return f"tasks other than {' and '.join(TASKS)}, or one twice"
+    for output in outputs:
+        if not _are_names(output.get("classes"), numbers=output["task"] == MALIGNANCY):
+            return f"classes of {output['task']} that are no list of different names"
+    center, width = (window.get(name) for name in ("center", "width"))
+    if not (_is_number(center) and _is_number(width) and float(width) > 0):
+        return "a window whose center and width are no finite numbers, the width above 0"
+    if values["input"].get("crop", CROP_RULES[0]) not in CROP_RULES:
+        return f"another crop rule than {' and '.join(CROP_RULES)}"
+    if not _is_text(values.get("model")):
+        return "no name of the model"
+    training = values.get("training", {})
+    if not isinstance(training, dict) or not isinstance(training.get("data", ""), str):
+        return "a training without the name of its data"
+    digests = values.get(SHA256, {})
+    if not isinstance(digests, dict) or not all(
+        _is_text(part) for pair in digests.items() for part in pair
+    ):
+        return f"a {SHA256} that is no list of files and digests"
+    return ""
+
+
+def _are_names(classes: Any, numbers: bool) -> bool:
+    if not isinstance(classes, list) or not classes or not all(map(_is_text, classes)):
+        return False
+    return len(set(classes)) == len(classes) and not (
+        numbers and not all(name.isdecimal() for name in classes)
+    )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is the text of a finite number: read_yaml reads texts only."""
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
