@@ -50,7 +50,7 @@ def command(
         path = options.out / f"{record['benchmark']}.json"
         write_text(path, json.dumps(record, indent=1) + "\n")
         write_text(path.with_suffix(".md"), table(record) + "\n")
-        cli.say(f"{table(record)}\n\nwritten to {path} and {path.stem}.md")
+        cli.say(*table(record).splitlines(), "", f"written to {path} and {path.stem}.md")
 
     return main
 

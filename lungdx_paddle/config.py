@@ -18,6 +18,7 @@ import yaml
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import UnreadableError, write_text
 from lungdx_paddle.plain_yaml import DEEPEST, parse_yaml, read_yaml
+from lungdx_paddle.runtime import expand_home
 from lungdx_paddle.settings import Config
 
 KINDS = {
@@ -229,7 +230,7 @@ def _convert(kind: Any, value: Any, rules: Mapping[str, Any]) -> Any:
     if is_list:
         return tuple(dict.fromkeys(texts))
     if kind is str:
-        text = os.path.expanduser(texts[0]) if "path" in rules else texts[0]
+        text = expand_home(texts[0]) if "path" in rules else texts[0]
         # Control characters, and bytes of a path that the locale could not read (surrogates).
         odd = {"Cc", "Cs"} & {unicodedata.category(character) for character in text}
         if odd or ("path" in rules and text.startswith("~")):  # no user of that name

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import ctypes
 import os
 import platform
 import random
+import re
+import shutil
 import sys
+import tempfile
 import warnings
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -14,7 +19,7 @@ from types import ModuleType
 
 import numpy as np
 
-from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.errors import ConfigError, OutputError
 from lungdx_paddle.extras import WHICH_GPU_WHEEL, not_installed
 
 MKL_CPU_TYPE = "MKL_DEBUG_CPU_TYPE"
@@ -51,6 +56,10 @@ _LARGEST_KEPT = 32 * 2**20
 
 _users_openmp_threads = "" if "paddle" in sys.modules else os.environ.get(OPENMP_THREADS, "")
 """Paddle overwrites it when it is imported."""
+
+
+_users_home: str | None = None
+"""The home folder, where :func:`ensure_home` has set another; ``~``: there is none."""
 
 
 def prepare_environment(
@@ -96,6 +105,46 @@ def quiet_paddle() -> None:
     """Hide those of Paddle's warnings that a user cannot act on."""
     for beginning in _PADDLE_NOISE:
         warnings.filterwarnings("ignore", message=beginning, category=UserWarning)
+
+
+def ensure_home() -> None:
+    """Set HOME to a temporary folder for caches if the home folder is not writable.
+
+    VisualDL (``~/.visualdl``), Matplotlib and Paddle (``~/.cache``) would end or warn.
+
+    Raises:
+        OutputError: no folder is writable.
+    """
+    global _users_home
+    home = os.path.expanduser("~") if os.environ.get("HOME") != "" else "~"
+    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=home):
+        return
+    try:
+        temporary = tempfile.mkdtemp(prefix="lungdx-home-")
+    except OSError as error:
+        raise OutputError(
+            "HOME and TMPDIR",
+            expected="a folder that can be written to",
+            found=f"none ({error.strerror})",
+            fix="set TMPDIR to one",
+        ) from error
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    os.environ["HOME"], _users_home = temporary, home
+
+
+def expand_home(path: str) -> str:
+    """A path whose ``~`` is the user's home folder, as a shell has it.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not re.match(r"~(/|$)", path):
+        return os.path.expanduser(path)
+    home = os.path.expanduser("~") if _users_home is None else _users_home
+    if home == "~":
+        fix = "write the path without ~, or set HOME"
+        raise ConfigError(path, expected="a home folder for ~", found="none", fix=fix)
+    return home + path[1:]
 
 
 def set_up(device: str | None, seed: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -141,6 +143,35 @@ def full_disk() -> Callable[[int], contextlib.AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from lungdx_paddle.locks import alone_in
+with alone_in(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def another_in() -> Callable[[Path], contextlib.AbstractContextManager[subprocess.Popen[str]]]:
+    """A function (folder) -> another process that writes there until it reads a line."""
+
+    @contextlib.contextmanager
+    def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
+        words = [sys.executable, "-c", HOLD, str(folder)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    return holding
 
 
 @pytest.fixture

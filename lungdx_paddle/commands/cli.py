@@ -8,25 +8,24 @@ unless ``LUNGDX_DEBUG=1`` is set.
 from __future__ import annotations
 
 import argparse
-import atexit
+import codecs
 import contextlib
+import io
 import logging
 import os
 import re
 import shlex
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lungdx_paddle.config import SHIPPED_CONFIGS, find_config
 from lungdx_paddle.errors import LungdxError, OutputError
 from lungdx_paddle.extras import failed_import
 from lungdx_paddle.progress import log
-from lungdx_paddle.runtime import quiet_paddle
+from lungdx_paddle.runtime import ensure_home, expand_home, quiet_paddle
 from lungdx_paddle.words import count_of as count_of
 
 USER_MISTAKE, OUR_MISTAKE, INTERRUPTED = 2, 1, 130
@@ -41,11 +40,28 @@ _CONTINUE = {
 """How a command that Ctrl-C has stopped is continued."""
 
 
+_ESCAPE = "lungdx-escape"
+"""Name of the error handler of stdout and stderr."""
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What moves the cursor, changes the terminal or the direction of a text; a tab stays."""
+
+
 class Parser(argparse.ArgumentParser):
-    """Names commands as this process was started: ``python tools/X.py`` or ``lungdx X``."""
+    """Names commands as this process was started, and takes ``~`` as every shell does."""
 
     def format_help(self) -> str:  # noqa: D102
         return as_called(super().format_help())
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: D102
+        known, others = super().parse_known_args(args, namespace)
+        for name, value in vars(known).items():  # a shell leaves the ~ of --out=~/x as it is
+            if isinstance(value, Path):
+                setattr(known, name, Path(expand_home(str(value))))
+            elif isinstance(value, list):
+                own = [Path(expand_home(str(v))) if isinstance(v, Path) else v for v in value]
+                setattr(known, name, own)
+        return known, others
 
 
 def parser(description: str | None, example: str) -> argparse.ArgumentParser:
@@ -113,13 +129,11 @@ def exit_code(
     main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None
 ) -> int:
     """Run a command's ``main`` on ``argv``; errors become one line on stderr and a code."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
-    _ensure_home()
+    _open_screen()
     os.environ["MPLBACKEND"] = "Agg"  # no window; a notebook's shell sets one of its own
     quiet_paddle()
     try:
+        ensure_home()
         with _log_on_screen():
             main(argv)
         return 0
@@ -131,6 +145,8 @@ def exit_code(
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         _print_no_more()
         return 0
+    except UnicodeEncodeError as error:
+        return _fail(str(_no_such_character(error)), USER_MISTAKE)
     except Exception as error:
         if failed := failed_import(error):
             return _fail(str(failed), USER_MISTAKE)
@@ -141,8 +157,8 @@ def exit_code(
         return _fail(f"{kind}: {' '.join(str(error).split())}; {hint}", OUR_MISTAKE)
 
 
-def say(line: str) -> None:
-    """Print a line on stdout, above a progress bar if there is one.
+def say(*lines: str) -> None:
+    """Print lines on stdout, above a progress bar if there is one.
 
     Raises:
         OutputError: stdout is a file on a full disk.
@@ -151,7 +167,7 @@ def say(line: str) -> None:
     from tqdm import tqdm
 
     try:
-        tqdm.write(as_called(line))
+        tqdm.write("\n".join(_printable(as_called(line)) for line in lines))
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -167,7 +183,7 @@ def say(line: str) -> None:
 
 def note(line: str) -> None:
     """Print a line on stderr, where it is not in the way of a program that reads stdout."""
-    sys.stderr.write(f"{as_called(line)}\n")
+    sys.stderr.write(f"{_printable(as_called(line))}\n")
 
 
 def as_called(text: str) -> str:
@@ -208,18 +224,39 @@ def _log_on_screen() -> Iterator[None]:
         log.propagate = propagate
 
 
-def _ensure_home() -> None:
-    """Set HOME to a temporary folder for caches if the home folder is not writable.
+def _open_screen() -> None:
+    """Have a stdout and stderr that take every text, whatever their encoding is."""
+    codecs.register_error(_ESCAPE, _escape)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPE)
 
-    VisualDL (``~/.visualdl``), Matplotlib and Paddle (``~/.cache``) would end or warn.
-    """
-    try:
-        with tempfile.TemporaryFile(dir=Path.home()):
-            return
-    except (OSError, RuntimeError):  # RuntimeError: there is none
-        home = tempfile.mkdtemp(prefix="lungdx-home-")
-        atexit.register(shutil.rmtree, home, ignore_errors=True)
-        os.environ["HOME"] = home
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return _escaped(error.object[error.start : error.end]), error.end
+
+
+def _no_such_character(error: UnicodeEncodeError) -> LungdxError:
+    return LungdxError(
+        "a text or the name of a file",
+        expected=f"characters of this shell's encoding ({error.encoding})",
+        found=repr(error.object[error.start : error.end]),
+        fix="set PYTHONUTF8=1, or give a path of other characters",
+    )
+
+
+def _printable(line: str) -> str:
+    """A line whose control characters, such as a terminal's commands, are escaped."""
+    return _UNPRINTABLE.sub(lambda match: _escaped(match[0]), line)
+
+
+def _escaped(text: str) -> str:
+    r"""Each character as ``\uXXXX``, which JSON reads back."""
+    return "".join(rf"\u{u}" for u in text.encode("utf-16-be", "surrogatepass").hex(" ", 2).split())
 
 
 def _print_no_more() -> None:
@@ -240,5 +277,5 @@ def _fail(message: str, code: int) -> int:
         sys.stdout.flush()
     except OSError:
         _print_no_more()
-    sys.stderr.write(f"{_name()}: {as_called(message)}\n")
+    sys.stderr.write(f"{_name()}: {_printable(as_called(message))}\n")
     return code

@@ -35,22 +35,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.evaluation.comparison import BOTH, compare_methods
     from lungdx_paddle.figures.canvas import PHANTOM_DATA
     from lungdx_paddle.figures.method_bars import write_comparison
+    from lungdx_paddle.locks import alone_in
     from lungdx_paddle.training.methods import compare, plan_methods
     from lungdx_paddle.training.parallel.jobs import JobOptions
 
     first = load_config(args.configs[0], [*args.override, f"output={args.out / 'runs'}"])
-    manifest = with_data(first).data.manifest
-    overrides = [*args.override, f"data.manifest={manifest}"]
-    plan = plan_methods(args.configs, overrides, args.seeds, args.splits, args.out)
-    results = compare(plan, JobOptions(args.jobs, args.device, resume=True))
-    tested = [p for methods in results.values() for seeds in methods.values() for p in seeds]
-    is_phantom = any(predictions.source == "phantom" for predictions in tested)
-    title = PHANTOM_DATA if is_phantom else "/".join(Path(manifest).parts[-2:])
-    comparison = compare_methods(results)
-    paths = write_comparison(args.out, comparison, f"{title}, seeds: {args.seeds}")
+    with alone_in(args.out):
+        manifest = with_data(first).data.manifest
+        overrides = [*args.override, f"data.manifest={manifest}"]
+        plan = plan_methods(args.configs, overrides, args.seeds, args.splits, args.out)
+        results = compare(plan, JobOptions(args.jobs, args.device, resume=True))
+        tested = [p for methods in results.values() for seeds in methods.values() for p in seeds]
+        is_phantom = any(predictions.source == "phantom" for predictions in tested)
+        title = PHANTOM_DATA if is_phantom else "/".join(Path(manifest).parts[-2:])
+        comparison = compare_methods(results)
+        paths = write_comparison(args.out, comparison, f"{title}, seeds: {args.seeds}")
     lines = [f"Test accuracy over images, mean of both tasks ({title}, seeds: {args.seeds}):"]
     for row in comparison.accuracies:
         if row.task == BOTH:
             lines.append(f"  split by {row.split:8} {row.method:14} {row.accuracy}")
     lines += [f"written to {path}" for path in paths]
-    cli.say("\n".join([*lines, f"For {RESEARCH_USE}."]))
+    cli.say(*lines, f"For {RESEARCH_USE}.")

@@ -23,9 +23,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--all", action="store_true", help="scans of all 1010 patients (125 GB)")
     args = parser.parse_args(argv)
     from lungdx_paddle.lidc.download import ALL, DIAGNOSED, download
+    from lungdx_paddle.locks import alone_in
 
     patients = ALL if args.all else DIAGNOSED if args.diagnosed else args.patients
-    cli.say("\n".join(fetched_lines(download(args.out, patients))))
+    with alone_in(args.out, wait=True):
+        fetched = download(args.out, patients)
+    cli.say(*fetched_lines(fetched))
 
 
 def fetched_lines(fetched: Fetched) -> list[str]:

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.errors import ConfigError
     from lungdx_paddle.figures.canvas import PHANTOM_DATA, save_figure
     from lungdx_paddle.figures.score_plots import draw_scores
-    from lungdx_paddle.files import writable_folder
+    from lungdx_paddle.locks import alone_in
     from lungdx_paddle.progress import log
     from lungdx_paddle.training.held_out import evaluate_run
     from lungdx_paddle.training.run import load_run
@@ -47,14 +47,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             found=str(args.out),
             fix="leave --out out: the results are written to eval in the run's folder",
         )
-    out = writable_folder(args.out or args.run / "eval")
-    log.info("Evaluating %s at step %d", args.run, run.step)
-    evaluation = evaluate_run(run, config.data, args.all, args.device)
-    metrics = evaluation.metrics
-    write_results(out, metrics, evaluation.predictions)
-    data = PHANTOM_DATA if metrics.data == "phantom" else metrics.data
-    title = f"{data}, {metrics.part}"
-    save_figure(draw_scores(evaluation.predictions, title), out / "scores.png")
+    out = args.out or args.run / "eval"
+    with alone_in(out, wait=True):
+        log.info("Evaluating %s at step %d", args.run, run.step)
+        evaluation = evaluate_run(run, config.data, args.all, args.device)
+        metrics = evaluation.metrics
+        write_results(out, metrics, evaluation.predictions)
+        data = PHANTOM_DATA if metrics.data == "phantom" else metrics.data
+        title = f"{data}, {metrics.part}"
+        save_figure(draw_scores(evaluation.predictions, title), out / "scores.png")
     lines = [f"{args.run}, step {metrics.step}, on {metrics.data}, {metrics.part}:"]
     lines += [*words.accuracy_lines(metrics.test), *words.score_lines(metrics.test)]
     lines += words.evaluation_notes(evaluation, run.config, args.all)
@@ -62,4 +63,4 @@ def main(argv: Sequence[str] | None = None) -> None:
         lines.append(words.PHANTOM_LINE)
     lines += [words.environment_line(metrics.environment), words.CLOSING_NOTE]
     lines.append(f"Written to {out}: {METRICS}, {PREDICTIONS}, scores.png")
-    cli.say("\n".join(lines))
+    cli.say(*lines)

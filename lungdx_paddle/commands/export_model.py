@@ -17,12 +17,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--onnx", action="store_true", help="write inference.onnx too")
     args = parser.parse_args(argv)
     cli.say(f"exporting {args.run}")
-    from lungdx_paddle.files import writable_folder
     from lungdx_paddle.inference.export import export
+    from lungdx_paddle.locks import alone_in
     from lungdx_paddle.training.run import load_run
 
     run = load_run(args.run)
-    written = export(run, writable_folder(args.out), args.onnx)
+    with alone_in(args.out, wait=True):
+        written = export(run, args.out, args.onnx)
     cli.say(f"Exported step {run.step} of {args.run} to {args.out}:")
     cli.say("  " + ", ".join(path.name for path in written))
     if run.step < run.config.train.steps:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
-from lungdx_paddle.files import writable_folder
 from lungdx_paddle.lidc import find_annotations
 from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM
 from lungdx_paddle.lidc.sources import Skipped
 from lungdx_paddle.lidc.xml_files import LeftOutXml
+from lungdx_paddle.locks import alone_in
 from lungdx_paddle.manifest import CROP_RULES
 from lungdx_paddle.preprocess.crop import PAPER
 from lungdx_paddle.preprocess.crop_files import CropSettings
@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     _check_task(args)
     window = parse_window(args.window)
     more = {"xml": args.xml, "diagnosis": args.diagnosis}
+    own = alone_in(args.out, wait=True)
     if args.annotations_only:
         lines = table_lines(write_nodule_table(args.xml, args.out))
     elif args.slices:
@@ -72,17 +73,17 @@ def main(argv: Sequence[str] | None = None) -> None:
                 found=args.window,
                 fix="leave it out, or preprocess the DICOM with --lidc",
             )
-        with executor(args.jobs, args.dask, [args.slices]) as pool:
+        with own, executor(args.jobs, args.dask, [args.slices]) as pool:
             report = preprocess_slices(args.slices, args.out, rule=args.crop, pool=pool, **more)
         lines = report_lines(report)
     else:
         crops = CropSettings(args.crop, window)
-        with executor(args.jobs, args.dask, [args.lidc, writable_folder(args.out)]) as pool:
+        with own, executor(args.jobs, args.dask, [args.lidc, args.out]) as pool:
             lines, has_marks = _write_jpg(args, pool) if args.jpg or args.lungs else ([], True)
             if has_marks:
                 report = preprocess(args.lidc, args.out, crops=crops, pool=pool, **more)
                 lines += report_lines(report)
-    cli.say("\n".join((*lines, f"written to {args.out}")))
+    cli.say(*lines, f"written to {args.out}")
 
 
 def _check_task(args: argparse.Namespace) -> None:

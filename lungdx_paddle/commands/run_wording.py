@@ -9,7 +9,7 @@ from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.scores import SCORE_LEVELS, Scores
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.held_out import Evaluation
-from lungdx_paddle.training.run import learned_config, load_run
+from lungdx_paddle.training.run import CURVES, LOG, learned_config, load_run
 from lungdx_paddle.training.run_metrics import RunMetrics
 
 PHANTOM_LINE = "This is PHANTOM data, made by a program: the numbers mean nothing medical."
@@ -116,6 +116,21 @@ def result_lines(metrics: RunMetrics) -> list[str]:
     if metrics.data == "phantom":
         lines.append(PHANTOM_LINE)
     return lines
+
+
+def next_lines(config: Config) -> list[str]:
+    """Where the curves of a finished run are, and the commands that come next."""
+    folder, shown = config.output_folder, cli.quoted
+    own = [] if config.is_ensemble else [f"Curves:          {folder / CURVES}"]
+    logs, model = folder if config.is_ensemble else folder / LOG, shown(folder / "inference")
+    return [
+        *own,
+        f"Dashboard:       visualdl --logdir {shown(logs)} --disable-telemetry --port 8040",
+        "                 and open http://localhost:8040/app/scalar",
+        f"Export:          python tools/export.py --run {shown(folder)} --out {model}",
+        f"Predict:         python tools/predict.py --model {model} "
+        f"--manifest {shown(config.data.manifest)}",
+    ]
 
 
 def number(value: float | None) -> str:

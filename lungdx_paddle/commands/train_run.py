@@ -28,37 +28,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.training.crossval import train_any
     from lungdx_paddle.training.parallel.jobs import JobOptions
     from lungdx_paddle.training.parallel.processes import join
-    from lungdx_paddle.training.run import load_run
+    from lungdx_paddle.training.run import CURVES, load_run
 
     set_up(args.device, config.seed)  # processes connect by way of the device
-    config = join().rank_zero_first(lambda: with_data(config))
+    processes, folder = join(), config.output_folder
     options = JobOptions(args.jobs, args.device, args.resume, dashboard_pictures)
-    if args.audit and config.data.split != "patient":
-        train_any(config.by_patient(), options)
-    metrics = train_any(config, options)
-    if metrics is None:  # not rank 0 of several processes
-        return
-    folder = config.output_folder
+    with processes.alone_in(folder):  # to the last picture
+        config = processes.rank_zero_first(lambda: with_data(config))
+        if args.audit and config.data.split != "patient":
+            train_any(config.by_patient(), options)
+        metrics = train_any(config, options)
+        if metrics is None:  # not rank 0 of several processes
+            return
+        environment = load_run(folder).environment
+        if not config.is_ensemble:
+            save_figure(draw_curves(read_curves(folder)), folder / CURVES)
     lines = words.result_lines(metrics)
     if metrics.leakage.leaks:
-        lines += [f"Note: {metrics.leakage}."]
-        lines += [words.unseen_patients_line(config)]
-    lines += ["", "Environment, beside the paper's Table 1:"]
-    lines += words.table1_lines(load_run(folder).environment)
-    lines += [words.CLOSING_NOTE, ""]
-    shown = cli.quoted
-    if config.is_ensemble:
-        logs = folder
-    else:
-        logs = folder / "vdl"
-        save_figure(draw_curves(read_curves(folder)), folder / "curves.png")
-        lines.append(f"Curves:          {folder / 'curves.png'}")
-    lines += [
-        f"Dashboard:       visualdl --logdir {shown(logs)} --disable-telemetry --port 8040",
-        "                 and open http://localhost:8040/app/scalar",
-        f"Export:          python tools/export.py --run {shown(folder)} "
-        f"--out {shown(folder / 'inference')}",
-        f"Predict:         python tools/predict.py --model {shown(folder / 'inference')} "
-        f"--manifest {shown(config.data.manifest)}",
-    ]
-    cli.say("\n".join(lines))
+        lines += [f"Note: {metrics.leakage}.", words.unseen_patients_line(config)]
+    lines += ["", "Environment, beside the paper's Table 1:", *words.table1_lines(environment)]
+    cli.say(*lines, words.CLOSING_NOTE, "", *words.next_lines(config))

@@ -142,7 +142,7 @@ def _mistake(values: Any) -> str:
     for output in outputs:
         if not _are_names(output.get("classes"), numbers=output["task"] == MALIGNANCY):
             return f"classes of {output['task']} that are no list of different names"
-    center, width = (window.get(name) for name in ("center", "width"))
+    center, width = (str(window.get(name)) for name in ("center", "width"))
     if not (_is_number(center) and _is_number(width) and float(width) > 0):
         return "a window whose center and width are no finite numbers, the width above 0"
     if values["input"].get("crop", CROP_RULES[0]) not in CROP_RULES:
@@ -172,9 +172,8 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _is_number(value: Any) -> bool:
-    """Whether a value is the text of a finite number: read_yaml reads texts only."""
+def _is_number(text: str) -> bool:
     try:
-        return isinstance(value, str) and math.isfinite(float(value))
+        return math.isfinite(float(text))
     except ValueError:
         return False

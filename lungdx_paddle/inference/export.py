@@ -23,6 +23,7 @@ from lungdx_paddle.inference.onnx import require_paddle2onnx, write_onnx
 from lungdx_paddle.manifest import CROP_SIZE
 from lungdx_paddle.models.ensemble import Trained
 from lungdx_paddle.runtime import set_up
+from lungdx_paddle.training.held_out import steady
 from lungdx_paddle.training.run import Run
 
 MODEL_NAME = "inference"
@@ -70,8 +71,7 @@ def export(run: Run, out: Path, onnx: bool = False) -> list[Path]:
     if onnx:
         require_paddle2onnx()
     set_up("cpu", run.config.seed)
-    network = run.network()
-    description = describe(run)
+    network, description = steady(run, lambda: (run.network(), describe(run)))
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     model = Probabilities(network)
     model.eval()

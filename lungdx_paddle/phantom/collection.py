@@ -13,6 +13,7 @@ import numpy as np
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder, writing
 from lungdx_paddle.lidc.catalogue import PHANTOM_PREFIX
+from lungdx_paddle.locks import alone_in
 from lungdx_paddle.phantom.chest import Chest, build_chest
 from lungdx_paddle.phantom.dicom_files import (
     DIAGNOSIS_TABLE,
@@ -64,7 +65,8 @@ def write_phantom(
     The same seed and settings give the same bytes, whatever the number of jobs; patient
     n is the same in a small collection and in a large one.  An earlier phantom in the
     folder (PHANTOM-0001, ...) is replaced.  The table is written last: where it is, the
-    collection is whole.
+    collection is whole.  Another process that writes there is waited for, and if it has written
+    the same, that stays.
 
     Args:
         folder: where ``<patient>/<study>/<series>/000001.dcm``, ``001.xml`` beside it and
@@ -87,7 +89,9 @@ def write_phantom(
                 fix="choose another",
             )
     target = writable_folder(Path(folder).resolve())
-    with writing(target):
+    with alone_in(target, wait=True) as waited, writing(target):
+        if waited and _is_there(target, patients, seed, settings):
+            return
         (target / DIAGNOSIS_TABLE).unlink(missing_ok=True)
         for path in sorted(target.iterdir()):
             if re.fullmatch(PHANTOM_PREFIX + r"\d{4}", path.name):
@@ -97,6 +101,19 @@ def write_phantom(
             written = run_all(pool, write, range(patients))
             rows = list(bar(written, total=patients, desc="phantom", unit="patient", leave=False))
         write_diagnoses(target / DIAGNOSIS_TABLE, [row for row in rows if row is not None])
+
+
+def _is_there(folder: Path, patients: int, seed: int, settings: PhantomSettings) -> bool:
+    """Whether a whole phantom of these settings is there, by the UIDs of its series."""
+    whole = (folder / DIAGNOSIS_TABLE).is_file()
+    wanted = {_names(patient, seed, settings).folder for patient in range(patients)}
+    found = {path.relative_to(folder) for path in folder.glob(f"{PHANTOM_PREFIX}*/*/*")}
+    return whole and found == wanted
+
+
+def _names(patient: int, seed: int, settings: PhantomSettings) -> SeriesNames:
+    patient_id = f"{PHANTOM_PREFIX}{patient + 1:04d}"
+    return SeriesNames(patient_id, f"{seed} {patient} {settings}", settings.slices)
 
 
 def _write_patient(
@@ -118,13 +135,12 @@ def _write_patient(
     add_noise(volume_hu, rng.uniform(12, 35), rng)
     sessions = read_series(nodules, small, non_nodules, rng)
 
-    patient_id = f"{PHANTOM_PREFIX}{patient + 1:04d}"
-    names = SeriesNames(patient_id, f"{seed} {patient} {settings}", grid.slices)
+    names = _names(patient, seed, settings)
     target = folder / names.folder
     target.mkdir(parents=True)
     write_slices(target, names, volume_hu, grid, MAKERS[patient % len(MAKERS)], rng)
     write_xml(target / f"{patient + 1:03d}.xml", names, grid, sessions)
-    return None if disease.code is None else (patient_id, disease.code, disease.method, site)
+    return None if disease.code is None else (names.patient_id, disease.code, disease.method, site)
 
 
 def _build(settings: PhantomSettings, rng: np.random.Generator) -> tuple[Grid, Chest]:

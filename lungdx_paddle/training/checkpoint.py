@@ -9,6 +9,7 @@ what does not fit.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -165,7 +166,12 @@ def load_weights(network: TwoTaskNetwork, folder: Path, training: str) -> None:
             another network or training; the message names what differs.
     """
     state, path = read_checkpoint_state(folder, training), folder / WEIGHTS
-    arrays = _read_arrays(path, state.weights)
+    try:
+        arrays = _read_arrays(path, state.weights)
+    except CheckpointError:
+        if read_checkpoint_state(folder, training) == state:
+            raise
+        return load_weights(network, folder, training)  # a running training has replaced it
     own = network.state_dict()
     check_same_shapes(
         str(path),
@@ -246,5 +252,5 @@ def _read_state(path: Path) -> CheckpointState | None:
 
 def _rename_next(folder: Path) -> None:
     for name in CHECKPOINT:
-        if (folder / f"{name}{_NEXT}").exists():
+        with contextlib.suppress(FileNotFoundError):  # a reader may complete it at the same time
             os.replace(folder / f"{name}{_NEXT}", folder / name)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from lungdx_paddle.data.dataset import load_dataset
-from lungdx_paddle.files import writable_folder
+from lungdx_paddle.locks import alone_in
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.held_out import predict_held_out
@@ -36,7 +36,6 @@ def train_any(config: Config, options: JobOptions) -> RunMetrics | None:
     Raises:
         LungdxError: as :func:`lungdx_paddle.training.trainer.train`.
     """
-    writable_folder(config.output_folder)
     if config.is_ensemble:
         return cross_validate(config, options)
     return train(config, options.device, options.resume, options.pictures)
@@ -48,6 +47,11 @@ def cross_validate(config: Config, options: JobOptions) -> RunMetrics:
     Raises:
         LungdxError: as :func:`lungdx_paddle.training.trainer.train`.
     """
+    with alone_in(config.output_folder):
+        return _cross_validate(config, options)
+
+
+def _cross_validate(config: Config, options: JobOptions) -> RunMetrics:
     place = set_up(options.device, config.seed)
     dataset = load_dataset(config.data)
     begun = options.resume and (config.output_folder / CONFIG).is_file()
@@ -62,7 +66,8 @@ def cross_validate(config: Config, options: JobOptions) -> RunMetrics:
             resumable(folds[k])
     run = start_run(config, record, place, begun)
     for k, fold in enumerate(folds):  # a fold's part is dealt here, once, not in each training
-        start_run(fold, record.of_fold(k), place, goes_on[k])
+        with alone_in(fold.output_folder):
+            start_run(fold, record.of_fold(k), place, goes_on[k])
     train_all(folds, replace(options, resume=True))
     predictions, leakage = predict_held_out(run, run.network(), dataset)
     metrics = run.score(predictions, leakage, dataset.manifest, config.data.manifest, place)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +18,8 @@ from lungdx_paddle.settings import DataConfig
 from lungdx_paddle.training.run import Run
 from lungdx_paddle.training.run_metrics import RunMetrics
 from lungdx_paddle.training.split_record import TEST, DataChanges, SplitRecord
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def evaluate_run(
             all of them were trained on.
     """
     place = set_up(device, run.config.seed)
-    network = run.network()
+    network, step, weights = steady(run, lambda: (run.network(), run.step, run.digests.weights))
     config = run.config.data if data is None else data
     own = config == run.config.data
     dataset = load_dataset(config)
@@ -62,10 +66,19 @@ def evaluate_run(
     others = f"crops whose {run.config.data.split} the run was not trained on"
     metrics = replace(
         metrics,
-        digests=replace(metrics.digests, data=present.digest),
+        step=step,
+        digests=replace(metrics.digests, data=present.digest, weights=weights),
         part="all crops" if every else run.part if own else others,
     )
     return Evaluation(metrics, predictions, run.record.changes(dataset) if own else DataChanges())
+
+
+def steady(run: Run, read: Callable[[], T]) -> T:
+    """What ``read`` returns of a run, read again where a training has replaced its checkpoint."""
+    while True:
+        before, found = run.digests.weights, read()
+        if run.digests.weights == before:
+            return found
 
 
 def predict_held_out(

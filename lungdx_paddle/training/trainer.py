@@ -31,7 +31,7 @@ from lungdx_paddle.training.dashboard_content import (
     show_settings,
     step_scalars,
 )
-from lungdx_paddle.training.parallel.processes import join
+from lungdx_paddle.training.parallel.processes import Processes, join
 from lungdx_paddle.training.run import (
     CONFIG,
     LOG,
@@ -69,11 +69,18 @@ def train(
         What stands in ``metrics.json``; None in a process that is not rank 0.
 
     Raises:
-        LungdxError: the data, the folder or the checkpoint are not what they should be, or the
-            loss is no longer a number.
+        LungdxError: the data, the folder or the checkpoint are not what they should be, another
+            training writes into the folder, or the loss is no longer a number.
     """
     place = set_up(device, config.seed)
     processes = join()
+    with processes.alone_in(config.output_folder):
+        return _train(config, place, resume, pictures, processes)
+
+
+def _train(
+    config: Config, place: str, resume: bool, pictures: Pictures | None, processes: Processes
+) -> RunMetrics | None:
     dataset = processes.rank_zero_first(lambda: load_dataset(config.data))
     record = resumable(config).record if resume else SplitRecord.deal(dataset, config)
     if resume:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from lungdx_paddle.errors import ConfigError, OutputError
 from lungdx_paddle.lidc.annotations import Annotations
 from lungdx_paddle.lidc.dicom import Series
 from lungdx_paddle.lidc.nodules import group_readings
-from lungdx_paddle.phantom import PhantomSettings, write_phantom
+from lungdx_paddle.phantom import PhantomSettings, collection, write_phantom
 from lungdx_paddle.phantom.diseases import DISEASES
 
 
@@ -79,6 +81,23 @@ def test_a_nodule_is_denser_than_the_lung_around_it(
 def test_more_than_half_of_the_patients_are_diagnosed() -> None:
     diagnosed = [disease for disease in DISEASES if disease.code is not None]
     assert 0.5 < len(diagnosed) / len(DISEASES) < 0.7
+
+
+def test_what_another_process_has_just_made_is_shared_or_replaced(
+    tmp_path: Path, small: PhantomSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def waited(folder: Path, wait: bool) -> Iterator[bool]:
+        yield wait
+
+    write_phantom(tmp_path, patients=2, seed=5, jobs=1, settings=small)
+    monkeypatch.setattr(collection, "alone_in", waited)
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    write_phantom(tmp_path, patients=2, seed=5, jobs=1, settings=small)
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    for other in ({"patients": 1, "seed": 5}, {"patients": 2, "seed": 6}):
+        write_phantom(tmp_path, jobs=1, settings=small, **other)
+        assert not all(path.is_file() for path in made)
 
 
 def test_no_patients_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from lungdx_paddle.config import load_config
 from lungdx_paddle.data.dataset import load_dataset, split_of
-from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError
+from lungdx_paddle.errors import CheckpointError, ConfigError, ManifestError, OutputError
 from lungdx_paddle.evaluation.predictions import predict, read_predictions
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.models.ensemble import Ensemble
@@ -267,6 +267,15 @@ def test_a_missing_fold_is_named(trained: tuple[Config, RunMetrics]) -> None:
     (config.output_folder / "fold1" / "latest.safetensors").unlink()
     with pytest.raises(CheckpointError, match="fold1.*found no latest.safetensors"):
         load_run(config.output_folder).network()
+
+
+@pytest.mark.parametrize("folder", ["", "fold1"])
+def test_a_cross_validation_does_not_mix_with_a_training_in_its_folders(
+    config: Config, another_in: Callable, folder: str
+) -> None:
+    taken = config.output_folder / folder
+    with another_in(taken), pytest.raises(OutputError, match=f"{taken}: expected a folder that no"):
+        cross_validate(config, ONE_BY_ONE)
 
 
 @pytest.mark.parametrize("wrong", ["data.folds=1", "data.fold=2"])

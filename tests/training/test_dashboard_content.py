@@ -24,7 +24,7 @@ from lungdx_paddle.figures.dashboard_pictures import dashboard_pictures
 from lungdx_paddle.manifest import Manifest
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training import dashboard_content
+from lungdx_paddle.training import dashboard_content, trainer
 from lungdx_paddle.training.dashboard import CURVE_POINTS, LOG_NAME, NARROWEST, Dashboard
 from lungdx_paddle.training.dashboard_content import show_features, show_row, show_settings
 from lungdx_paddle.training.run import load_run
@@ -329,3 +329,21 @@ def test_a_finished_run_resumed_keeps_its_settings_and_environment(make_config: 
     before = Log(config.output_folder).every_record()
     train(config, "cpu", resume=True)
     assert Log(config.output_folder).every_record() == before
+
+
+def test_a_run_killed_after_its_last_checkpoint_is_completed(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    whole, broken = make_config("whole"), make_config("broken")
+    train(whole, "cpu")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trainer, "show_features", killed)
+        train(broken, "cpu")
+    assert not load_run(broken.output_folder).is_finished
+    train(broken, "cpu", resume=True)
+    assert load_run(broken.output_folder).is_finished
+    logs = [Log(config.output_folder).every_record() for config in (whole, broken)]
+    assert logs[0] == logs[1]

@@ -7,14 +7,19 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from visualdl import LogReader
 
-from lungdx_paddle.errors import ConfigError, LungdxError, ManifestError
+from lungdx_paddle.errors import ConfigError, LungdxError, ManifestError, OutputError
+from lungdx_paddle.evaluation.predictions import Predictions, predict
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.settings import Config
+from lungdx_paddle.training import held_out
 from lungdx_paddle.training.dashboard import LOG_NAME
+from lungdx_paddle.training.held_out import evaluate_run
+from lungdx_paddle.training.run import load_run
 from lungdx_paddle.training.trainer import train
 
 Make = Callable[..., Config]
@@ -156,6 +161,40 @@ def test_a_task_without_a_label_is_an_error(make_config: Make) -> None:
     with pytest.raises(ManifestError, match="images with a label for pathology, found none"):
         train(config, "cpu")
     assert not (config.output_folder / "config.yaml").exists()
+
+
+def test_a_second_training_in_a_folder_is_refused_and_the_first_may_be_read(
+    make_config: Make, another_in: Callable
+) -> None:
+    config = make_config("run")
+    train(config, "cpu")
+    before = {p: p.read_bytes() for p in config.output_folder.rglob("*") if p.is_file()}
+    with another_in(config.output_folder) as first:
+        for resume in (False, True):
+            with pytest.raises(OutputError, match=f"found process {first.pid} on .*; wait for it"):
+                train(config, "cpu", resume)
+        assert evaluate_run(load_run(config.output_folder), device="cpu").metrics.step == 20
+        assert {path: path.read_bytes() for path in before} == before
+
+
+def test_an_evaluation_beside_a_training_names_the_step_of_the_weights_that_it_scores(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config("run")
+    train(config, "cpu")
+    run, longer = load_run(config.output_folder), make_config("run", "train.steps=30")
+
+    def meanwhile(*args: Any) -> Predictions:
+        with monkeypatch.context() as patch:
+            patch.setattr(held_out, "predict", predict)
+            train(longer, "cpu", resume=True)
+        return predict(*args)
+
+    weights = run.digests.weights
+    monkeypatch.setattr(held_out, "predict", meanwhile)
+    metrics = evaluate_run(run, device="cpu").metrics
+    assert (metrics.step, metrics.digests.weights) == (20, weights)
+    assert run.digests.weights != weights
 
 
 @pytest.mark.filterwarnings("ignore:Tensor do not have 'place' interface")  # Paddle's own call

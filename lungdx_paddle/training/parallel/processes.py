@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import paddle
 
 from lungdx_paddle.errors import ConfigError, LungdxError
+from lungdx_paddle.locks import alone_in
 from lungdx_paddle.models.network import TwoTaskNetwork
 from lungdx_paddle.runtime import process_of
 
@@ -68,6 +70,13 @@ class Processes:
             with self.connected():
                 paddle.distributed.barrier()
         return made if self.is_first else make()
+
+    def alone_in(self, folder: Path) -> AbstractContextManager[object]:
+        """Keep other trainings out of a folder, as :func:`lungdx_paddle.locks.alone_in` does.
+
+        Rank 0 holds the lock for all.
+        """
+        return alone_in(folder) if self.is_first else nullcontext()
 
     @contextmanager
     def connected(self) -> Iterator[None]:
