@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.config import load_config
+from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.manifest import ManifestRow, write_manifest
 from lungdx_paddle.settings import Config
 
@@ -55,6 +57,22 @@ def lidc32(lidc_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(lidc_folder / "lidc32.zip") as archive:
         archive.extractall(folder)
     return folder / "manifest.csv"
+
+
+@pytest.fixture(scope="session")
+def sample_xml(lidc_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zip archive of the XML files of the sample's 40 patients: all 1318 take 15 s to read."""
+    with zipfile.ZipFile(lidc_folder / "lidc-slices-sample.zip") as archive:
+        patients = {patient for name in archive.namelist() for patient in name.split("/")}
+    series = {uid for uid, facts in known_series().items() if facts.patient_id in patients}
+    path = tmp_path_factory.mktemp("sample_xml") / "LIDC-XML-only.zip"
+    with zipfile.ZipFile(lidc_folder / path.name) as archive, zipfile.ZipFile(path, "w") as sample:
+        for name in archive.namelist():
+            content = archive.read(name)
+            found = re.search(rb"<SeriesInstanceUid>\s*([0-9.]+)", content)
+            if found and found[1].decode() in series:
+                sample.writestr(name, content)
+    return path
 
 
 @pytest.fixture(scope="session")

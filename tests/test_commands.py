@@ -31,7 +31,6 @@ ROOT = Path(__file__).parent.parent
 FAST = " -c configs/testing.yaml -o data.phantom_patients=6"
 
 NETWORK = "needs a network; its calls are in tests/lidc/test_download.py"
-MARKS = ("LIDC-XML-only.zip", "tcia-diagnosis-data-2012-04-20.xls")
 SLICES = (
     "python tools/preprocess.py --slices lidc-slices.zip --xml LIDC-IDRI/LIDC-XML-only.zip "
     "--diagnosis LIDC-IDRI/tcia-diagnosis-data-2012-04-20.xls --out crops"
@@ -147,7 +146,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the README's real-data commands were run on a small phantom."""
     folder = tmp_path_factory.mktemp("chain")
     start("python tools/phantom.py --out LIDC-IDRI --patients 6", folder)
-    with zipfile.ZipFile(folder / "LIDC-IDRI" / MARKS[0], "w") as archive:
+    with zipfile.ZipFile(folder / "LIDC-IDRI" / "LIDC-XML-only.zip", "w") as archive:
         for path in sorted((folder / "LIDC-IDRI").rglob("*.xml")):
             archive.write(path, path.relative_to(folder))
     start(SCANS, folder)
@@ -401,13 +400,13 @@ def test_real_dicom_to_crops(
 
 @pytest.mark.lidc
 def test_real_slices_to_a_trained_model(
-    lidc_folder: Path, tmp_path: Path, succeed: Callable[..., str]
+    lidc_folder: Path, sample_xml: Path, tmp_path: Path, succeed: Callable[..., str]
 ) -> None:
     """The README's way to real data, on 40 patients of the set of slices."""
     (tmp_path / "lidc-slices.zip").symlink_to(lidc_folder / "lidc-slices-sample.zip")
     (tmp_path / "LIDC-IDRI").mkdir()
-    for name in MARKS:
-        (tmp_path / "LIDC-IDRI" / name).symlink_to(lidc_folder / name)
+    for path in (sample_xml, lidc_folder / "tcia-diagnosis-data-2012-04-20.xls"):
+        (tmp_path / "LIDC-IDRI" / path.name).symlink_to(path)
     printed = succeed(SLICES, tmp_path)
     assert "978 crops of 40 patients" in printed
     assert "stretched" in printed

@@ -187,8 +187,10 @@ def state() -> Callable[[Path], dict[str, bytes]]:
 
 
 @pytest.fixture(scope="session")
-def sample(lidc_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Manifest]:
+def sample(
+    lidc_folder: Path, sample_xml: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Report, Manifest]:
     """The 40 real patients of the sample, straight from the zip archives."""
     out = tmp_path_factory.mktemp("sample")
-    archive, xml = lidc_folder / "lidc-slices-sample.zip", lidc_folder / "LIDC-XML-only.zip"
-    return preprocess_slices(archive, out, xml=xml), read_manifest(out)
+    archive = lidc_folder / "lidc-slices-sample.zip"
+    return preprocess_slices(archive, out, xml=sample_xml), read_manifest(out)
