@@ -35,18 +35,38 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="X,Y,SLICE",
         help="a pixel of it; all from 0, slices from the caudal end; may repeat",
     )
+    add(
+        "--series-uid",
+        default="",
+        metavar="UID",
+        help="the CT series, where --series holds several; the end of its UID is enough",
+    )
     args = parser.parse_args(argv)
+    told: set[str] = set()
+    findings = 0
     for finding in _findings(args):
-        if finding.probabilities is None:
-            number = finding.about["nodule"]
-            cli.note(f"nodule {number}: none of its outlined slices is in {args.series}")
+        findings += 1
+        for warning in _warnings(finding):
+            if warning not in told:
+                told.add(warning)
+                cli.note(f"warning: {warning}")
         cli.say(json.dumps(finding.to_dict(), ensure_ascii=False))
+    if not findings:
+        cli.note(f"nothing to predict: {args.xml or args.manifest} outlines no nodule")
     cli.note(RESEARCH_USE)
+
+
+def _warnings(finding: Finding) -> list[str]:
+    reason = finding.about.get("reason")
+    own = [f"nodule {finding.about['nodule']}: {reason}"] if reason else []
+    return [*finding.warnings, *own]
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     sources = [name for name in ("images", "manifest", "series") if getattr(args, name)]
     marks = [name for name in ("xml", "nodule") if getattr(args, name)]
+    if args.series_uid and not args.series:
+        sources.append("series_uid")
     if len(sources) != 1 or len(marks) != (sources == ["series"]):
         raise ConfigError(
             "arguments",
@@ -66,9 +86,9 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     from lungdx_paddle.inference.scan_findings import findings_from_points, findings_from_readings
 
     if args.xml:
-        return findings_from_readings(_load(args.model), args.series, args.xml)
+        return findings_from_readings(_load(args.model), args.series, args.xml, args.series_uid)
     points = [parse_point(text) for text in args.nodule]
-    return findings_from_points(_load(args.model), args.series, points)
+    return findings_from_points(_load(args.model), args.series, points, args.series_uid)
 
 
 def _load(folder: Path) -> Predictor:
@@ -76,7 +96,10 @@ def _load(folder: Path) -> Predictor:
 
     if folder.is_dir():
         cli.note(f"loading {folder}")  # takes seconds where Paddle is imported for it
-    return Predictor(folder)
+    predictor = Predictor(folder)
+    for note in predictor.notes:
+        cli.note(note)
+    return predictor
 
 
 def _crop_files(name: str) -> list[str]:

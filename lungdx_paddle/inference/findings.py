@@ -25,6 +25,8 @@ class Finding:
     """{task: class names}."""
     probabilities: Mapping[str, np.ndarray] | None
     """{task: (classes,)}, the mean over the nodule's slices; None where no slice is there."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful: sentences about the series, and about the nodule."""
 
     def __repr__(self) -> str:
         answers = ", ".join(f"{task} {self.answer(task)}" for task in self.classes)
@@ -37,7 +39,10 @@ class Finding:
         return self.classes[task][int(np.argmax(self.probabilities[task]))]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: ``about``, then per task its level or class and probabilities."""
+        """Plain values for JSON: ``about``, then per task its level or class and probabilities.
+
+        ``warnings`` stand behind them, if there are some.
+        """
         entries = dict(self.about)
         for task, p in (self.probabilities or {}).items():
             best = self.answer(task)
@@ -45,6 +50,8 @@ class Finding:
                 **({"level": int(best or 0)} if task == MALIGNANCY else {"class": best}),
                 "probabilities": [round(float(value), 6) for value in p],
             }
+        if self.warnings:
+            entries["warnings"] = list(self.warnings)
         return entries
 
 

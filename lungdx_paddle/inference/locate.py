@@ -1,19 +1,25 @@
-"""Where a nodule is in a CT: the series that is meant, and the pixels at a point."""
+"""Where a nodule is in a CT: the series that is meant, a point in it, a place in the patient."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from lungdx_paddle.errors import ConfigError, LidcError
-from lungdx_paddle.lidc import Series, find_series
-from lungdx_paddle.manifest import CROP_SIZE
-from lungdx_paddle.preprocess.crop import nodule_pixels
+from lungdx_paddle.lidc import Series, Skipped, find_series
+from lungdx_paddle.preprocess.report import check_found
+from lungdx_paddle.words import count_of
 
 Point = tuple[float, float, int]
 """Column and row of a pixel, from 0, and the slice's index, from 0 at the caudal end."""
+
+MOST_LISTED = 8
+"""Series that an error lists; a study has a handful."""
+
+HARMLESS = ("no DICOM file", "no CT slice", "a localizer")
+"""How the reasons begin for which a file beside a series is left out without a warning."""
 
 
 def parse_point(text: str) -> Point:
@@ -34,46 +40,66 @@ def parse_point(text: str) -> Point:
         ) from None
 
 
-def one_series(folder: Path, uid: str = "", xml: str = "") -> Series:
-    """The CT series of a folder: the one with a UID, which an XML file names, or the only one.
-
-    Raises:
-        LidcError: it is not there, or the folder holds several.
-    """
-    found, _ = find_series(folder)
-    fitting = [series for series in found if uid in ("", series.series_uid)]
-    if fitting and (uid or len(fitting) == 1):
-        return fitting[0]
-    expected, fix = "the slices of one CT series", "give the folder of one series"
-    if uid:
-        expected = f"the series {uid} that {xml} describes"
-        fix = "give the folder and the XML file of one and the same CT"
-    count = f"{len(found)} {'other ' if uid else ''}series" if found else "no CT series"
-    raise LidcError(str(folder), expected=expected, found=count, fix=fix)
-
-
-def pixels_at(gray: np.ndarray, x: int, y: int) -> np.ndarray:
-    """The nodule at a pixel: Otsu's foreground nearest to it, within 32x32 pixels around it.
-
-    One that touches the chest wall or a vessel takes some of that with it.
+def one_series(folder: Path, uid: str = "", described: str = "") -> tuple[Series, tuple[str, ...]]:
+    """The axial CT series of a folder that is meant, and what is unusual about it.
 
     Args:
-        gray: (rows, columns) uint8 slice.
-        x: column of the pixel.
-        y: row of the pixel.
+        folder: folder or zip archive of DICOM files.
+        uid: its series instance UID, or the end of it that no other one has; empty: the folder
+            holds one series.
+        described: the UID that an XML file names, and the file's name behind it.
 
     Returns:
-        (rows, columns) bool, never empty.
+        The series, and the warnings of the series and of the files that were left out.
+
+    Raises:
+        LidcError: it is not there, several fit, or its slices are not axial.
     """
-    top = min(max(y - CROP_SIZE // 2, 0), gray.shape[0] - CROP_SIZE)
-    left = min(max(x - CROP_SIZE // 2, 0), gray.shape[1] - CROP_SIZE)
-    square = slice(top, top + CROP_SIZE), slice(left, left + CROP_SIZE)
-    _, labels = cv2.connectedComponents(nodule_pixels(gray[square]).astype(np.uint8))
-    bright = np.argwhere(labels > 0)
-    nearest = bright[np.argmin(((bright - (y - top, x - left)) ** 2).sum(axis=1))]
-    mask = np.zeros(gray.shape, bool)
-    mask[square] = labels == labels[tuple(nearest)]
-    return mask
+    found, skipped = find_series(folder)
+    fix = "give the folder or the zip archive of a CT"
+    check_found(folder, found, skipped, expected="the slices of a CT series", fix=fix)
+    fitting = [series for series in found if series.series_uid == uid]
+    if not (fitting or described):
+        fitting = [series for series in found if series.series_uid.endswith(uid)]
+    if len(fitting) != 1:
+        expected, fix, other = "one CT series", "choose one by --series-uid UID", ""
+        if described:
+            expected, other = f"the series {uid} that {described} describes", "other "
+            fix = f"give the folder and the XML file of one and the same CT, or {fix}"
+        elif uid:
+            expected = f"one series whose UID is, or ends in, {uid}"
+        few = fitting or found
+        listed = "; ".join(map(_described, few[:MOST_LISTED]))
+        more = f"; and {len(few) - MOST_LISTED} more" if len(few) > MOST_LISTED else ""
+        there = f"{len(few)} {other}series: {listed}{more}"
+        raise LidcError(str(folder), expected=expected, found=there, fix=fix)
+    (series,) = fitting
+    if series.plane != "axial":
+        raise LidcError(
+            f"series {series.series_uid}",
+            expected="axial slices, the only ones that the model knows",
+            found=f"{series.plane} ones, of a reformatted series",
+            fix="give the axial series of the study",
+        )
+    return series, (*series.warnings, *_left_out(skipped))
+
+
+def _described(series: Series) -> str:
+    slices, rows, columns = series.shape_zyx
+    step_mm = series.spacing_zyx_mm[0]
+    return (
+        f"{series.series_uid} ({slices} {series.plane} slices of {columns}x{rows} pixels, "
+        f"{step_mm:.4g} mm apart)"
+    )
+
+
+def _left_out(skipped: Sequence[Skipped]) -> list[str]:
+    """A warning of files that may be slices: without them the others are counted wrongly."""
+    damaged = [file for file in skipped if not file.reason.startswith(HARMLESS)]
+    if not damaged:
+        return []
+    first = f"such as {Path(damaged[0].path).name}: {damaged[0].reason}"
+    return [f"{count_of(len(damaged), 'file')} beside the slices left out, {first}"]
 
 
 def place_mm(series: Series, index: int, mask: np.ndarray) -> list[float]:

@@ -2,85 +2,181 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lungdx_paddle.errors import LidcError
+from lungdx_paddle.inference.area import area_at, measures
 from lungdx_paddle.inference.findings import Finding
-from lungdx_paddle.inference.locate import Point, one_series, pixels_at, place_mm
+from lungdx_paddle.inference.locate import Point, one_series, place_mm
 from lungdx_paddle.inference.predictor import Predictor
-from lungdx_paddle.lidc import Scan, read_annotations
+from lungdx_paddle.lidc import Annotations, Nodule, Scan, Series, read_annotations
 from lungdx_paddle.lidc.pixels import AIR_HU
 from lungdx_paddle.preprocess.crop import make_crop
-from lungdx_paddle.preprocess.series import crop_series
+from lungdx_paddle.preprocess.series import SeriesCrops, crop_series
 from lungdx_paddle.preprocess.window import apply_window
 
 
-def findings_from_readings(predictor: Predictor, folder: Path, xml: Path) -> Iterator[Finding]:
+def findings_from_readings(
+    predictor: Predictor, folder: Path, xml: Path, series_uid: str = ""
+) -> Iterator[Finding]:
     """A finding for each nodule that an LIDC XML file outlines in a CT.
 
     Args:
         predictor: the model.
         folder: the DICOM files; other series in it are left alone.
         xml: the readers' marks.
+        series_uid: of the series, or the end of it; empty: the one that the XML file names.
 
     Yields:
         Findings about ``series_uid``, ``nodule``, ``slices``, ``missing_slices`` (outlined, but
-        not in the folder) and ``place_mm`` [x, y, z], the middle of the outlined slices in the
-        patient's coordinates.  Probabilities are the mean over the nodule's slices.
+        not in the folder), and of the middle one of the outlined slices ``place_mm`` [x, y, z] in
+        the patient's coordinates, ``area_mm2`` of what most readers enclosed, ``mean_hu`` and
+        ``scale``; ``diameter_mm`` is the nodule's; ``reason`` says why there is no slice.
+        Probabilities are the mean over the nodule's slices.
 
     Raises:
-        LidcError: the series that the XML describes is not there, or a file is bad.
+        LidcError: the series that the XML describes is not there or not axial, or a file is bad;
+            after the last finding, if none of the nodules has a slice.
     """
     annotations = read_annotations(xml)
-    series = one_series(folder, annotations.series_uid, xml.name)
+    named = () if series_uid else (annotations.series_uid, xml.name)
+    series, warnings = one_series(folder, *(named or (series_uid,)))
     found = crop_series(Scan(series, annotations), predictor.window, predictor.crop_rule)
+    warnings = (*warnings, *found.warnings, *_of_another_ct(series, annotations, xml.name))
+    answered = False
     for nodule in found.nodules:
-        own = [crop for crop in found.crops if crop.nodule.number == nodule.number]
-        missing = [uid for uid in nodule.sop_uids if uid in found.missing]
-        about = {"series_uid": series.series_uid, "nodule": nodule.number, "slices": len(own)}
-        if missing:
-            about["missing_slices"] = len(missing)
-        if not own:
-            yield Finding(about, predictor.tasks, None)
-            continue
-        middle = own[len(own) // 2]
-        mask = nodule.majority_mask(series.sop_uids[middle.index], series.shape_zyx[1:])
-        about["place_mm"] = place_mm(series, middle.index, mask)
-        yield _mean_finding(predictor, np.stack([crop.image for crop in own]), about)
+        about, doubts = _about(series, found, nodule)
+        images = [crop.image for crop in found.crops if crop.nodule.number == nodule.number]
+        answered = answered or bool(images)
+        yield _mean_finding(predictor, images, about, (*warnings, *doubts))
+    if found.nodules and not answered:
+        uids = {uid for nodule in found.nodules for uid in nodule.sop_uids}
+        none_there = f"none of the {len(uids)} slices that {xml.name} outlines is in the series"
+        none_enclosed = f"no outline of {xml.name} that encloses a pixel of its slice"
+        raise LidcError(
+            str(folder),
+            expected="a nodule that can be predicted",
+            found=none_there if uids and uids <= set(found.missing) else none_enclosed,
+            fix="give the XML file of this very series, and all of its slices",
+        )
 
 
 def findings_from_points(
-    predictor: Predictor, folder: Path, points: Sequence[Point]
+    predictor: Predictor, folder: Path, points: Sequence[Point], series_uid: str = ""
 ) -> Iterator[Finding]:
     """A finding for the nodule at each point of a CT, on that slice alone.
 
+    Args:
+        predictor: the model.
+        folder: the DICOM files.
+        points: see :data:`~lungdx_paddle.inference.locate.Point`.
+        series_uid: of the series, or the end of it; empty: the folder holds one series.
+
+    Yields:
+        Findings about ``series_uid``, ``nodule`` (the number of the point), ``slices``, and of
+        the area that was taken ``place_mm`` [x, y, z], ``area_mm2``, ``mean_hu``, ``distance_mm``
+        from the point, and the crop's ``scale``.
+
     Raises:
-        LidcError: the folder holds no CT series or several, or a point lies outside.
+        LidcError: the folder holds no CT series, several, or one that is not axial, or a point
+            lies outside; then nothing is predicted.
     """
-    series = one_series(folder)
-    slices, rows, columns = series.shape_zyx
+    series, warnings = one_series(folder, series_uid)
+    for point in points:
+        _check_inside(series, point)
     air = int(apply_window(np.array(AIR_HU), *predictor.window))
+    spacing_mm = series.spacing_zyx_mm[1:]
     for number, (x, y, index) in enumerate(points):
-        if not (0 <= x < columns and 0 <= y < rows and 0 <= index < slices):
-            places = f"x below {columns}, y below {rows} and a slice below {slices}"
-            raise LidcError(
-                f"point {x:g},{y:g},{index}",
-                expected=f"{places}, all from 0",
-                found="a point outside the CT",
-                fix="give x,y,slice_index in pixels, the slice counted from the caudal end",
-            )
-        gray = apply_window(series.slice_hu(index), *predictor.window)
-        mask = pixels_at(gray, round(x), round(y))
-        image, _ = make_crop(gray, mask, series.spacing_zyx_mm[1:], predictor.crop_rule, air)
-        about = {"series_uid": series.series_uid, "nodule": number, "slices": 1}
-        about["place_mm"] = place_mm(series, index, mask)
-        yield _mean_finding(predictor, image[np.newaxis], about)
+        hu = series.slice_hu(index)
+        # THE CHECK OF HU GOES HERE: what it finds in ``hu`` joins ``warnings`` of this finding.
+        area = area_at(hu, x, y, spacing_mm)
+        gray = apply_window(hu, *predictor.window)
+        image, scale = make_crop(gray, area.mask, spacing_mm, predictor.crop_rule, air)
+        about = {
+            "series_uid": series.series_uid,
+            "nodule": number,
+            "slices": 1,
+            "place_mm": place_mm(series, index, area.mask),
+            **measures(area.mask, hu, spacing_mm),
+            "distance_mm": round(area.distance_mm, 1),
+            "scale": round(scale, 3),
+        }
+        doubts = [f"nodule {number}: {doubt}" for doubt in area.doubts]
+        yield _mean_finding(predictor, [image], about, (*warnings, *doubts))
 
 
-def _mean_finding(predictor: Predictor, images: np.ndarray, about: Mapping[str, Any]) -> Finding:
-    mean = {t: p.mean(axis=0) for t, p in predictor.probabilities(images).items()}
-    return Finding(about, predictor.tasks, mean)
+def _about(series: Series, found: SeriesCrops, nodule: Nodule) -> tuple[dict[str, Any], list[str]]:
+    """What is known of an outlined nodule, and what is doubtful about it."""
+    crops = [crop for crop in found.crops if crop.nodule.number == nodule.number]
+    outlined, missing = len(nodule.sop_uids), sum(uid in found.missing for uid in nodule.sop_uids)
+    empty = outlined - missing - len(crops)
+    about: dict[str, Any] = {"series_uid": series.series_uid, "nodule": nodule.number}
+    about["slices"] = len(crops)
+    doubts = []
+    if missing:
+        about["missing_slices"] = missing
+        doubts.append(f"{missing} of {outlined} outlined slices are not in the series")
+    if empty:
+        doubts.append(
+            f"on {empty} of {outlined} outlined slices no pixel is enclosed by most readers"
+        )
+    rows, columns = series.shape_zyx[1:]
+    points = np.concatenate([c.points_xy for r in nodule.readings for c in r.contours])
+    if (points >= (columns, rows)).any():
+        x, y = points.max(axis=0)
+        doubts.append(f"outlines reach pixel {x},{y}, off the slices of {columns}x{rows} pixels")
+    if crops:
+        middle = crops[len(crops) // 2]
+        mask = nodule.majority_mask(middle.sop_uid, (rows, columns))
+        hu = series.slice_hu(middle.index)
+        about["place_mm"] = place_mm(series, middle.index, mask)
+        about |= measures(mask, hu, series.spacing_zyx_mm[1:])
+        about |= {"diameter_mm": round(nodule.diameter_mm, 1), "scale": round(middle.scale, 3)}
+    elif outlined:
+        none = f"none of its {outlined} outlined slices is in the series"
+        about["reason"] = none if missing == outlined else "; ".join(doubts)
+        doubts = []
+    else:
+        about["reason"] = "its outlines enclose no pixel"
+    return about, [f"nodule {nodule.number}: {doubt}" for doubt in doubts]
+
+
+def _of_another_ct(series: Series, annotations: Annotations, xml: str) -> list[str]:
+    """A warning if the marks name another series, or another study of it."""
+    names = {
+        "series": (annotations.series_uid, series.series_uid),
+        "study": (annotations.study_uid, series.study_uid),
+    }
+    return [
+        f"{xml} is of {what} {marks} and the slices are of {what} {own}"
+        for what, (marks, own) in names.items()
+        if own and marks != own
+    ]
+
+
+def _check_inside(series: Series, point: Point) -> None:
+    (x, y, index), (slices, rows, columns) = point, series.shape_zyx
+    if not (0 <= x < columns and 0 <= y < rows and 0 <= index < slices):
+        raise LidcError(
+            f"point {x:g},{y:g},{index}",
+            expected=f"x below {columns}, y below {rows} and a slice below {slices}, all from 0",
+            found="a point outside the CT",
+            fix="give x,y,slice_index in pixels, the slice counted from the caudal end",
+        )
+
+
+def _mean_finding(
+    predictor: Predictor,
+    images: Sequence[np.ndarray],
+    about: dict[str, Any],
+    warnings: Sequence[str],
+) -> Finding:
+    mean = None
+    if images:
+        found = predictor.probabilities(np.stack(images))
+        mean = {task: p.mean(axis=0) for task, p in found.items()}
+    return Finding(about, predictor.tasks, mean, tuple(dict.fromkeys(warnings)))

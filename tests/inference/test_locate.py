@@ -1,14 +1,17 @@
-"""Where a nodule is: a point in a CT, and the bright area nearest to it."""
+"""Where a nodule is: the series that is meant, and a place in the patient."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from lungdx_paddle.errors import ConfigError, LidcError
-from lungdx_paddle.inference.locate import one_series, parse_point, pixels_at, place_mm
+from lungdx_paddle.inference.locate import one_series, parse_point, place_mm
 from lungdx_paddle.lidc import Series, find_series
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
 
@@ -23,34 +26,94 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def series(scans: Path) -> Series:
-    return one_series(scans / "PHANTOM-0001")
+    return one_series(scans / "PHANTOM-0001")[0]
+
+
+@pytest.fixture
+def turned(scans: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A function of direction cosines: the first patient's series, turned."""
+
+    def turn(*cosines: float) -> Path:
+        for path in (scans / "PHANTOM-0001").rglob("*.dcm"):
+            header = pydicom.dcmread(path)
+            header.ImageOrientationPatient = list(cosines)
+            normal = np.cross(cosines[:3], cosines[3:])
+            header.ImagePositionPatient = list(normal * float(header.ImagePositionPatient[2]))
+            header.save_as(tmp_path / path.name)
+        return tmp_path
+
+    return turn
 
 
 def test_a_point_is_two_pixels_and_a_slice() -> None:
     assert parse_point("312,360.5,87") == (312.0, 360.5, 87)
 
 
-@pytest.mark.parametrize("text", ["", "1,2", "1,2,3,4", "a,2,3", "1,2,3.5"])
+@pytest.mark.parametrize("text", ["", "1,2", "1,2,3,4", "a,2,3", "1,2,3.5", "1,2,1e3"])
 def test_what_is_no_point_is_an_error_that_shows_the_format(text: str) -> None:
     with pytest.raises(ConfigError, match="expected x,y,slice_index.*--nodule 312,360,87"):
         parse_point(text)
 
 
-def test_a_series_is_chosen_by_its_uid_or_because_it_is_alone(scans: Path, series: Series) -> None:
-    assert one_series(scans, series.series_uid, "a.xml").patient_id == "PHANTOM-0001"
-    with pytest.raises(LidcError, match=r"series 1\.2 that a\.xml describes, found 2 other series"):
-        one_series(scans, "1.2", "a.xml")
-    with pytest.raises(LidcError, match="one CT series, found 2 series"):
+def test_a_series_is_chosen_by_its_uid_or_its_end_or_because_it_is_alone(
+    scans: Path, series: Series
+) -> None:
+    uid = series.series_uid
+    for given in (uid, uid[-12:]):
+        assert one_series(scans, given)[0].series_uid == uid
+    assert one_series(scans, uid, "a.xml")[0].patient_id == "PHANTOM-0001"
+    assert one_series(scans / "PHANTOM-0001")[0].series_uid == uid
+
+
+def test_where_it_is_not_clear_which_series_is_meant_they_are_listed(
+    scans: Path, series: Series
+) -> None:
+    line = rf"{series.series_uid} \(6 axial slices of 96x96 pixels, 1.5 mm apart\); .* \(6 axial"
+    choose = "choose one by --series-uid UID"
+    with pytest.raises(LidcError, match=rf"one CT series, found 2 series: {line}.*; {choose}"):
         one_series(scans)
+    with pytest.raises(LidcError, match=rf"is, or ends in, none\.7, found 2 series: {line}"):
+        one_series(scans, "none.7")
+    wanted = r"series 1\.2 that a\.xml describes, found 2 other series: "
+    with pytest.raises(LidcError, match=rf"{wanted}{line}.* one and the same CT, or {choose}"):
+        one_series(scans, "1.2", "a.xml")
+    with pytest.raises(LidcError, match="that a.xml describes"):  # an XML file's UID is whole
+        one_series(scans, series.series_uid[-12:], "a.xml")
 
 
-def test_the_nearest_bright_area_is_the_nodule_also_at_the_edge() -> None:
-    gray = np.full((64, 64), 20, np.uint8)
-    gray[30:36, 30:36], gray[30:36, 44:48], gray[:5, :5] = 200, 200, 200
-    for x, y, area in ((28, 33, 36), (46, 33, 24), (0, 0, 25)):
-        mask = pixels_at(gray, x, y)
-        assert mask.shape == gray.shape and mask.sum() == area
-        assert (gray[mask] == 200).all()
+def test_a_folder_without_a_series_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no CT", encoding="utf-8")
+    with pytest.raises(LidcError, match=r"a CT series, found none in 1 files .*no DICOM file"):
+        one_series(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("plane", "cosines"), [("coronal", (1, 0, 0, 0, 0, -1)), ("sagittal", (0, 1, 0, 0, 0, -1))]
+)
+def test_a_series_that_is_not_axial_is_refused(
+    plane: str, cosines: tuple[float, ...], turned: Callable[..., Path]
+) -> None:
+    with pytest.raises(LidcError, match=f"expected axial slices, .* found {plane} ones"):
+        one_series(turned(*cosines))
+
+
+def test_an_axial_series_may_lie_on_its_face(turned: Callable[..., Path]) -> None:
+    assert one_series(turned(-1, 0, 0, 0, -1, 0))[0].plane == "axial"
+
+
+def test_slices_that_are_left_out_are_told_and_other_files_are_not(
+    scans: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(scans / "PHANTOM-0001", tmp_path / "ct")
+    (folder / "notes.txt").write_text("no CT", encoding="utf-8")
+    scout, cut_off, *_ = sorted(folder.rglob("*.dcm"))
+    header = pydicom.dcmread(scout)
+    header.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    header.save_as(scout)
+    assert not [text for text in one_series(folder)[1] if "left out" in text]
+    cut_off.write_bytes(cut_off.read_bytes()[:-1000])
+    (warning,) = [text for text in one_series(folder)[1] if "left out" in text]
+    assert warning.startswith(f"1 file beside the slices left out, such as {cut_off.name}: cut off")
 
 
 def test_the_middle_of_a_mask_is_where_the_scanner_has_it(scans: Path, series: Series) -> None:
