@@ -24,6 +24,7 @@ class Uniform:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.notes = ["a note on the model"]
 
     def check_crops(self, manifest: object) -> None:
         """Take any crops."""
@@ -59,7 +60,7 @@ def test_the_model_is_named_at_once_and_stdout_stays_json(
 ) -> None:
     predict_nodules.main(["--model", str(tmp_path), "--manifest", str(write_crops(patients=2))])
     screen = capsys.readouterr()
-    assert screen.err.splitlines()[0] == f"loading {tmp_path}"
+    assert screen.err.splitlines()[:2] == [f"loading {tmp_path}", "a note on the model"]
     assert all(line.startswith("{") for line in screen.out.splitlines())
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lungdx_paddle.commands import predict_nodules
@@ -17,7 +19,7 @@ from lungdx_paddle.errors import ConfigError, LidcError
 from lungdx_paddle.inference.export import export
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.inference.scan_findings import findings_from_points
-from lungdx_paddle.lidc import find_series
+from lungdx_paddle.lidc import Series, find_series, read_annotations
 from lungdx_paddle.manifest import Manifest, read_manifest
 from lungdx_paddle.phantom import write_phantom
 from lungdx_paddle.preprocess.pipeline import preprocess
@@ -57,6 +59,15 @@ def own_rows(manifest: Manifest, patient: str, nodule: int) -> list[int]:
     return [i for i, r in enumerate(manifest.rows) if (r.patient_id, r.nodule) == (patient, nodule)]
 
 
+def at(series: Series, finding: dict[str, Any]) -> str:
+    """The place of a finding as ``--nodule`` takes it."""
+    first = series.slices[0]
+    x, y = (
+        (finding["place_mm"][k] - first.position_mm[k]) / first.pixel_spacing_mm[0] for k in (0, 1)
+    )
+    return f"{x:.0f},{y:.0f},{int(abs(series.z_mm - finding['place_mm'][2]).argmin())}"
+
+
 def test_a_ct_gives_the_mean_of_what_its_crops_give(world: Path, ct: Path) -> None:
     manifest = read_manifest(world / "crops")
     of_rows = predict(world, "--manifest", world / "crops" / "manifest.csv")
@@ -75,44 +86,144 @@ def test_a_ct_gives_the_mean_of_what_its_crops_give(world: Path, ct: Path) -> No
 def test_a_point_in_a_nodule_finds_its_place(world: Path, ct: Path) -> None:
     (series,), _ = find_series(ct.parent)
     large = max(predict(world, "--series", ct.parent, "--xml", ct), key=lambda f: f["slices"])
-    first = series.slices[0]
-    x, y = (
-        (large["place_mm"][k] - first.position_mm[k]) / first.pixel_spacing_mm[0] for k in (0, 1)
-    )
-    index = int(abs(series.z_mm - large["place_mm"][2]).argmin())
-    (finding,) = predict(world, "--series", ct.parent, "--nodule", f"{x:.0f},{y:.0f},{index}")
+    (finding,) = predict(world, "--series", ct.parent, "--nodule", at(series, large))
     assert finding["slices"] == 1
     assert finding["place_mm"] == pytest.approx(large["place_mm"], abs=8)
 
 
-def test_a_point_outside_the_ct_is_refused(world: Path, ct: Path) -> None:
+def test_a_finding_says_what_was_taken_as_the_nodule(world: Path, ct: Path) -> None:
+    (series,), _ = find_series(ct.parent)
+    outlined = max(predict(world, "--series", ct.parent, "--xml", ct), key=lambda f: f["slices"])
+    assert 0 < outlined["area_mm2"] <= np.pi / 4 * (outlined["diameter_mm"] + 2) ** 2
+    assert 0 < outlined["scale"] <= 1 and -900 < outlined["mean_hu"] < 300
+    (finding,) = predict(world, "--series", ct.parent, "--nodule", at(series, outlined))
+    assert finding["distance_mm"] <= 2 and 0 < finding["scale"] <= 1
+    assert finding["area_mm2"] > 0 and -900 < finding["mean_hu"] < 300
+
+
+def test_points_are_checked_before_one_is_answered(world: Path, ct: Path) -> None:
     (series,), _ = find_series(ct.parent)
     slices, rows, columns = series.shape_zyx
     edge = columns - 1, 0, slices - 1
     predictor = Predictor(world / "model")
     (finding,) = findings_from_points(predictor, ct.parent, [edge])
     assert finding.about["slices"] == 1
+    (finding,) = findings_from_points(predictor, ct.parent, [(columns - 0.4, rows - 0.4, 0)])
+    assert finding.about["distance_mm"] >= 0
     x, y, index = edge
     outside = ((x + 1, y, index), (-1, y, index), (x, rows, index), (x, y, slices), (x, y, -1))
-    for point in outside:
+    for point in (*outside, (float("nan"), y, index)):
         with pytest.raises(LidcError, match=f"x below {columns}, y below {rows} and a slice below"):
-            list(findings_from_points(predictor, ct.parent, [point]))
+            next(findings_from_points(predictor, ct.parent, [edge, point]))
+
+
+def test_doubts_are_in_the_finding_and_once_on_the_screen(
+    world: Path, ct: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    air = ["--nodule", "2,2,1", "--nodule", "2,2,1"]
+    first, second = predict(world, "--series", ct.parent, *air)
+    assert "nodule 0: the area at the point has a mean of -9" in "".join(first["warnings"])
+    assert "nodule 1: the area at the point has a mean of -9" in "".join(second["warnings"])
+    screen = capsys.readouterr().err.splitlines()
+    told = [line.removeprefix("warning: ") for line in screen if line.startswith("warning: ")]
+    assert told == list(dict.fromkeys([*first["warnings"], *second["warnings"]]))
 
 
 def test_what_cannot_be_predicted_is_an_error(world: Path, ct: Path) -> None:
     other = next((world / "lidc" / "PHANTOM-0002").rglob("*.xml"))
-    with pytest.raises(LidcError, match="found 1 other series; give the folder and the XML"):
+    with pytest.raises(LidcError, match="found 1 other series: .*; give the folder and the XML"):
         predict(world, "--series", ct.parent, "--xml", other)
-    with pytest.raises(LidcError, match="one CT series, found 5 series"):
+    with pytest.raises(LidcError, match="one CT series, found 5 series: .*--series-uid UID"):
         predict(world, "--series", world / "lidc", "--nodule", "1,1,1")
     for point in ("9999,1,1", "1,9999,1", "1,1,9999"):
         with pytest.raises(LidcError, match="all from 0, found a point outside the CT"):
             predict(world, "--series", ct.parent, "--nodule", point)
     with pytest.raises(ConfigError, match="expected x,y,slice_index, found '1,2'"):
         predict(world, "--series", ct.parent, "--nodule", "1,2")
-    for request in ([], ["--series", ct.parent], ["a.jpg", "--manifest", ct]):
+    for request in (
+        [],
+        ["--series", ct.parent],
+        ["a.jpg", "--manifest", ct],
+        ["a.jpg", "--series-uid", "1.2"],
+    ):
         with pytest.raises(ConfigError, match="see tools/predict.py --help"):
             predict(world, *request)
+
+
+def test_one_of_several_series_is_chosen_by_its_uid(world: Path, ct: Path) -> None:
+    alone = predict(world, "--series", ct.parent, "--nodule", "60,60,1")
+    uid = alone[0]["series_uid"]
+    for given in (uid, uid[-10:]):
+        one = ["--series", world / "lidc", "--series-uid", given]
+        assert predict(world, *one, "--nodule", "60,60,1") == alone
+        assert predict(world, *one, "--xml", ct) == predict(
+            world, "--series", ct.parent, "--xml", ct
+        )
+
+
+def test_marks_of_another_ct_are_not_taken_for_those_of_the_series(
+    world: Path, ct: Path, tmp_path: Path
+) -> None:
+    other = next((world / "lidc" / "PHANTOM-0002").rglob("*.xml"))
+    (series,), _ = find_series(ct.parent)
+    with pytest.raises(LidcError, match=r"none of the \d+ slices that .*xml outlines is in the"):
+        predict(
+            world, "--series", ct.parent, "--xml", other, "--series-uid", series.series_uid[-9:]
+        )
+    study = tmp_path / "study.xml"
+    study.write_text(ct.read_text("utf-8").replace(series.study_uid, "1.2.3"), encoding="utf-8")
+    for finding in predict(world, "--series", ct.parent, "--xml", study):
+        assert finding["warnings"] == [
+            f"study.xml is of study 1.2.3 and the slices are of study {series.study_uid}"
+        ]
+
+
+def test_outlines_off_the_slices_are_told(world: Path, ct: Path, tmp_path: Path) -> None:
+    (series,), _ = find_series(ct.parent)
+    columns = series.shape_zyx[2]
+    readings = read_annotations(ct).readings
+    shift = columns - max(int(c.points_xy[:, 0].max()) for r in readings for c in r.contours) + 2
+    moved = tmp_path / "moved.xml"
+    marks = re.sub(
+        r"<xCoord>(\d+)",
+        lambda found: f"<xCoord>{int(found[1]) + shift}",
+        ct.read_text(encoding="utf-8"),
+    )
+    moved.write_text(marks, encoding="utf-8")
+    findings = predict(world, "--series", ct.parent, "--xml", moved)
+    told = [text for finding in findings for text in finding.get("warnings", [])]
+    assert [text for text in told if f", off the slices of {columns}x" in text]
+    moved.write_text(re.sub("<xCoord>", "<xCoord>4", ct.read_text("utf-8")), encoding="utf-8")
+    with pytest.raises(LidcError, match="found no outline of moved.xml that encloses a pixel"):
+        predict(world, "--series", ct.parent, "--xml", moved)
+
+
+def test_marks_without_an_outlined_nodule_are_nothing_to_predict(
+    world: Path, ct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty.xml"
+    rest = re.sub(r"(?s)<unblindedReadNodule>.*?</unblindedReadNodule>", "", ct.read_text("utf-8"))
+    empty.write_text(rest, encoding="utf-8")
+    assert predict(world, "--series", ct.parent, "--xml", empty) == []
+    assert f"nothing to predict: {empty} outlines no nodule" in capsys.readouterr().err
+
+
+def test_an_xml_whose_slices_are_all_missing_ends_in_an_error(
+    world: Path, ct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.xml"
+    text = re.sub(r"(<imageSOP_UID>\s*)", r"\g<1>9.", ct.read_text(encoding="utf-8"))
+    other.write_text(text, encoding="utf-8")
+    arguments = ["--model", str(world / "model"), "--series", str(ct.parent), "--xml", str(other)]
+    with pytest.raises(LidcError, match=r"found none of the \d+ slices that other.xml outlines"):
+        predict_nodules.main(arguments)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines and all(line["slices"] == 0 for line in lines)
+    for line in lines:
+        assert (
+            line["reason"]
+            == f"none of its {line['missing_slices']} outlined slices is in the series"
+        )
 
 
 def test_a_nodule_whose_slices_are_missing_has_a_line_that_says_so(
@@ -122,8 +233,17 @@ def test_a_nodule_whose_slices_are_missing_has_a_line_that_says_so(
     kept = sorted(ct.parent.glob("*.dcm"))[:2]
     for path in kept:
         shutil.copy(path, tmp_path)
+    capsys.readouterr()
     few = predict(world, "--series", tmp_path, "--xml", ct)
+    told = capsys.readouterr().err
     assert [line["nodule"] for line in few] == [line["nodule"] for line in everything]
     gone = [line for line in few if line["slices"] == 0]
     assert gone and all("malignancy" not in line and line["missing_slices"] for line in gone)
-    assert "none of its outlined slices" in capsys.readouterr().err
+    for line in gone:
+        assert f"warning: nodule {line['nodule']}: {line['reason']}" in told
+    some = [line for line in few if line["slices"] and "missing_slices" in line]
+    for line in some:
+        outlined = line["slices"] + line["missing_slices"]
+        words = f"{line['missing_slices']} of {outlined} outlined slices are not in the series"
+        assert f"nodule {line['nodule']}: {words}" in line["warnings"]
+    assert some
