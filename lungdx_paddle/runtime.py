@@ -223,11 +223,11 @@ def chosen_threads(environment: Mapping[str, str] = os.environ) -> int:
     if value is None:
         here = environment.get("PADDLE_LOCAL_SIZE", "")  # processes of this machine
         return max(1, available_cores() // (int(here) if _is_number(here) else 1))
-    if not _is_number(value) or int(value) > MOST_THREADS:
+    if not _is_number(value):
         raise ConfigError(
             name,
             expected=f"a number of threads from 1 to {MOST_THREADS}",
-            found=repr(value),
+            found=repr(value[:40]),
             fix=f"set {THREADS} to {available_cores()} for this machine, or unset it",
         )
     return int(value)
@@ -263,7 +263,8 @@ def _keep_freed_memory() -> None:
 
 
 def _is_number(value: str) -> bool:
-    return value.isdecimal() and int(value) > 0
+    # Python converts no number of thousands of digits.
+    return value.isdecimal() and 0 < int(value[:9]) <= MOST_THREADS
 
 
 def available_cores() -> int:

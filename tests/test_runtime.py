@@ -60,6 +60,8 @@ def test_an_import_is_silent_and_other_warnings_stay() -> None:
         ({"LUNGDX_THREADS": "7", "OMP_NUM_THREADS": "3"}, "7 7 3"),
         ({"OMP_NUM_THREADS": "3"}, "3 None 3"),
         ({"OMP_NUM_THREADS": "no number"}, f"{CORES} None 1"),
+        ({"OMP_NUM_THREADS": "-3"}, f"{CORES} None 1"),
+        ({"OMP_NUM_THREADS": "9" * 5000}, f"{CORES} None 1"),
         ({}, f"{CORES} None 1"),
     ],
 )
@@ -78,7 +80,7 @@ def test_a_user_chooses_the_threads_and_paddle_does_not_warn(
     assert "OMP" not in ran.stderr
 
 
-@pytest.mark.parametrize("wrong", ["abc", "", "0", "-1", "1.5", "100000"])
+@pytest.mark.parametrize("wrong", ["abc", "", "0", "-1", "1.5", "100000", "9" * 5000])
 def test_threads_that_cannot_be_are_refused(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUNGDX_THREADS", wrong)
     with pytest.raises(ConfigError, match="LUNGDX_THREADS: expected a number of threads from 1"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shlex
@@ -97,6 +98,82 @@ def test_a_home_that_cannot_be_written_to_is_replaced(tmp_path: Path) -> None:
     assert ran.returncode == 0 and ran.stderr == ""
     home = Path(ran.stdout.strip())
     assert home.parent == Path(tempfile.gettempdir()) and not home.exists()
+
+
+SCREENS = ["PYTHONIOENCODING=ascii", "PYTHONIOENCODING=cp1252", "PYTHONUTF8=0 LC_ALL=POSIX"]
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_screen_of_another_encoding_shows_every_text(screen: str) -> None:
+    body = "log.info(TEXT); cli.note(TEXT); cli.say(json.dumps(TEXT, ensure_ascii=False)); "
+    body += "next(iter(bar([1], desc=TEXT))); raise ConfigError(TEXT, 'a', 'b', 'c')"
+    body = body.replace("TEXT", "'\\u60a3\\udcfc'")
+    more = "import json; from lungdx_paddle.errors import ConfigError; "
+    more += "from lungdx_paddle.progress import bar; "
+    environment = dict(word.split("=") for word in screen.split())
+    ran = run(more + body, PYTHONCOERCECLOCALE="0", **environment)
+    assert ran.returncode == 2 and ran.stderr.count("\\u60a3\\udcfc") >= 3, ran.stderr
+    assert json.loads(ran.stdout.splitlines()[1]) == "\u60a3\udcfc"
+
+
+def test_what_is_printed_neither_moves_the_cursor_nor_fakes_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "P\x1b[2J\r\n\x9b1m\u202eID\tü"
+
+    def main(argv: Sequence[str] | None) -> None:
+        cli.say(evil, "next")
+        cli.note(evil)
+        logging.getLogger("lungdx_paddle").info("%s", evil)
+        raise ConfigError(evil, expected="a", found="b", fix="c")
+
+    monkeypatch.setattr(sys, "argv", ["tools/train.py"])
+    assert cli.exit_code(main) == 2
+    shown = r"P\u001b[2J\u000d\u000a\u009b1m\u202eID" + "\tü"
+    screen = capsys.readouterr()
+    assert screen.out == f"{shown}\nnext\n{shown}\n"
+    assert screen.err == f"{shown}\ntrain: {shown}: expected a, found b; c\n"
+
+
+def test_a_name_that_cannot_be_written_is_one_line_that_names_the_way_out() -> None:
+    ran = run(r"'\udcfc'.encode()")
+    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+    assert r"found '\udcfc'; set PYTHONUTF8=1" in ran.stderr
+
+
+def test_a_tilde_that_the_shell_left_is_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = cli.parser("Trains.", "python tools/train.py")
+    made.add_argument("--out", type=Path)
+    made.add_argument("crops", type=Path, nargs="*")
+    args = made.parse_args(["--out=~/x", "~/a.jpg", "b~", "~"])
+    assert args.out == tmp_path / "x"
+    assert args.crops == [tmp_path / "a.jpg", Path("b~"), tmp_path]
+
+
+def test_a_tilde_is_the_users_home_also_where_that_is_replaced_and_never_the_replacement() -> None:
+    body = "print(expand_home('~/x'), os.environ['HOME'] != '/proc/no-such-home')"
+    ran = run(f"from lungdx_paddle.runtime import expand_home; {body}", HOME="/proc/no-such-home")
+    assert ran.stdout == "/proc/no-such-home/x True\n"
+    body = "load_config('best', ['output=~/x'])"
+    ran = run(f"from lungdx_paddle.config import load_config; {body}", HOME="")
+    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+    assert "~/x: expected a home folder for ~, found none; write the path without ~" in ran.stderr
+
+
+def test_without_any_folder_for_temporary_files_it_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere(*args: object, **names: object) -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setenv("HOME", "/proc/no-such-home")
+    monkeypatch.setattr(tempfile, "mkdtemp", nowhere)
+    assert cli.exit_code(lambda argv: None) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "HOME and TMPDIR: expected a folder that can be written to" in line
 
 
 def stop(argv: Sequence[str] | None) -> None:
