@@ -129,11 +129,11 @@ BAD: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no finite numbers": lambda v: v["input"]["window"].update(center=float("nan")),
     "width above 0": lambda v: v["input"]["window"].update(width=0),
     "a window whose": lambda v: v["input"]["window"].update(width=10**400),
-    "whose center and width": lambda v: v["input"]["window"].update(center="20"),
+    "whose center and width": lambda v: v["input"]["window"].update(center="left"),
     "another crop rule": lambda v: v["input"].update(crop="round"),
     "name of the model": lambda v: v.update(model=[1]),
-    "name of its data": lambda v: v.update(training={"data": 3}),
-    "a sha256 that is no list": lambda v: v.update(sha256={"inference.json": 3}),
+    "name of its data": lambda v: v.update(training={"data": [3]}),
+    "a sha256 that is no list": lambda v: v.update(sha256={"inference.json": [3]}),
 }
 
 
@@ -183,7 +183,7 @@ def test_a_description_that_is_no_file_is_refused(
 def test_a_description_of_any_length_is_not_read(model: Path) -> None:
     with open(model / "inference.yml", "ab") as file:
         file.truncate(2**33)
-    with pytest.raises(CheckpointError, match="found more than 1048576 bytes"):
+    with pytest.raises(CheckpointError, match="found more than 65536 bytes"):
         read_description(model)
 
 
