@@ -55,6 +55,13 @@ def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs
         assert ran.stderr.endswith(f"; pip install {wanted}\n") and ran.stderr.count("\n") == 1
 
 
+def test_a_package_that_is_broken_is_no_bug_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise ValueError('of NumPy 1')", encoding="utf-8")
+    ran = run("import broken", PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+    assert "found ValueError: of NumPy 1; pip install --force-reinstall broken" in ran.stderr
+
+
 def test_a_backend_of_a_notebook_does_not_stop_a_command_that_draws() -> None:
     body = "import matplotlib.figure; print(os.environ['MPLBACKEND'])"
     ran = run(body, MPLBACKEND="module://a_backend_that_is_not_installed")
