@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element
 
 import numpy as np
 
@@ -20,9 +19,9 @@ from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, M
 from lungdx_paddle.lidc.sources import SourceFile
 from lungdx_paddle.lidc.xml_elements import (
     LARGEST_XML_BYTES,
+    Content,
     children,
     parse_xml,
-    tag_of,
     text_of,
     whole_number,
 )
@@ -31,8 +30,8 @@ from lungdx_paddle.words import count_of
 MOST_READINGS = 500
 """Of one file: ten times the most in LIDC (49).  Each is compared with each."""
 
-MOST_OUTLINED_PX = 10**8
-"""Of the rectangles around a file's outlines: 400 times the most in LIDC, 0.1 GB as masks."""
+MOST_OUTLINED_PX = 2 * 10**7
+"""Of the rectangles around a file's outlines: 75 times the most in LIDC, a second's work."""
 
 LARGEST_COORDINATE = 8191
 """No CT matrix is larger (LIDC: 511)."""
@@ -71,11 +70,11 @@ def read_annotations(source: str | Path | tuple[str, bytes]) -> Annotations:
     if not isinstance(source, tuple):
         source = str(source), SourceFile(Path(source)).read_bytes(LARGEST_XML_BYTES + 1)
     name, data = source
-    root = parse_xml(name, data)
-    if tag_of(root) != CT_ROOT:
-        found = XRAY if tag_of(root) == XRAY_ROOT else f"<{root.tag[:80]}>"
+    outermost, content = parse_xml(name, data)
+    if outermost != CT_ROOT:
+        found = XRAY if outermost == XRAY_ROOT else f"<{outermost[:80]}>"
         raise _error(name, found, expected=f"a CT reading ({CT_ROOT})", fix="leave the file out")
-    return _Walk(name).annotations(root)
+    return _Walk(name).annotations(content)
 
 
 def _error(
@@ -101,7 +100,7 @@ class _Walk:
         self.odd_z: list[str] = []
         self.outlined_px = 0
 
-    def annotations(self, root: Element) -> Annotations:
+    def annotations(self, root: Content) -> Annotations:
         headers = children(root, "ResponseHeader")
         series_uid, study_uid = (
             self._uid(headers, tag) for tag in ("SeriesInstanceUid", "StudyInstanceUID")
@@ -128,13 +127,13 @@ class _Walk:
             warnings=tuple(warnings),
         )
 
-    def _uid(self, headers: Sequence[Element], tag: str) -> str:
+    def _uid(self, headers: Sequence[Content], tag: str) -> str:
         found = next((uid for uid in (text_of(header, tag) for header in headers) if uid), "")
         if not found:
             raise _error(self.name, "none", expected=f"a {tag} in the ResponseHeader")
         return found
 
-    def _session(self, number: int, session: Element) -> _Session:
+    def _session(self, number: int, session: Content) -> _Session:
         readings: list[Reading] = []
         small: list[Mark] = []
         non_nodules: list[Mark] = []
@@ -157,13 +156,14 @@ class _Walk:
             non_nodules += _marks(Reading(number, name, {}, (self._contour(finding),)))
         return _Session(tuple(readings), tuple(small), tuple(non_nodules))
 
-    def _ratings(self, blocks: Sequence[Element]) -> Mapping[str, int]:
+    def _ratings(self, blocks: Sequence[Content]) -> Mapping[str, int]:
         # <characteristics> may be absent or empty, and ratings of 0 stand for "not rated".
         ratings: dict[str, int] = {}
-        for element in (element for block in blocks for element in block):
-            name, text = tag_of(element), (element.text or "0").strip() or "0"
+        entries = (entry for block in blocks if not isinstance(block, str) for entry in block)
+        for name, content in entries:
             if name not in CHARACTERISTICS:
                 continue
+            text = content.strip() or "0" if isinstance(content, str) else "elements"
             try:
                 rating = whole_number(text)
             except ValueError:
@@ -176,7 +176,7 @@ class _Walk:
                 raise _error(self.name, found, expected=f"one {name} of a nodule")
         return {name: ratings[name] for name in CHARACTERISTICS if name in ratings}
 
-    def _contour(self, roi: Element) -> Contour:
+    def _contour(self, roi: Content) -> Contour:
         points_xy = self._points_xy(roi)
         sop_uid = text_of(roi, "imageSOP_UID")
         if not sop_uid:
@@ -199,37 +199,40 @@ class _Walk:
             return None
         return z_mm
 
-    def _points_xy(self, roi: Element) -> np.ndarray:
+    def _points_xy(self, roi: Content) -> np.ndarray:
         """The points of an outline, (n, 2) int32; each edge holds pairs of x and y."""
-        x: list[int] = []
-        y: list[int] = []
-        paired = True
+        edges = [] if isinstance(roi, str) else [e for _, e in roi if not isinstance(e, str)]
         try:
-            for edge in roi:
-                for element in edge:
-                    tag = tag_of(element)
-                    if tag == "xCoord":
-                        x.append(whole_number(element.text or ""))
-                    elif tag == "yCoord":
-                        y.append(whole_number(element.text or ""))
-                paired &= len(x) == len(y)
+            points = [_point(edge) for edge in edges]
         except ValueError as error:
-            wanted = "whole pixel coordinates"
+            wanted = "whole pixel coordinates, an x and a y for each point"
             raise _error(self.name, str(error), expected=wanted) from error
-        if not paired:
-            found = f"{len(x)} x and {len(y)} y"
-            raise _error(self.name, found, expected="pairs of pixel coordinates")
-        points_xy = np.array((x, y), np.int64).T
-        if points_xy.size:
-            if not 0 <= points_xy.min() <= points_xy.max() <= LARGEST_COORDINATE:
-                found = f"{points_xy.min()} to {points_xy.max()}"
+        points_xy = np.array(points, np.int32).reshape(-1, 2)
+        if points:
+            left, top = points_xy.min(axis=0).tolist()
+            right, bottom = points_xy.max(axis=0).tolist()
+            if min(left, top) < 0 or max(right, bottom) > LARGEST_COORDINATE:
+                found = f"{min(left, top)} to {max(right, bottom)}"
                 wanted = f"pixel coordinates from 0 to {LARGEST_COORDINATE}"
                 raise _error(self.name, found, expected=wanted)
-            self.outlined_px += int(np.prod(np.ptp(points_xy, axis=0) + 1))
+            self.outlined_px += (right - left + 1) * (bottom - top + 1)
         if self.outlined_px > MOST_OUTLINED_PX:
             wanted = f"outlines around {MOST_OUTLINED_PX} pixels in all at most"
             raise _error(self.name, "more", expected=wanted)
-        return np.ascontiguousarray(points_xy, np.int32)
+        return points_xy
+
+
+def _point(edge: list[tuple[str, Content]]) -> tuple[int, int]:
+    """X and y of an ``<edgeMap>`` or a ``<locus>``.
+
+    Raises:
+        ValueError: one is missing, there twice, or no whole number.
+    """
+    entries = dict(edge)
+    if len(entries) < len(edge):
+        raise ValueError(f"{len(edge)} coordinates")
+    x, y = entries.get("xCoord", ""), entries.get("yCoord", "")
+    return whole_number(str(x)), whole_number(str(y))
 
 
 def _without_repetitions(sessions: Sequence[_Session]) -> tuple[list[_Session], list[str]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
+from typing import TypeAlias
 from xml.parsers import expat
 
 from lungdx_paddle.errors import LidcError
@@ -16,8 +15,14 @@ LARGEST_XML_BYTES = 8 * 2**20
 _WHOLE = re.compile(r"([+-]?[0-9]{1,9})(?:\.0*|,(?!000$)0+)?")  # 1,000 may be one or a thousand
 
 
-def parse_xml(name: str, data: bytes) -> Element:
-    """The outermost element of a XML file.
+Content: TypeAlias = "str | list[tuple[str, Content]]"
+"""What is in an element: its text, or else its children in their order, each with its name."""
+
+
+def parse_xml(name: str, data: bytes) -> tuple[str, Content]:
+    """The outermost element of a XML file: its name and its content.
+
+    Names are without namespaces; attributes are left out.
 
     Args:
         name: of the file, for messages.
@@ -26,10 +31,6 @@ def parse_xml(name: str, data: bytes) -> Element:
     Raises:
         LidcError: it is broken, too large, or has a document type.
     """
-
-    def refuse(*_: object) -> None:
-        raise ValueError("a document type or entity")  # which can fill the memory
-
     fix = "download the file again, or save it as UTF-8"
     try:
         if len(data) > LARGEST_XML_BYTES:
@@ -37,31 +38,54 @@ def parse_xml(name: str, data: bytes) -> Element:
             raise ValueError(f"more than {LARGEST_XML_BYTES} bytes")
         if not data:
             raise expat.ExpatError("an empty file")
-        # A parser of its own, since ElementTree's goes on to the file's end when it has refused.
-        scanner = expat.ParserCreate()
-        scanner.StartDoctypeDeclHandler = refuse
-        scanner.Parse(data, True)
-        return ElementTree.fromstring(data)
-    except (expat.ExpatError, ElementTree.ParseError) as error:
+        return _build(data)
+    except expat.ExpatError as error:
         found = f"broken or cut off XML ({error})"
     except (ValueError, LookupError) as error:  # an encoding that does not exist
         found = str(error)
     raise LidcError(name, expected="a LIDC XML file", found=found, fix=fix)
 
 
-def tag_of(element: Element) -> str:
-    """Its name without the namespace."""
-    return str(element.tag).rpartition("}")[2]
+def _build(data: bytes) -> tuple[str, Content]:
+    open_elements: list[list[tuple[str, Content]]] = [[]]
+    text: list[str] = []
+
+    def refuse(*_: object) -> None:
+        raise ValueError("a document type or entity")  # which can fill the memory
+
+    def start(tag: str, _: object) -> None:
+        open_elements.append([])
+        text.clear()
+
+    def end(tag: str) -> None:
+        children = open_elements.pop()
+        open_elements[-1].append((local_name(tag), children or "".join(text)))
+
+    parser = expat.ParserCreate(namespace_separator="}")
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text.append
+    parser.Parse(data, True)
+    return open_elements[0][0]
 
 
-def children(parent: Element, tag: str) -> list[Element]:
-    """An element's children of that name."""
-    return [element for element in parent if tag_of(element) == tag]
+@lru_cache(maxsize=2**8)
+def local_name(tag: str) -> str:
+    """The name of an element without its namespace."""
+    return tag.rpartition("}")[2]
 
 
-def text_of(parent: Element, tag: str) -> str:
+def children(parent: Content, name: str) -> list[Content]:
+    """The contents of an element's children of that name."""
+    return [] if isinstance(parent, str) else [child for n, child in parent if n == name]
+
+
+def text_of(parent: Content, name: str) -> str:
     """The text of the first child of that name; UIDs and z positions carry white space."""
-    return next((e.text or "" for e in parent if tag_of(e) == tag), "").strip()
+    found = next(iter(children(parent, name)), "")
+    return found.strip() if isinstance(found, str) else ""
 
 
 @lru_cache(maxsize=2**13)

@@ -200,9 +200,14 @@ def xml() -> Xml:
 def group(xml: Any) -> Callable[..., list[Nodule]]:
     """A function of sessions (strings of nodules): the nodules at 0.5 mm pixels, 2 mm slices."""
 
-    def nodules(*sessions: str, slice_mm: float | None = 2.0) -> list[Nodule]:
+    def nodules(
+        *sessions: str,
+        slice_mm: float | None = 2.0,
+        pixel_mm: float | tuple[float, float] = 0.5,
+        z_mm: dict[str, float] | None = None,
+    ) -> list[Nodule]:
         annotations = read_annotations(("x.xml", xml.message(*sessions)))
-        return group_readings(annotations, 0.5, slice_mm)
+        return group_readings(annotations, pixel_mm, slice_mm, z_mm)
 
     return nodules
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from lungdx_paddle.errors import LidcError
-from lungdx_paddle.lidc import Annotations, find_annotations, read_annotations
+from lungdx_paddle.lidc import Annotations, read_annotations
 
 Points = list[tuple[int, int]]
 BOMB = '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;">]>'
@@ -72,9 +71,19 @@ def test_an_outline_without_ratings_is_a_reading_without_ratings(
     assert reading.malignancy is None
 
 
-def test_a_rating_that_a_spreadsheet_wrote_is_read(xml: Any, outline: Points) -> None:
-    (reading,) = read(xml.message(xml.nodule(xml.roi(outline), ratings=("3.0",) * 9))).readings
+@pytest.mark.parametrize("rating", ["3", " 3 ", "3.0", "3,0", "+3", "3."])
+def test_a_rating_that_a_spreadsheet_wrote_is_read(xml: Any, outline: Points, rating: str) -> None:
+    (reading,) = read(xml.message(xml.nodule(xml.roi(outline), ratings=(rating,) * 9))).readings
     assert reading.malignancy == 3
+
+
+def test_numbers_and_truth_as_programs_write_them_are_read(xml: Any) -> None:
+    points = [("312.0", " 3 "), ("313,0", "4"), (314, 5)]
+    rois = [xml.roi(points, z="-97,5", inclusion=" true "), xml.roi(points, inclusion="0")]
+    (reading,) = read(xml.message(xml.nodule(*rois))).readings
+    outline, cut_out = reading.contours
+    assert outline.points_xy.tolist() == [[312, 3], [313, 4], [314, 5]]
+    assert (outline.z_mm, outline.inclusion, cut_out.inclusion) == (-97.5, True, False)
 
 
 def test_single_points_beside_outlines_are_kept(xml: Any, outline: Points) -> None:
@@ -93,9 +102,31 @@ def test_non_nodules_are_marks(xml: Any) -> None:
 
 @pytest.mark.parametrize("sessions", [3, 4, 8])
 def test_any_number_of_sessions_is_read(xml: Any, outline: Points, sessions: int) -> None:
-    annotations = read(xml.message(*[xml.nodule(xml.roi(outline))] * sessions))
+    own = [xml.nodule(xml.roi(outline), name=f"n{number}") for number in range(sessions)]
+    annotations = read(xml.message(*own))
     assert annotations.readers == sessions
     assert [reading.reader for reading in annotations.readings] == list(range(sessions))
+    assert annotations.warnings == ()
+
+
+def test_a_fifth_session_that_repeats_another_counts_once(xml: Any, outline: Points) -> None:
+    sessions = [xml.nodule(xml.roi(outline), ratings=(rating,) * 9) for rating in (4, 4, 5, 3)]
+    annotations = read(xml.message(*sessions, sessions[2]))
+    assert [reading.malignancy for reading in annotations.readings] == [4, 4, 5, 3]
+    assert annotations.readers == 4
+    (warning,) = annotations.warnings
+    assert warning.startswith("1 repetition among 5 reading sessions (session 5 is session 3)")
+
+
+def test_one_of_the_usual_four_that_repeats_another_counts_with_a_word(
+    xml: Any, outline: Points
+) -> None:
+    one, other = xml.nodule(xml.roi(outline)), xml.nodule(xml.roi(outline[:6]))
+    annotations = read(xml.message(one, other, one, ""))
+    assert len(annotations.readings) == 3
+    assert annotations.warnings == (
+        "1 repetition among 4 reading sessions (session 3 is session 1): counted all the same",
+    )
 
 
 def test_a_name_that_repeats_stands_for_several_nodules(xml: Any, outline: Points) -> None:
@@ -104,10 +135,40 @@ def test_a_name_that_repeats_stands_for_several_nodules(xml: Any, outline: Point
     assert [reading.nodule_id for reading in annotations.readings] == ["Nodule 001"] * 3
 
 
-def test_a_position_that_is_no_number_is_unknown(xml: Any, outline: Points) -> None:
-    for z in ("", "unknown", "nan"):
-        (reading,) = read(xml.message(xml.nodule(xml.roi(outline, z=z)))).readings
-        assert reading.contours[0].z_mm is None
+@pytest.mark.parametrize("z", ["", "unknown", "nan", "-97;5", "1e308", "1" * 5000])
+def test_a_position_that_is_no_number_is_unknown_and_told(
+    xml: Any, outline: Points, z: str
+) -> None:
+    annotations = read(xml.message(xml.nodule(xml.roi(outline, z=z), xml.roi(outline, z="2"))))
+    assert [contour.z_mm for contour in annotations.readings[0].contours] == [None, 2]
+    (warning,) = annotations.warnings
+    assert warning == f"1 outline whose z is no number, such as {z[:20]!r}"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.replace("UTF-8", "UTF-16").encode("utf-16"),
+        lambda text: text.replace("UTF-8", "ISO-8859-1").encode("latin-1"),
+        lambda text: text.replace(' xmlns="http://www.nih.gov"', "").encode(),
+        lambda text: (
+            text.replace("<", "<a:")
+            .replace("<a:/", "</a:")
+            .replace("<a:?", "<?")
+            .replace("xmlns=", "xmlns:a=")
+            .encode()
+        ),
+        lambda text: text.replace("<roi>", '<roi xmlns="http://other.example">').encode(),
+    ],
+    ids=["BOM", "UTF-16", "latin-1", "no namespace", "a prefix", "two namespaces"],
+)
+def test_any_encoding_and_namespace_is_read(
+    xml: Any, outline: Points, write: Callable[[str], bytes]
+) -> None:
+    text = xml.message(xml.nodule(xml.roi(outline), name="n\u00e9")).decode()
+    (reading,) = read(write(text)).readings
+    assert (reading.nodule_id, len(reading.contours[0].points_xy)) == ("n\u00e9", 13)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +183,19 @@ def test_a_position_that_is_no_number_is_unknown(xml: Any, outline: Points) -> N
         (lambda data: data.replace(b"<xCoord>10<", b"<xCoord>ten<"), "'ten'"),
         (lambda data: data.replace(b"<xCoord>10<", b"<xCoord>-1<"), "found -1 to"),
         (lambda data: data.replace(b"<xCoord>10<", b"<xCoord>99999<"), "to 99999"),
-        (lambda data: data.replace(b"<xCoord>10</xCoord>", b"", 1), "12 x and 13 y"),
+        (lambda data: data.replace(b"<xCoord>10</xCoord>", b"", 1), "an x and a y for each"),
+        (lambda data: data.replace(b"<xCoord>10<", b"<xCoord>1,000<"), "found '1,000'"),
+        (lambda data: data.replace(b"<xCoord>10<", b"<xCoord>10.5<"), "found '10.5'"),
+        (lambda data: data.replace(b"<xCoord>10<", b"<xCoord>" + b"1" * 5000 + b"<"), "'1111"),
+        (lambda data: data.replace(b">13<", b">8191<").replace(b">23<", b">8191<"), "20000000 pix"),
+        (lambda data: data.replace(b">TRUE<", b">maybe<"), "TRUE or FALSE as inclusion, found 'm"),
+        (lambda data: data.replace(b"imageSOP_UID>", b"SOP_UID>"), "an imageSOP_UID of each"),
+        (lambda data: data.replace(b"roi>", b"rois>"), "outline or a point of nodule 'IL057_1'"),
+        (lambda data: data.replace(b"<texture>", b"<margin>4</margin><texture>"), "3 and 4"),
+        (lambda data: data + b" " * 2**23, "more than 8388608 bytes"),
+        (lambda data: b"\xff" + data, "broken or cut off XML"),
+        (lambda data: data.replace(b"UTF-8", b"shift_jis"), "multi-byte encodings"),
+        (lambda data: b"<a>" * 10**5 + b"</a>" * 10**5, "found <a>"),
         (lambda data: data.replace(b"<malignancy>3", b"<malignancy>6"), "from 0 to 5, found '6'"),
         (lambda data: data.replace(b"<malignancy>3", b"<malignancy>high"), "found 'high'"),
         (lambda data: data.replace(b"<malignancy>3", b"<malignancy>" + b"3" * 5000), "found '333"),
@@ -142,74 +215,6 @@ def test_a_broken_file_is_one_clear_error(
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LidcError, match="No such file"):
         read_annotations(tmp_path / "069.xml")
-
-
-@pytest.fixture
-def files(xml: Any, outline: Points) -> dict[str, bytes]:
-    """A small collection: two series, one of them in three files, and what is to be skipped."""
-    nodule = xml.nodule(xml.roi(outline))
-    return {
-        "a/001.xml": xml.message(nodule, series="1.1"),
-        "a/002.XML": xml.message(nodule, nodule, series="1.1"),
-        "b/003.xml": xml.message(nodule, nodule, series="1.1"),
-        "b/004.xml": xml.message(series="1.2"),
-        "b/005.xml": xml.message(root="IdriReadMessage"),
-        "b/006.xml": xml.message(nodule)[:300],
-        "b/1-001.dcm": b"no XML",
-    }
-
-
-def check(source: Path) -> None:
-    found, skipped = find_annotations(source)
-    assert list(found) == ["1.1", "1.2"]
-    # The most complete file of a series counts; of equal ones the first.
-    assert found["1.1"].source == f"{source}/a/002.XML"
-    reasons = {Path(s.path).name: s.reason for s in skipped}
-    assert list(reasons) == ["001.xml", "003.xml", "005.xml", "006.xml"]
-    assert reasons["003.xml"] == (
-        f"one more XML file of a series, whose most complete one is used: {source}/a/002.XML"
-    )
-    assert "a chest X-ray reading" in reasons["005.xml"]
-    assert "cut off" in reasons["006.xml"]
-    assert not any(reason.startswith(str(source)) for reason in reasons.values())
-
-
-def test_a_folder_is_searched_and_each_series_counts_once(
-    tmp_path: Path, files: dict[str, bytes]
-) -> None:
-    for name, data in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(data)
-    check(tmp_path)
-
-
-def test_a_zip_archive_is_searched_in_place(tmp_path: Path, files: dict[str, bytes]) -> None:
-    with zipfile.ZipFile(tmp_path / "xml.zip", "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    check(tmp_path / "xml.zip")
-
-
-def test_a_broken_archive_is_an_error(tmp_path: Path, files: dict[str, bytes]) -> None:
-    path = tmp_path / "xml.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("001.xml", files["a/001.xml"])
-    path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(LidcError, match="expected a zip archive, found a broken one"):
-        find_annotations(path)
-
-
-def test_a_damaged_member_costs_only_itself(tmp_path: Path, files: dict[str, bytes]) -> None:
-    path = tmp_path / "xml.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("001.xml", files["a/001.xml"])
-        archive.writestr("002.xml", files["b/004.xml"])
-    path.write_bytes(
-        path.read_bytes().replace(b"1.2.3 </Ser", b"1.2.4 </Ser").replace(b"1.8.1", b"1.8.2", 1)
-    )
-    found, skipped = find_annotations(path)
-    assert list(found) == ["1.2"]
-    assert "Bad CRC-32" in skipped[0].reason
 
 
 @pytest.mark.lidc

@@ -90,6 +90,63 @@ def test_slices_without_position_are_compared_with_themselves(
     assert readers(group(one + other, one, slice_mm=None)) == [[0, 1], [0]]
 
 
+def test_slices_without_a_place_are_joined_with_no_others(
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
+) -> None:
+    one = xml.nodule(xml.roi(square(10, 10, 6), "1.1", z="unknown"))
+    other = xml.nodule(xml.roi(square(10, 10, 6), "1.2", z="unknown"))
+    at_0 = xml.nodule(xml.roi(square(10, 10, 6), "1.3", z="0"))
+    nodules = group(one, other, at_0)
+    assert readers(nodules) == [[2], [0], [1]]
+    assert [dict(nodule.z_mm) for nodule in nodules] == [{"1.3": 0.0}] * 3
+    assert [nodule.sop_uids for nodule in nodules] == [("1.3",), ("1.1",), ("1.2",)]
+    assert nodules[1].volume_mm3 == nodules[0].volume_mm3 > 0
+
+
+def test_the_series_says_where_a_slice_lies(
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
+) -> None:
+    low = xml.nodule(xml.roi(square(10, 10, 6), "1.1", z="0"))
+    high = xml.nodule(xml.roi(square(10, 10, 6), "1.2", z="0"))
+    assert readers(group(low, high)) == [[0, 1]]
+    low_one, high_one = group(low, high, z_mm={"1.1": -100.0, "1.2": -90.0, "1.3": -80.0})
+    assert (readers([low_one]), readers([high_one])) == ([[0]], [[1]])
+    assert low_one.z_mm == {"1.1": -100.0, "1.2": -90.0}
+
+
+def test_a_slice_that_the_series_lacks_lies_where_the_xml_has_it_beside_the_others(
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
+) -> None:
+    rois = [xml.roi(square(10, 10, 6), f"1.{k}", z=str(2 * k)) for k in range(3)]
+    (nodule,) = group(xml.nodule(*rois[:2]), xml.nodule(rois[2]), z_mm={"1.0": 50.0, "1.1": 52.0})
+    assert nodule.z_mm == {"1.0": 50.0, "1.1": 52.0, "1.2": 54.0}
+
+
+def test_oblong_pixels_count_with_both_spacings(
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
+) -> None:
+    outline = [(x, 10) for x in range(10, 31)] + [(30, 11), (30, 12)]
+    outline += [(x, 12) for x in range(29, 9, -1)] + [(10, 11)]  # encloses 19 pixels of a row
+    upright = [(y, x) for x, y in outline]
+    lying, standing = (xml.nodule(xml.roi(points)) for points in (outline, upright))
+    (wide,) = group(lying, pixel_mm=(0.5, 1.5))
+    (narrow,) = group(standing, pixel_mm=(0.5, 1.5))
+    assert wide.diameter_mm == pytest.approx(19 * 1.5)
+    assert narrow.diameter_mm == pytest.approx(19 * 0.5)
+    assert wide.volume_mm3 == narrow.volume_mm3 == pytest.approx(19 * 0.75 * 2)
+    assert wide.pixel_spacing_mm == 1.0
+
+
+def test_distances_of_outlines_are_in_mm_along_both_axes(
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
+) -> None:
+    here, right, below = (
+        xml.nodule(xml.roi(square(x, y, 6))) for x, y in ((10, 10), (18, 10), (10, 18))
+    )
+    assert readers(group(here, right, pixel_mm=(0.5, 1.0))) == [[0], [1]]  # 3 mm apart
+    assert readers(group(here, below, pixel_mm=(0.5, 1.0))) == [[0, 1]]  # 1.5 mm
+
+
 def test_a_series_without_outlines_has_no_nodules(
     group: Callable[..., list[Nodule]], xml: Any
 ) -> None:

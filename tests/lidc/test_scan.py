@@ -55,6 +55,56 @@ def test_each_value_of_a_scan_is_one_line_in_a_notebook(scan: Path, xml: Any, sq
         assert len(repr(value)) < 300 and "\n" not in repr(value)
 
 
+def warnings(folder: Path, content: bytes) -> tuple[str, ...]:
+    (folder / "marks.xml").write_bytes(content)
+    return find_scans(folder)[0].warnings
+
+
+def test_marks_that_fit_their_series_need_no_word(scan: Path, xml: Any, square: Any) -> None:
+    rois = [xml.roi(square(10, 10, 6), f"1.{number}", f"{2 * number},0") for number in (1, 2)]
+    assert warnings(scan, xml.message(xml.nodule(*rois))) == ()
+
+
+def test_positions_of_the_xml_that_are_not_those_of_the_series_are_told(
+    scan: Path, xml: Any, square: Any
+) -> None:
+    rois = [xml.roi(square(10, 10, 6), f"1.{k}", z) for k, z in enumerate(("0.05", "2", "97.5"))]
+    assert warnings(scan, xml.message(xml.nodule(*rois))) == (
+        "1 of 3 outlined slices elsewhere in the XML than in the DICOM, which counts: "
+        "by up to 93.5 mm",
+    )
+
+
+def test_slices_whose_place_nobody_knows_are_told(scan: Path, xml: Any, square: Any) -> None:
+    rois = [xml.roi(square(10, 10, 6), sop, "x") for sop in ("1.1", "1.7")]
+    number, place = warnings(scan, xml.message(xml.nodule(*rois)))
+    assert number == "2 outlines whose z is no number, such as 'x'"
+    assert place.startswith("1 of 2 outlined slices without a place")
+
+
+def test_another_study_and_outlines_beyond_the_slice_are_told(
+    scan: Path, xml: Any, square: Any
+) -> None:
+    rois = [xml.roi(square(10, 10, 6), "1.1", "2"), xml.roi(square(60, 10, 6), "1.1", "2")]
+    content = xml.message(xml.nodule(*rois)).replace(b"UID>1.2<", b"UID>1.9<")
+    study, outside = warnings(scan, content)
+    assert study.startswith("the XML names study 1.9, the DICOM 1.2:")
+    assert outside.startswith("1 of 2 outlines reaching beyond the slice's 64 x 64 pixels")
+
+
+def test_marks_of_a_ct_with_other_uids_are_named(scan: Path, xml: Any, square: Any) -> None:
+    content = xml.message(xml.nodule(xml.roi(square(10, 10, 6), "1.1")), series="1.2.9")
+    with pytest.raises(LidcError, match=r"such as 1\.2\.9, where the CT has 1\.2\.3\).*again"):
+        warnings(scan, content)
+
+
+def test_marks_that_were_refused_are_named(scan: Path, xml: Any, square: Any) -> None:
+    outline = xml.roi(square(10, 10, 6), "1.1")
+    content = xml.message(xml.nodule(outline, ratings=("high",) * 9))
+    with pytest.raises(LidcError, match=r"1 XML file left out \(.*marks.xml: .* found 'high'"):
+        warnings(scan, content)
+
+
 def test_scans_without_marks_say_what_to_give(scan: Path) -> None:
     with pytest.raises(LidcError, match="found none for 1 series; give the folder"):
         find_scans(scan)
