@@ -123,6 +123,18 @@ def test_the_slices_of_a_ct_without_any_xml_become_jpg(
     assert sorted(path.name for path in out.iterdir()) == ["slices", "slices.csv", "slices.json"]
 
 
+def test_without_crops_the_reason_is_told(
+    chests: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = sorted(chests.rglob("*.xml"))
+    first.write_bytes(first.read_bytes()[:300])
+    second.write_bytes(second.read_bytes().replace(b"</SeriesInst", b".9</SeriesInst"))
+    main(["--lidc", str(chests), "--out", str(tmp_path / "out"), "--jpg", "--jobs", "1"])
+    printed = capsys.readouterr().out
+    assert f"left out: chests/{first.relative_to(chests).as_posix()}: expected a LIDC" in printed
+    assert "no crops: there is no LIDC XML of these series, but of 1 others" in printed
+
+
 def test_slices_with_lungs_and_crops_come_of_one_run(
     chests: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,21 @@ def test_a_folder_without_xml_is_one_clear_line(tmp_path: Path) -> None:
         write_nodule_table(tmp_path / "xml", tmp_path / "out")
 
 
+def test_what_is_doubtful_about_a_file_is_told_with_its_name(
+    collection: Path, tmp_path: Path
+) -> None:
+    first = next((collection / "LIDC-IDRI-0001").rglob("001.xml"))
+    text = first.read_text(encoding="utf-8")
+    first.write_text(text.replace("position>5.0", "position>?"), encoding="utf-8")
+    first.with_name("002.xml").write_text(text.replace(">4</m", ">1</m"), encoding="utf-8")
+    first.with_name("003.xml").write_text(text[:300], encoding="utf-8")
+    lines = table_lines(write_nodule_table(collection, tmp_path / "out"))
+    name = "LIDC-IDRI/LIDC-IDRI-0001/1.2.1"
+    assert f"{name}/001.xml: 4 outlines whose z is no number, such as '?'" in lines
+    assert any(x.startswith(f"left out: {name}/002.xml: says something else") for x in lines)
+    assert any(x.startswith(f"left out: {name}/003.xml: expected a LIDC XML") for x in lines)
+
+
 def test_an_output_that_is_a_file_is_refused(collection: Path, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match="out"):

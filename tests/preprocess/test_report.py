@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,91 @@ def test_a_series_without_xml_is_reported(
     report = preprocess(collection, tmp_path / "out")
     assert series_of(tmp_path / "out")["1.2.1"]["status"] == "no annotations"
     assert "1 series without LIDC XML: LIDC-IDRI-0001" in report_lines(report)
+
+
+def spoil(folder: Path, old: str, new: str) -> None:
+    (xml,) = folder.rglob("*.xml")
+    xml.write_text(xml.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+
+def test_xml_that_was_refused_is_named_with_its_reason(collection: Path, tmp_path: Path) -> None:
+    spoil(collection / "LIDC-IDRI-0001", "<malignancy>5", "<malignancy>high")
+    lines = report_lines(preprocess(collection, tmp_path / "out"))
+    assert "1 series without LIDC XML: LIDC-IDRI-0001" in lines
+    (line,) = (line for line in lines if "001.xml" in line)
+    assert line.startswith("left out: LIDC-IDRI/LIDC-IDRI-0001/1.2.1/001.xml: expected a malig")
+    assert "found 'high'" in line
+
+
+def test_two_files_of_a_series_that_differ_are_both_named(collection: Path, tmp_path: Path) -> None:
+    folder = collection / "LIDC-IDRI-0001" / "1.2.1"
+    shutil.copy(folder / "001.xml", folder / "001_corrected.xml")
+    quiet = report_lines(preprocess(collection, tmp_path / "out"))
+    assert not any("corrected" in line for line in quiet)
+    corrected = (folder / "001.xml").read_text(encoding="utf-8").replace(">5</mal", ">1</mal")
+    (folder / "001_corrected.xml").write_text(corrected, encoding="utf-8")
+    (line,) = (x for x in report_lines(preprocess(collection, tmp_path / "out")) if "corr" in x)
+    assert "1.2.1/001_corrected.xml: says something else" in line
+    assert "1.2.1/001.xml, which comes first by name" in line
+
+
+def test_xml_of_other_series_is_told_where_one_has_none(collection: Path, tmp_path: Path) -> None:
+    spoil(collection / "LIDC-IDRI-0001", "Uid>1.2.1<", "Uid>1.9.9<")
+    lines = report_lines(preprocess(collection, tmp_path / "out"))
+    (line,) = (line for line in lines if "1.9.9" in line)
+    assert line.startswith("the XML files name 1 other series, such as 1.9.9; the first without")
+    assert "1.2.1" in line and "anonymised" in line
+
+
+def test_a_series_that_gives_no_crop_is_told_and_nothing_but_such_is_an_error(
+    collection: Path, tmp_path: Path, series_of: Callable[..., Any]
+) -> None:
+    spoil(collection / "LIDC-IDRI-0001", "UID>1.2.1.", "UID>1.9.9.")
+    spoil(collection / "LIDC-IDRI-0002" / "1.2.2", "unblindedReadNodule", "somethingElse")
+    lines = report_lines(preprocess(collection, tmp_path / "out"))
+    absent = "3 of 3 outlined slices not in the series (such as SOP UID 1.9.9.1)"
+    assert f"1 series without a crop, {absent}: LIDC-IDRI-0001" in lines
+    assert "1 series without a crop, no reader outlined a nodule: LIDC-IDRI-0002" in lines
+    shutil.rmtree(collection / "LIDC-IDRI-0002" / "1.2.3")
+    with pytest.raises(LidcError, match="none in 2 series, the first because 3 of 3 outlined"):
+        preprocess(collection, tmp_path / "none")
+    assert series_of(tmp_path / "none")["1.2.1"]["crops"] == 0
+    assert not (tmp_path / "none" / "manifest.csv").exists()
+
+
+def test_doubts_about_marks_reach_the_report_and_the_screen(
+    collection: Path, tmp_path: Path, series_of: Callable[..., Any]
+) -> None:
+    spoil(collection / "LIDC-IDRI-0001", "position>5.0", "position>50.0")
+    report = preprocess(collection, tmp_path / "out")
+    (warning,) = series_of(tmp_path / "out")["1.2.1"]["warnings"]
+    assert warning.startswith("1 of 3 outlined slices elsewhere in the XML")
+    assert f"LIDC-IDRI-0001: {warning}" in report_lines(report)
+    spoil(collection / "LIDC-IDRI-0001", "position>50.0", "position>5.0")
+    assert not preprocess(collection, tmp_path / "out").series[0].warnings, "made anew"
+
+
+def test_no_folder_above_the_source_is_written(
+    collection: Path, tmp_path: Path, files: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (collection / "a.txt").write_text("hello")
+    spoil(collection / "LIDC-IDRI-0001", "<malignancy>5", "<malignancy>high")
+    (collection / "LIDC-IDRI-0002" / "1.2.2" / "000001.dcm").write_bytes(b"cut off")
+    monkeypatch.chdir(collection)
+    preprocess(Path("."), tmp_path / "out")
+    written = b"".join(files(tmp_path / "out").values())
+    assert b"LIDC-IDRI/a.txt: no DICOM file" in written
+    assert str(tmp_path).encode() not in written
+
+
+def test_an_error_shows_the_path_as_it_was_given(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(collection.parent)
+    with pytest.raises(LidcError, match="^nowhere: expected"):
+        preprocess(Path("nowhere"), tmp_path / "out")
+    with pytest.raises(LidcError, match="^LIDC-IDRI/../none.zip: expected"):
+        preprocess(collection, tmp_path / "out", xml=Path("LIDC-IDRI/../none.zip"))
 
 
 def test_other_files_are_skipped_and_counted(collection: Path, tmp_path: Path) -> None:
