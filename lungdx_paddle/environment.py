@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import lungdx_paddle
-from lungdx_paddle.errors import CheckpointError
-from lungdx_paddle.files import write_text
+from lungdx_paddle.errors import CheckpointError, printable
+from lungdx_paddle.files import UnreadableError, read_json, write_text
 from lungdx_paddle.runtime import available_cores, chosen_threads, cpu_field
 
 PAPER = {"device": "NVIDIA Tesla V100, CUDA 11", "paddle": "1.8"}
@@ -97,12 +97,12 @@ class Environment:
             CheckpointError: it is missing or something else.
         """
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            return cls(**read_json(path))
+        except (UnreadableError, TypeError) as error:
             raise CheckpointError(
                 str(path),
                 expected="the environment of a training",
-                found=getattr(error, "strerror", None) or "something else",
+                found=str(error) if isinstance(error, UnreadableError) else "other keys",
                 fix="copy the whole output folder again",
             ) from error
 
@@ -110,7 +110,7 @@ class Environment:
         """(what, the paper's, ours) for each entry: the paper's Table 1 and ours."""
         names = {"memory_gb": "memory (GB)"}
         return [
-            (names.get(name, name), PAPER.get(name, "-"), str(value) or "-")
+            (names.get(name, name), PAPER.get(name, "-"), printable(str(value)) or "-")
             for name, value in dataclasses.asdict(self).items()
         ]
 

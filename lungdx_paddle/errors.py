@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-LONGEST_PART = 300
-"""Characters of one part of a message, at most: the parts of our own have up to 250, and a
+LONGEST_PART = 600
+"""Characters of one part of a message, at most: one that quotes another of ours has 500, and a
 value of 10 MB from a file must not flood the screen.  Of a longer one the middle is left out,
 since a path tells most at its end and a value at its beginning."""
 

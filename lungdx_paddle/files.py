@@ -6,6 +6,7 @@ import contextlib
 import errno
 import glob
 import json
+import math
 import os
 import stat
 import tempfile
@@ -83,22 +84,24 @@ def read_text(path: str | os.PathLike[str], at_most: int = LARGEST_TEXT_BYTES) -
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """What a JSON file holds; NaN and infinity, which JSON does not have, are refused.
+    """What a JSON file holds; NaN, infinity and 1e400, which is read as such, are refused.
 
     Raises:
         UnreadableError: as :func:`read_text`, or it is no JSON.
     """
     text = read_text(path)
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
     except RecursionError as error:
         raise UnreadableError("JSON that is nested too deep") from error
     except ValueError as error:
         raise UnreadableError(f"no JSON ({error})" if text else "an empty file") from error
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return float(text)
 
 
 def writable_folder(path: Path) -> Path:

@@ -73,8 +73,9 @@ def test_a_text_is_read_as_it_is_or_the_reason_is_told(tmp_path: Path) -> None:
         (b"", "an empty file"),
         (b"{", "no JSON"),
         (b"[" * 100_000, "JSON that is nested too deep"),
-        (b'{"loss": NaN}', "NaN is no number"),
-        (b"[-Infinity]", "-Infinity is no number"),
+        (b'{"loss": NaN}', "NaN is no finite number"),
+        (b"[-Infinity]", "-Infinity is no finite number"),
+        (b"[1e400]", "1e400 is no finite number"),
         (b"\xff", "bytes that are not UTF-8"),
     ],
 )

@@ -42,7 +42,7 @@ UPWARDS: set[tuple[str, str]] = set()
 """Known imports against the order."""
 WITHOUT_A_TEST_OF_ITS_NAME = {
     "preprocess": "series",
-    "training": "dashboard held_out run_metrics split_record",
+    "training": "held_out run_metrics split_record",
     "training/parallel": "jobs",
 }
 """Folder -> known modules over 80 lines whose tests have another name; to become empty."""

@@ -177,10 +177,14 @@ def read_predictions(path: Path) -> Predictions:
         label_set = LABEL_SETS[rows[0].extra["label_set"]]
         labels, probabilities = {}, {}
         for task, names in label_set.task_classes.items():
-            labels[task] = np.array([int(row.extra[f"{task}_label"] or -1) for row in rows])
+            classes = [int(row.extra[f"{task}_label"] or -1) for row in rows]
             columns = [f"{task}_p{k}" for k in range(len(names))]
             table = [[float(row.extra[name]) for name in columns] for row in rows]
-            probabilities[task] = np.array(table, np.float32)
+            if not -1 <= min(classes) <= max(classes) < len(names):
+                raise ValueError(f"a {task}_label that is no class from 0 to {len(names) - 1}")
+            if not all(0 <= p <= 1 for probabilities_of in table for p in probabilities_of):
+                raise ValueError(f"a probability of {task} that is not from 0 to 1")
+            labels[task], probabilities[task] = np.array(classes), np.array(table, np.float32)
     except (ManifestError, ValueError, KeyError, IndexError) as error:
         raise CheckpointError(
             str(path),

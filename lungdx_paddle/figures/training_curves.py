@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.figures.canvas import PHANTOM_DATA
+from lungdx_paddle.files import UnreadableError, read_json
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.table2 import PAPER_COLUMNS, read_table2
 
@@ -64,7 +64,8 @@ def read_curves(run: Path) -> Curves:
     """Read the table and, if there is one, the log of a training, finished or not.
 
     Raises:
-        CheckpointError: there is no table, or it has no rows yet.
+        CheckpointError: there is no table, or it has no rows yet; it, the log or metrics.json
+            cannot be read.
         ConfigError: the folder's config cannot be read.
     """
     rows = read_table2(run / "table2.csv")
@@ -78,7 +79,15 @@ def read_curves(run: Path) -> Curves:
     columns = (STEP, LOSS, TRAIN, TEST)
     table = {name: np.array([float(row[name] or "nan") for row in rows]) for name in columns}
     metrics = run / "metrics.json"
-    data = json.loads(metrics.read_text(encoding="utf-8"))["data"] if metrics.exists() else ""
+    try:
+        data = str(read_json(metrics)["data"]) if metrics.exists() else ""
+    except (UnreadableError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            str(metrics),
+            expected="the metrics of a run",
+            found=str(error) if isinstance(error, UnreadableError) else "other entries",
+            fix="evaluate the run again (tools/eval.py --run DIR)",
+        ) from error
     each_step = np.zeros(0), np.zeros(0)
     # VisualDL, which reads its log, comes with the extras that train.
     if any((run / "vdl").glob("*")) and importlib.util.find_spec("visualdl"):

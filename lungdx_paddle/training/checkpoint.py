@@ -23,7 +23,7 @@ import safetensors
 import safetensors.numpy
 
 from lungdx_paddle.errors import CheckpointError
-from lungdx_paddle.files import writing
+from lungdx_paddle.files import UnreadableError, read_file, read_json, writing
 from lungdx_paddle.models.network import TwoTaskNetwork
 from lungdx_paddle.training.optimizer import Optimizer
 
@@ -31,8 +31,14 @@ WEIGHTS, OPTIMIZER, STATE = "latest.safetensors", "latest_optimizer.safetensors"
 CHECKPOINT = (WEIGHTS, OPTIMIZER, STATE)
 """The files of a checkpoint, in a run's folder."""
 
+MOST_STEPS = 10**9
+"""Of a training: years of it.  A step above that comes from a damaged file."""
+
 _NEXT = ".next"
 """Ending of a new checkpoint's files until all three are on disk."""
+
+_ADAM = ("moment1_0", "moment2_0", "beta1_pow_acc_0", "beta2_pow_acc_0")
+"""What Adam keeps of each parameter: two moments of its shape, and two numbers."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -54,6 +60,23 @@ class CheckpointState:
 def digest(content: bytes) -> str:
     """BLAKE2b of a file's content, 32 hexadecimal digits."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """The digest of a file of a run.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    try:
+        return digest(read_file(path))
+    except OSError as error:
+        raise CheckpointError(
+            str(path),
+            expected="a file of a training",
+            found=error.strerror or str(error),
+            fix="copy the whole output folder again, or train anew",
+        ) from error
 
 
 def save_checkpoint(
@@ -102,13 +125,17 @@ def load_checkpoint(
     """
     state = read_checkpoint_state(folder, training)
     load_weights(network, folder, training)
-    names = {name: parameter.name for name, parameter in network.named_parameters()}
-    moments = {}
-    for key, value in _read_arrays(folder / OPTIMIZER, state.optimizer).items():
-        name, _, moment = key.rpartition("/")
-        if name not in names:
-            check_same_shapes(str(folder / OPTIMIZER), {}, {key: np.shape(value)})
-        moments[f"{names[name]}_{moment}"] = paddle.to_tensor(value)
+    arrays = _read_arrays(folder / OPTIMIZER, state.optimizer)
+    expected, moments = {}, {}
+    trained = [(n, p) for n, p in network.named_parameters() if not p.stop_gradient]
+    for name, parameter in trained:  # the others are batch normalisation's running statistics
+        for moment in _ADAM:
+            key = f"{name}/{moment}"
+            expected[key] = (1,) if "pow" in moment else tuple(parameter.shape)
+            if key in arrays:
+                moments[f"{parameter.name}_{moment}"] = paddle.to_tensor(arrays[key])
+    found = {key: tuple(np.shape(value)) for key, value in arrays.items()}
+    check_same_shapes(str(folder / OPTIMIZER), expected, found)
     optimizer.set_state_dict(moments)
     return state.step
 
@@ -127,7 +154,7 @@ def read_checkpoint_state(folder: Path, training: str) -> CheckpointState:
         wanted = ((WEIGHTS, state.weights), (OPTIMIZER, state.optimizer))
         paths = {name: (folder / f"{name}{_NEXT}", folder / name) for name, _ in wanted}
         if all(
-            any(path.is_file() and digest(path.read_bytes()) == known for path in paths[name])
+            any(path.is_file() and file_digest(path) == known for path in paths[name])
             for name, known in wanted
         ):
             with writing(folder):
@@ -144,7 +171,7 @@ def read_checkpoint_state(folder: Path, training: str) -> CheckpointState:
     if state is None:
         raise CheckpointError(
             str(folder / STATE),
-            expected="JSON with a step from 0 and three digests",
+            expected=f"JSON with a step from 0 to {MOST_STEPS} and three digests",
             found="something else",
             fix="train again without --resume",
         )
@@ -178,18 +205,6 @@ def load_weights(network: TwoTaskNetwork, folder: Path, training: str) -> None:
         {name: tuple(value.shape) for name, value in own.items()},
         {name: tuple(np.shape(value)) for name, value in arrays.items()},
     )
-    wrong = [
-        f"{name} is {value.dtype}" if value.dtype != np.float32 else f"{name} is not finite"
-        for name, value in arrays.items()
-        if value.dtype != np.float32 or not np.isfinite(value).all()
-    ]
-    if wrong:
-        raise CheckpointError(
-            str(path),
-            expected="finite float32 weights",
-            found="; ".join(wrong[:3]),
-            fix="train again with a lower train.learning_rate",
-        )
     network.set_state_dict({name: paddle.to_tensor(value) for name, value in arrays.items()})
 
 
@@ -221,31 +236,40 @@ def check_same_shapes(
 
 
 def _read_arrays(path: Path, expected: str) -> Arrays:
-    """The arrays of a safetensors file whose digest is ``expected``."""
+    """The arrays of a safetensors file whose digest is ``expected``: float32, and finite."""
+    fix = "copy the whole output folder again, or train anew"
+    arrays: Arrays = {}
     try:
-        content = path.read_bytes()
+        content = read_file(path)
         found = "" if digest(content) == expected else "a file of another checkpoint, or damaged"
-        arrays: Arrays = {} if found else safetensors.numpy.load(content)
+        arrays = {} if found else safetensors.numpy.load(content)
     except OSError as error:
         found = error.strerror or str(error)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    except KeyError as error:  # such as BF16, which NumPy does not have
+        found = f"values of the type {error.args[0]}"
+    except (safetensors.SafetensorError, ValueError) as error:
         found = f"no safetensors file ({error})"
     if found:
+        wanted = f"the file whose digest {STATE} names ({expected}), of float32"
+        raise CheckpointError(str(path), expected=wanted, found=found, fix=fix)
+    other = [f"{name} is {v.dtype}" for name, v in arrays.items() if v.dtype != np.float32]
+    endless = [f"{name} is not finite" for name, v in arrays.items() if not np.isfinite(v).all()]
+    if other or endless:
         raise CheckpointError(
             str(path),
-            expected=f"the file whose digest {STATE} names ({expected})",
-            found=found,
-            fix="copy the whole output folder again, or train anew",
+            expected="finite float32 values",
+            found="; ".join((other or endless)[:3]),
+            fix=fix if other else "train again with a lower train.learning_rate",
         )
     return arrays
 
 
 def _read_state(path: Path) -> CheckpointState | None:
     try:
-        state = CheckpointState(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        state = CheckpointState(**read_json(path))
+    except (UnreadableError, TypeError):
         return None
-    whole = type(state.step) is int and state.step >= 0
+    whole = type(state.step) is int and 0 <= state.step <= MOST_STEPS
     texts = all(isinstance(d, str) for d in (state.weights, state.optimizer, state.training))
     return state if whole and texts else None
 

@@ -18,7 +18,11 @@ from visualdl import LogWriter
 from visualdl.component.base_component import pr_curve_raw, roc_curve_raw
 from visualdl.proto.record_pb2 import Record
 
+from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.ranking import ThresholdCounts
+from lungdx_paddle.files import read_file, writable_folder, writing
+from lungdx_paddle.progress import log
+from lungdx_paddle.words import count_of
 
 LOG_NAME = "vdlrecords.run.log"
 """One fixed name: the VisualDL server reads only the newest log file of a folder, so a
@@ -50,22 +54,32 @@ class Dashboard:
 
     Args:
         folder: where the log lies; an existing log is continued.
-        keep_until: records after this step are dropped, for a run that is resumed there.
+        keep_until: records after this step are dropped, for a run that is resumed there; a log
+            line tells if some before it are damaged or lost.
+
+    Raises:
+        CheckpointError: there is a log that cannot be read.
+        OutputError: the folder cannot be written to.
     """
 
     def __init__(self, folder: Path, keep_until: int = 0) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / LOG_NAME
-        if path.exists():  # a last record that a killed run left unfinished goes, too
-            kept = [
-                whole
-                for whole, record in _records(path.read_bytes())
-                if all(
-                    value.id <= keep_until and value.WhichOneof("one_value") not in _ONCE
-                    for value in record.values
-                )
-            ]
-            partial = path.with_name("cut.partial")
+        path = writable_folder(folder) / LOG_NAME
+        # A last record that a killed run left unfinished goes, too.
+        kept, last = [], 0
+        for whole, record in _records(path):
+            if all(
+                value.id <= keep_until and value.WhichOneof("one_value") not in _ONCE
+                for value in record.values
+            ):
+                kept.append(whole)
+                last = max(last, *(value.id for value in record.values))
+        if last < keep_until:
+            lost = (
+                "%s was damaged or taken away: it ends at step %d, and the training goes on at %d"
+            )
+            log.info(lost, path, last, keep_until)
+        partial = path.with_name("cut.partial")
+        with writing(folder):
             partial.write_bytes(b"".join(kept))
             os.replace(partial, path)
         with contextlib.redirect_stdout(io.StringIO()):  # it announces that it appends
@@ -170,25 +184,45 @@ def _rising(*parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def read_scalar(folder: Path, tag: str) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) steps and (n,) values of what a run logged under ``tag``; none without a log."""
-    path = folder / LOG_NAME
-    data = path.read_bytes() if path.exists() else b""
-    logged = [(v.id, v.value) for _, r in _records(data) for v in r.values if v.tag == tag]
+    """(n,) steps and (n,) values of what a run logged under ``tag``; none without a log.
+
+    Raises:
+        CheckpointError: there is a log that cannot be read.
+    """
+    records = _records(folder / LOG_NAME)
+    logged = [(v.id, v.value) for _, record in records for v in record.values if v.tag == tag]
     steps, values = zip(*logged) if logged else ((), ())
     return np.array(steps, int), np.array(values, float)
 
 
-def _records(data: bytes) -> Iterator[tuple[bytes, Record]]:
-    """Each whole record of a log, as it lies there and as it reads."""
-    start = 0
+def _records(path: Path) -> Iterator[tuple[bytes, Record]]:
+    """Each whole record of a log, as it lies there and as it reads; none without a log.
+
+    A log line tells how many damaged ones were left out.
+    """
+    try:
+        data = read_file(path) if path.exists() else b""
+    except OSError as error:
+        raise CheckpointError(
+            str(path),
+            expected="the log of a training",
+            found=error.strerror or str(error),
+            fix="remove it: the training goes on with a new one",
+        ) from error
+    start, damaged = 0, 0
     while start + _HEADER.size <= len(data):
         (length,) = _HEADER.unpack_from(data, start)
         end = start + _HEADER.size + length
-        if end > len(data):
-            return
+        if end > len(data):  # the last one, or its length is damaged
+            break
         try:
             record = Record.FromString(data[start + _HEADER.size : end])
-        except DecodeError:  # a damaged log is good up to here
-            return
-        yield data[start:end], record
+        except DecodeError:
+            record = Record()
+        if record.values:
+            yield data[start:end], record
+        else:
+            damaged += 1
         start = end
+    if damaged:
+        log.info("%s: left out %s", path, count_of(damaged, "damaged record"))

@@ -34,6 +34,7 @@ from lungdx_paddle.training.checkpoint import (
     CHECKPOINT,
     WEIGHTS,
     digest,
+    file_digest,
     load_weights,
     read_checkpoint_state,
 )
@@ -100,7 +101,7 @@ class Run:
         for folder, training in zip(self.members, self.trainings):
             # One that was left half renamed is completed first.
             read_checkpoint_state(folder, training)
-            weights.append(digest((folder / WEIGHTS).read_bytes()))
+            weights.append(file_digest(folder / WEIGHTS))
         joined = weights[0] if len(weights) == 1 else digest("".join(weights).encode())
         predicted = self.folder / PREDICTIONS
         return Digests(
@@ -108,7 +109,7 @@ class Run:
             data=self.record.digest,
             split=self.record.split_digest,
             weights=joined,
-            predictions=digest(predicted.read_bytes()) if predicted.is_file() else "",
+            predictions=file_digest(predicted) if predicted.is_file() else "",
         )
 
     @property

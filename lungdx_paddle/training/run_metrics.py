@@ -15,8 +15,8 @@ from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.leakage import Leakage
 from lungdx_paddle.evaluation.predictions import Predictions, write_predictions
 from lungdx_paddle.evaluation.scores import Scores
-from lungdx_paddle.files import write_text
-from lungdx_paddle.training.checkpoint import digest
+from lungdx_paddle.files import UnreadableError, read_json, write_text
+from lungdx_paddle.training.checkpoint import file_digest
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 
@@ -86,7 +86,7 @@ class RunMetrics:
             CheckpointError: it is missing or something else.
         """
         try:
-            entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            entries: dict[str, Any] = read_json(path)
             entries.pop("note")
             return cls(
                 **{
@@ -97,11 +97,12 @@ class RunMetrics:
                     "environment": Environment(**entries["environment"]),
                 }
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (UnreadableError, KeyError, TypeError, AttributeError) as error:
+            other = f"other entries ({type(error).__name__} {error})"
             raise CheckpointError(
                 str(path),
                 expected="the metrics of a run",
-                found=getattr(error, "strerror", None) or f"something else ({error})",
+                found=str(error) if isinstance(error, UnreadableError) else other,
                 fix="evaluate the run again (tools/eval.py --run DIR)",
             ) from error
 
@@ -116,7 +117,7 @@ def write_results(folder: Path, metrics: RunMetrics, predictions: Predictions) -
         OutputError: a file cannot be written.
     """
     write_predictions(folder / PREDICTIONS, predictions)
-    own = digest((folder / PREDICTIONS).read_bytes())
+    own = file_digest(folder / PREDICTIONS)
     metrics = dataclasses.replace(
         metrics, digests=dataclasses.replace(metrics.digests, predictions=own)
     )

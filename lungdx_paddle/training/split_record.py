@@ -25,6 +25,7 @@ from lungdx_paddle.data.matching import (
     patient_names,
 )
 from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.files import LARGEST_BYTES, read_text
 from lungdx_paddle.manifest import Manifest, ManifestRow, read_rows, write_manifest
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.checkpoint import digest
@@ -163,11 +164,8 @@ class SplitRecord:
             CheckpointError: it is missing, damaged, or was changed by hand.
         """
         try:
-            if not path.is_file():
-                raise ValueError("no such file")
+            first = read_text(path, LARGEST_BYTES).partition("\n")[0].strip()
             record = cls._from_rows(read_rows(path))
-            with path.open(encoding="utf-8") as file:
-                first = file.readline().strip()
             own = f"# {_COMMENT.format(record.digest, record.split_digest)}"
             found = "" if first == own else "a first line of other crops or another split"
         except (ManifestError, KeyError, ValueError) as error:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.files import UnreadableError, read_text, write_text, writing
+from lungdx_paddle.progress import log
 
 PAPER_COLUMNS = (
     "global_step_value",
@@ -28,7 +32,12 @@ class Table2:
     Args:
         path: ``table2.csv``; an existing one is continued.
         tasks: names of the tasks, whose own accuracies follow the paper's columns.
-        keep_until: rows after this step are dropped, for a run that is resumed there.
+        keep_until: rows after this step are dropped, for a run that is resumed there; a log line
+            tells if there is no row of it, as a checkpoint's always was.
+
+    Raises:
+        CheckpointError: the file there is no Table 2.
+        OutputError: it cannot be written.
     """
 
     def __init__(self, path: Path, tasks: Sequence[str], keep_until: int = 0) -> None:
@@ -38,10 +47,17 @@ class Table2:
             *(f"accuracy_{side}_{task}" for side in ("train", "test") for task in tasks),
         )
         kept = [r for r in read_table2(path) if int(r[PAPER_COLUMNS[0]]) <= keep_until]
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, self.columns, lineterminator="\n", restval="")
-            writer.writeheader()
-            writer.writerows({name: row.get(name, "") for name in self.columns} for row in kept)
+        last = int(kept[-1][PAPER_COLUMNS[0]]) if kept else 0
+        if last != keep_until:
+            lost = (
+                "%s was damaged or taken away: it ends at step %d, and the training goes on at %d"
+            )
+            log.info(lost, path, last, keep_until)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows({name: row.get(name, "") for name in self.columns} for row in kept)
+        write_text(path, text.getvalue())
 
     def add(
         self,
@@ -57,13 +73,16 @@ class Table2:
             epoch: full passes over the training images so far.
             loss: total loss of the step.
             accuracies: {"train" | "test": {"total" | task: accuracy or None}}.
+
+        Raises:
+            OutputError: it cannot be written.
         """
         row = dict(zip(PAPER_COLUMNS, (str(step), str(epoch), f"{loss:.7g}")))
         for side, values in accuracies.items():
             for task, value in values.items():
                 name = "value" if task == "total" else task
                 row[f"accuracy_{side}_{name}"] = "" if value is None else f"{value:.7g}"
-        with self.path.open("a", encoding="utf-8", newline="") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
         return row
 
@@ -82,21 +101,35 @@ class Table2:
 
 
 def read_table2(path: Path) -> list[dict[str, str]]:
-    """Rows of a table, none if there is no file.
+    """Rows of a table, none if there is no file; a last line that was not finished is none.
 
     Raises:
         CheckpointError: it is not a Table 2.
     """
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        if not (row.get(PAPER_COLUMNS[0]) or "").isdigit():
-            raise CheckpointError(
-                str(path),
-                expected=f"a table with the columns {', '.join(PAPER_COLUMNS)}",
-                found=f"the row {list(row.values())}",
-                fix="remove the file, or choose another output folder",
-            )
+    found, rows = "", []
+    try:
+        text = read_text(path) if path.exists() else ""
+        # A training that is killed while it writes leaves a part of a line.
+        rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+    except (UnreadableError, csv.Error) as error:
+        found = str(error)
+    bad = next((row for row in rows if not _is_row(row)), None)
+    if bad or found:
+        raise CheckpointError(
+            str(path),
+            expected=f"a table with the columns {', '.join(PAPER_COLUMNS)}",
+            found=found or f"the row {list(bad.values()) if bad else ''}",
+            fix="remove the file (its rows are lost), or choose another output folder",
+        )
     return rows
+
+
+def _is_row(row: Mapping[str, str]) -> bool:
+    """Whether it has as many cells as the header, a step, and numbers or nothing."""
+    try:
+        numbers = [float(row[name] or 0) for name in PAPER_COLUMNS]
+        is_step = int(row[PAPER_COLUMNS[0]]) >= 0
+    except (KeyError, TypeError, ValueError):
+        return False
+    # DictReader's None: the name of cells too many, and the value of those that are missing.
+    return is_step and all(map(math.isfinite, numbers)) and None not in (*row, *row.values())

@@ -72,6 +72,7 @@ def test_a_table_of_other_classes_replaces_the_columns_of_the_first(
     binary = replace(
         made,
         label_set=LABEL_SETS["binary"],
+        labels={**made.labels, "pathology": made.labels["pathology"].clip(max=1)},
         probabilities={**made.probabilities, "pathology": np.full((80, 2), 0.5)},
     )
     write_predictions(tmp_path / "p.csv", binary)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from lungdx_paddle.models.network import build_network
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.checkpoint import (
     CHECKPOINT,
+    digest,
     load_checkpoint,
     load_weights,
-    read_checkpoint_state,
     save_checkpoint,
 )
 from lungdx_paddle.training.optimizer import Optimizer
@@ -122,24 +123,89 @@ def test_files_of_two_checkpoints_are_not_read_as_one(saved: Saved, name: str) -
         saved.load()
 
 
-@pytest.mark.parametrize("kind", ["nan", "float64"])
-def test_weights_that_are_no_finite_float32_are_refused(saved: Saved, kind: str) -> None:
-    weights = {name: v.numpy() for name, v in saved.network.state_dict().items()}
-    name = "towers.malignancy.fc.weight"
-    saved.network.state_dict()[name].set_value(np.full_like(weights[name], np.nan))
-    if kind == "nan":
-        saved.save(2)
-        with pytest.raises(CheckpointError, match=f"finite float32 weights, found {name} is not"):
-            saved.load()
-        return
-    from lungdx_paddle.training import checkpoint
+def put(saved: Saved, name: str, content: bytes) -> None:
+    """Put a file into the checkpoint as if the training had written it."""
+    before, path = (saved.folder / name).read_bytes(), saved.folder / "latest.json"
+    (saved.folder / name).write_bytes(content)
+    path.write_text(path.read_text().replace(digest(before), digest(content)))
 
-    content = safetensors.numpy.save({k: v.astype(np.float64) for k, v in weights.items()})
-    (saved.folder / "latest.safetensors").write_bytes(content)
-    state = saved.folder / "latest.json"
-    old = read_checkpoint_state(saved.folder, ORIGIN).weights
-    state.write_text(state.read_text().replace(old, checkpoint.digest(content)))
-    with pytest.raises(CheckpointError, match="finite float32 weights, found .* is float64"):
+
+def test_weights_that_are_not_finite_are_refused(saved: Saved) -> None:
+    name = "towers.malignancy.fc.weight"
+    weight = saved.network.state_dict()[name]
+    for value in (np.nan, np.inf):
+        weight.set_value(np.full_like(weight.numpy(), value))
+        saved.save(2)
+        with pytest.raises(CheckpointError, match=f"finite float32 values, found {name} is not f"):
+            saved.load()
+
+
+@pytest.mark.parametrize("name", CHECKPOINT[:2])
+@pytest.mark.parametrize("kind", ["float64", "float16", "int64", "bool", "complex64"])
+def test_values_of_another_kind_are_refused(saved: Saved, name: str, kind: str) -> None:
+    arrays = safetensors.numpy.load_file(saved.folder / name)
+    put(saved, name, safetensors.numpy.save({k: v.astype(kind) for k, v in arrays.items()}))
+    with pytest.raises(CheckpointError, match=f"{name}: expected finite float32.* is {kind}.*copy"):
+        saved.load()
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ('{"a":{"dtype":"BF16","shape":[8],"data_offsets":[0,16]}}', "values of the type BF16"),
+        ('{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,16]}}', "no safetensors file"),
+        (
+            '{"a":{"dtype":"F32","shape":[1152921504606846976,16],"data_offsets":[0,16]}}',
+            "no safetensors file",
+        ),
+        ("[" * 100_000, "no safetensors file"),
+    ],
+)
+def test_a_header_that_promises_other_things_is_refused(
+    saved: Saved, header: str, found: str
+) -> None:
+    put(saved, CHECKPOINT[0], struct.pack("<Q", len(header)) + header.encode() + bytes(16))
+    with pytest.raises(CheckpointError, match=f"latest.safetensors: .*found {found}"):
+        saved.load()
+    put(saved, CHECKPOINT[0], struct.pack("<Q", 2**60) + b"{}")
+    with pytest.raises(CheckpointError, match="found no safetensors file .*header too large"):
+        saved.load()
+
+
+def test_moments_that_are_missing_or_of_another_shape_are_refused(saved: Saved) -> None:
+    name, path = "heads.malignancy.bias/moment1_0", saved.folder / CHECKPOINT[1]
+    arrays = safetensors.numpy.load_file(path)
+    del arrays[name]
+    put(saved, CHECKPOINT[1], safetensors.numpy.save(arrays))
+    with pytest.raises(CheckpointError, match=f"{name} is missing"):
+        saved.load()
+    put(saved, CHECKPOINT[1], safetensors.numpy.save({**arrays, name: np.zeros(3, np.float32)}))
+    with pytest.raises(CheckpointError, match=rf"{name} is \[3\] instead of \[5\]"):
+        saved.load()
+
+
+@pytest.mark.parametrize("name", CHECKPOINT)
+def test_a_pipe_a_device_and_a_huge_file_are_not_read(saved: Saved, name: str) -> None:
+    path = saved.folder / name
+    os.truncate(path, 2**36)
+    with pytest.raises(CheckpointError):
+        saved.load()
+    path.unlink()
+    for target in ("/dev/zero", "a link to itself"):
+        path.symlink_to(path if target != "/dev/zero" else target)
+        with pytest.raises(CheckpointError, match=f"found no {name}"):
+            saved.load()
+        path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(CheckpointError, match=f"found no {name}"):
+        saved.load()
+
+
+@pytest.mark.parametrize("step", ["-5", "5.5", "1e400", "NaN", "1000000001", "9" * 5000, "true"])
+def test_a_step_that_no_training_has_is_refused(saved: Saved, step: str) -> None:
+    path = saved.folder / "latest.json"
+    path.write_text(path.read_text().replace('"step": 1', f'"step": {step}'))
+    with pytest.raises(CheckpointError, match="expected JSON with a step from 0 to 1000000000"):
         saved.load()
 
 
