@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import importlib
+import os
 import re
 import urllib.error
 import urllib.request
@@ -22,7 +23,7 @@ from typing import Any
 from lungdx_paddle import __version__
 from lungdx_paddle.errors import InstallError, LidcError
 from lungdx_paddle.extras import install_hint
-from lungdx_paddle.files import writable_folder, write_together
+from lungdx_paddle.files import UnreadableError, read_text, writable_folder, write_together
 from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.lidc.diagnosis import read_diagnoses
 
@@ -110,11 +111,12 @@ def parse_patients(text: str) -> list[str]:
     """
     known = {facts.patient_id for facts in known_series().values()}
     found = ""
-    if not set(re.split(r"[,\s]+", text)) & known and Path(text).exists():
+    # os.path.exists: a list that is too long for a name is no file, and no OSError.
+    if not set(re.split(r"[,\s]+", text)) & known and os.path.exists(text):
         try:
-            text = Path(text).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            found = str(error)
+            text = read_text(text)
+        except UnreadableError as error:
+            found = f"{text}: {error}"
     patients = list(dict.fromkeys(re.findall(r"[^,\s]+", text)))
     unknown = [name for name in patients if name not in known]
     if found or unknown or not patients:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import types
 import urllib.error
@@ -194,6 +195,22 @@ def test_patients_come_from_a_list_or_a_file(tmp_path: Path) -> None:
         parse_patients("LIDC-IDRI-0001,LIDC-IDRI-2000")
     with pytest.raises(LidcError, match="found gone.txt"):
         parse_patients("gone.txt")
+
+
+def test_a_list_of_patients_that_is_no_text_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"\xfc")
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 2**36)
+    os.mkfifo(tmp_path / "pipe")
+    found = {"latin": "not UTF-8", "huge": "more than", "pipe": "a pipe", ".": "Is a directory"}
+    for name, why in found.items():
+        with pytest.raises(
+            LidcError, match=f"ids from LIDC-IDRI-0001.*found {tmp_path}.*: .*{why}"
+        ):
+            parse_patients(str(tmp_path / name))
+    for text in (",".join(["LIDC-IDRI-9999"] * 500), "a\0b"):  # no name that a file can have
+        with pytest.raises(LidcError, match="found LIDC-IDRI-9999|found a"):
+            parse_patients(text)
 
 
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path, tcia: dict[str, Any]) -> None:
