@@ -62,8 +62,15 @@ class Estimate:
 
     @staticmethod
     def from_dict(entry: Mapping[str, Any]) -> Estimate:
-        """The estimate that :meth:`to_dict` turned into ``entry``."""
+        """The estimate that :meth:`to_dict` turned into ``entry``.
+
+        Raises:
+            KeyError, TypeError: it is something else.
+        """
         span = entry["interval"]
+        for end in (entry["value"], *(span or ())):
+            if not isinstance(end, (int, float, type(None))):
+                raise TypeError(f"{end!r} is no number")
         return Estimate(**{**entry, "interval": tuple(span) if span else None})
 
 

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,13 @@ class CheckpointState:
     """Digest of ``latest_optimizer.safetensors``."""
     training: str
     """Digest of the settings and crops it was trained with."""
+    own: str = ""
+    """Digest of the four above; a checkpoint of an earlier version has none."""
+
+    @property
+    def checksum(self) -> str:
+        """What :attr:`own` is while the file is as it was written."""
+        return digest(f"{self.step} {self.weights} {self.optimizer} {self.training}".encode())
 
 
 def digest(content: bytes) -> str:
@@ -104,6 +111,7 @@ def save_checkpoint(
             moments[f"{name}/{key[len(prefix) :]}"] = np.array(known.pop(key).numpy())
     weights, adam = safetensors.numpy.save(arrays), safetensors.numpy.save(moments)
     state = CheckpointState(step, digest(weights), digest(adam), training)
+    state = replace(state, own=state.checksum)
     text = json.dumps(asdict(state), indent=1) + "\n"
     with writing(folder):
         for name, content in zip(CHECKPOINT, (weights, adam, text.encode())):
@@ -271,7 +279,7 @@ def _read_state(path: Path) -> CheckpointState | None:
         return None
     whole = type(state.step) is int and 0 <= state.step <= MOST_STEPS
     texts = all(isinstance(d, str) for d in (state.weights, state.optimizer, state.training))
-    return state if whole and texts else None
+    return state if whole and texts and state.own in ("", state.checksum) else None
 
 
 def _rename_next(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from lungdx_paddle.models.network import build_network
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.checkpoint import (
     CHECKPOINT,
+    CheckpointState,
     digest,
     load_checkpoint,
     load_weights,
@@ -125,9 +128,10 @@ def test_files_of_two_checkpoints_are_not_read_as_one(saved: Saved, name: str) -
 
 def put(saved: Saved, name: str, content: bytes) -> None:
     """Put a file into the checkpoint as if the training had written it."""
-    before, path = (saved.folder / name).read_bytes(), saved.folder / "latest.json"
+    path, key = saved.folder / "latest.json", "optimizer" if "optimizer" in name else "weights"
     (saved.folder / name).write_bytes(content)
-    path.write_text(path.read_text().replace(digest(before), digest(content)))
+    state = CheckpointState(**{**json.loads(path.read_text()), key: digest(content)})
+    path.write_text(json.dumps(asdict(replace(state, own=state.checksum))))
 
 
 def test_weights_that_are_not_finite_are_refused(saved: Saved) -> None:
@@ -201,10 +205,28 @@ def test_a_pipe_a_device_and_a_huge_file_are_not_read(saved: Saved, name: str) -
         saved.load()
 
 
+def test_a_step_that_was_changed_is_noticed(saved: Saved) -> None:
+    """Going on from there would train with the weights of one step at another."""
+    path = saved.folder / "latest.json"
+    path.write_text(path.read_text().replace('"step": 1', '"step": 10'))
+    with pytest.raises(CheckpointError, match="latest.json: .*found something else"):
+        saved.load()
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(saved: Saved) -> None:
+    path = saved.folder / "latest.json"
+    state = json.loads(path.read_text())
+    del state["own"]
+    path.write_text(json.dumps(state))
+    assert saved.load() == 1
+
+
 @pytest.mark.parametrize("step", ["-5", "5.5", "1e400", "NaN", "1000000001", "9" * 5000, "true"])
 def test_a_step_that_no_training_has_is_refused(saved: Saved, step: str) -> None:
     path = saved.folder / "latest.json"
-    path.write_text(path.read_text().replace('"step": 1', f'"step": {step}'))
+    state = json.loads(path.read_text())
+    del state["own"]
+    path.write_text(json.dumps(state).replace('"step": 1', f'"step": {step}'))
     with pytest.raises(CheckpointError, match="expected JSON with a step from 0 to 1000000000"):
         saved.load()
 
@@ -234,18 +256,18 @@ def test_a_training_killed_while_it_saves_resumes_from_a_whole_checkpoint(
     saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: int
 ) -> None:
     """Killed after so many of the three renames: the new checkpoint is whole."""
-    replace, calls = os.replace, []
+    rename, calls = os.replace, []
 
     def killed(source: Path, target: Path) -> None:
         if len(calls) == renamed:
             raise KeyboardInterrupt
         calls.append(target)
-        replace(source, target)
+        rename(source, target)
 
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         saved.save(2)
-    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "replace", rename)
     assert saved.load() == 2
 
 
