@@ -12,6 +12,7 @@ PACKAGES = {
     "download": "idc-index",
     "cluster": "distributed",
     "compressed": "'pylibjpeg[all]'",
+    "excel": "openpyxl",
     "bench": "scikit-image",
 }
 """Extra -> the packages that it brings, as words of ``pip install``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
+import gzip
 import json
 import math
 import os
@@ -12,6 +13,7 @@ import stat
 import tempfile
 import time
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -102,6 +104,21 @@ def _finite(text: str) -> float:
     if not math.isfinite(float(text)):
         raise ValueError(f"{text} is no finite number")
     return float(text)
+
+
+def gunzip(stream: BinaryIO, at_most: int = LARGEST_BYTES) -> bytes:
+    """What a stream of gzip holds.
+
+    Raises:
+        OSError: it is damaged or no gzip, or unpacks to more than ``at_most`` bytes.
+    """
+    try:
+        content = gzip.GzipFile(fileobj=stream).read(at_most + 1)
+    except (EOFError, zlib.error) as error:
+        raise OSError(errno.EINVAL, f"damaged or cut off gzip ({error})") from error
+    if len(content) > at_most:
+        raise OSError(errno.EFBIG, f"more than {at_most} bytes unpacked")
+    return content
 
 
 def writable_folder(path: Path) -> Path:

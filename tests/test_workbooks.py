@@ -1,0 +1,96 @@
+"""Workbooks are read as what their cells show; what is none is told as what it is."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from lungdx_paddle.errors import LidcError
+from lungdx_paddle.tables import Table, TableKind, read_table
+
+KIND = TableKind(
+    "a list", lambda cells: len({"name", "size"} & {c.strip() for c in cells}), LidcError
+)
+
+
+@pytest.fixture
+def workbook() -> Callable[..., bytes]:
+    """A function of sheets, rows of values each: the bytes of an .xlsx."""
+    openpyxl = pytest.importorskip("openpyxl")
+
+    def write(*sheets: Sequence[Sequence[object]]) -> bytes:
+        book = openpyxl.Workbook()
+        book.remove(book.active)
+        for rows in sheets:
+            sheet = book.create_sheet()
+            for row in rows:
+                sheet.append(list(row))
+        stream = io.BytesIO()
+        book.save(stream)
+        return stream.getvalue()
+
+    return write
+
+
+def read(data: bytes) -> Table:
+    return read_table("t.xls", data, KIND)
+
+
+def test_cells_are_text_and_whole_numbers_have_no_point(workbook: Callable[..., bytes]) -> None:
+    day = datetime.datetime(2003, 2, 1)
+    table = read(workbook([["Title"], [], ["name", "size"], ["a", 2.0], [day, 0.703125], ["b"]]))
+    assert (table.header_line, table.header) == (3, ("name", "size"))
+    assert table.rows == (
+        (4, ["a", "2"]),
+        (5, ["2003-02-01 00:00:00", "0.703125"]),
+        (6, ["b", ""]),
+    )
+
+
+def test_the_sheet_with_the_columns_is_read(workbook: Callable[..., bytes]) -> None:
+    remarks, good, old = [["remarks"]], [["size", "name"], [1, "a"]], [["name", "size"], ["b", 2]]
+    assert read(workbook(remarks, good)).rows == ((2, ["1", "a"]),)
+    table = read(workbook(good, remarks, old))
+    assert table.rows == ((2, ["1", "a"]),)
+    assert table.notes == ("of the sheets Sheet, Sheet2 the first is read",)
+
+
+def test_without_openpyxl_the_line_says_what_to_install(
+    workbook: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = workbook([["name", "size"]])
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(LidcError, match="no openpyxl to read it; pip install openpyxl, or save it"):
+        read(data)
+
+
+def zipped(**files: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "/").replace("_", "."), content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (zipped(content_xml=b""), "an OpenDocument table; open it in a spreadsheet"),
+        (zipped(a_csv=b"name,size"), "a zip archive; unpack it"),
+        (zipped(xl__workbook_xml=bytes(2**26 + 1)), "a workbook of more than 67108864 bytes"),
+        (zipped(xl__workbook_xml=b"<"), "a workbook that is damaged"),
+        (zipped(a_csv=b"name,size")[:-9], "a workbook that is damaged"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000), "damaged or has a password"),
+    ],
+)
+def test_what_is_no_workbook_is_told_as_what_it_is(
+    data: bytes, reason: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(LidcError, match=reason):
+        read(data)
+    assert capfd.readouterr() == ("", "")
