@@ -10,20 +10,23 @@ from __future__ import annotations
 import csv
 import functools
 import io
-import math
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from lungdx_paddle.errors import ManifestError
-from lungdx_paddle.files import write_text
+from lungdx_paddle.files import read_file, write_text
+from lungdx_paddle.manifest_cells import CELLS, CROP_RULES, NO_VALUE, NUMBERS
+from lungdx_paddle.tables import LARGEST_TABLE_BYTES, Table, TableKind, read_table
+
+__all__ = ["COLUMNS", "CROP_RULES", "CROP_SIZE", "OPTIONAL", "Manifest", "ManifestRow"]
+__all__ += ["manifest_file", "read_manifest", "read_rows", "write_manifest"]
 
 CROP_SIZE = 32
 """Side of a crop in pixels (paper, section on nodule images)."""
-
-CROP_RULES = ("paper", "context")
-"""How a crop may be cut: the outline's rectangle, or a square of 32 mm about the middle."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def manifest_file(path: str | Path) -> Path:
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """Read a manifest and check every value, and that every image exists.
+    """Read a manifest and check every value, and that every image exists, once.
 
     Args:
         path: ``manifest.csv``, or the folder that holds it.
@@ -142,7 +145,8 @@ def read_manifest(path: str | Path) -> Manifest:
     """
     path = manifest_file(path)
     manifest = Manifest(path.parent, read_rows(path))
-    missing = [row.image for row in manifest.rows if not (path.parent / row.image).is_file()]
+    folder = str(path.parent)
+    missing = [row.image for row in manifest.rows if not os.path.isfile(f"{folder}/{row.image}")]
     if missing:
         raise ManifestError(
             str(path),
@@ -150,13 +154,24 @@ def read_manifest(path: str | Path) -> Manifest:
             found=f"{len(missing)} missing, the first {missing[0]!r}",
             fix="run tools/preprocess.py again or leave those rows out",
         )
+    # On the disks of Windows and macOS a/B.jpg is a/b.jpg.
+    spellings: dict[str, str] = {}
+    for row in manifest.rows:
+        other = spellings.setdefault(row.image.casefold(), row.image)
+        if other != row.image and os.path.samefile(f"{folder}/{other}", f"{folder}/{row.image}"):
+            found = f"one file as {other!r} and as {row.image!r}"
+            raise ManifestError(
+                str(path), expected="one row a crop", found=found, fix="leave one of them out"
+            )
     return manifest
 
 
 def read_rows(path: str | Path) -> tuple[ManifestRow, ...]:
     """Read the rows of a manifest, or of a table with its columns, without their images.
 
-    Lines above the header that begin with ``#`` are comments.
+    What spreadsheets and pandas make of one is read too: semicolons or tabs, decimal commas
+    beside them, UTF-16, ``2.0`` for 2, ``nan`` in an empty cell, an ``.xlsx`` workbook.  Lines
+    above the header are comments.
 
     Args:
         path: the file, or the folder that holds ``manifest.csv``.
@@ -167,16 +182,16 @@ def read_rows(path: str | Path) -> tuple[ManifestRow, ...]:
     """
     path = manifest_file(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = tuple(_parse_rows(path, csv.reader(file)))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        not_text = "bytes that are not UTF-8" if isinstance(error, UnicodeDecodeError) else None
+        data = read_file(path, LARGEST_TABLE_BYTES)
+    except OSError as error:
         raise ManifestError(
             str(path),
-            expected="a manifest in UTF-8",
-            found=not_text or getattr(error, "strerror", None) or str(error),
+            expected=_KIND.what,
+            found=error.strerror or str(error),
             fix="give data.manifest the path of a manifest.csv made by tools/preprocess.py",
         ) from error
+    table = read_table(str(path), data, _KIND)
+    rows = tuple(_parse_rows(path, table, _column_names(path, table)))
     if not rows:
         raise ManifestError(
             str(path),
@@ -211,89 +226,66 @@ def write_manifest(path: str | Path, rows: Sequence[ManifestRow], comment: str =
     write_text(Path(path), text.getvalue())
 
 
-def _parse_rows(path: Path, records: Any) -> Iterator[ManifestRow]:
-    """Every row that a ``csv.reader`` at its beginning has, checked."""
-    names: list[str] = next((r for r in records if r and not r[0].startswith("#")), [])
+def _known(cells: Iterable[str]) -> list[str]:
+    """Names of columns, the manifest's own as they are written here."""
+    names = [cell.strip() for cell in cells]
+    return [name.lower() if name.lower() in CELLS else name for name in names]
+
+
+def _column_names(path: Path, table: Table) -> list[str]:
+    names = _known(table.header)
     missing = [name for name in COLUMNS if name not in names]
-    if missing:
+    twice = [name for name, count in Counter(filter(None, names)).items() if count > 1]
+    if missing or twice:
         raise ManifestError(
-            f"{path}:{records.line_num}",
-            expected=f"the columns {', '.join(COLUMNS)}",
-            found=f"no {', '.join(missing)}",
+            f"{path}:{table.header_line}",
+            expected=f"the columns {', '.join(COLUMNS)}" if missing else "columns of one name each",
+            found=f"no {', '.join(missing)}" if missing else f"several named {', '.join(twice)}",
             fix="see docs/reference/manifest.md",
         )
+    return names
+
+
+def _parse_rows(path: Path, table: Table, names: Sequence[str]) -> Iterator[ManifestRow]:
+    """Every row, checked."""
 
     def bad(column: str, expected: str, found: str) -> ManifestError:
-        where, fix = f"{path}:{records.line_num}, column {column}", "correct or leave out the row"
+        where, fix = f"{path}:{line}, column {column}", "correct or leave out the row"
         return ManifestError(where, expected=expected, found=found, fix=fix)
 
-    # Most values stand in many rows: each distinct cell of a column is parsed once.
-    parsers = {name: functools.cache(_CELLS[name][1]) for name in _CELLS if name in names}
+    def parser(name: str) -> Callable[[str], Any]:
+        parse, is_number = CELLS[name][1], name in NUMBERS and table.decimal_comma
+
+        def read(cell: str) -> Any:
+            text = cell.strip()
+            text = "" if text in NO_VALUE else text
+            return parse(text.replace(",", ".") if is_number else text)
+
+        # Most values stand in many rows: each distinct cell of a column is parsed once.
+        return functools.cache(read)
+
+    parsers = {name: parser(name) for name in CELLS if name in names}
     lines: dict[str, int] = {}
-    for record in filter(None, records):  # an empty line is an empty list
+    for line, record in table.rows:
         cells, values = dict(zip(names, record)), {}
+        cells.pop("", None)  # pandas' index
         lacking = next((name for name in COLUMNS if name not in cells), None)
         if lacking:
             raise bad(lacking, f"{len(COLUMNS)} or more cells", "a shorter row")
         for name, parse in parsers.items():
             cell = cells.pop(name, "")
             try:
-                values[name] = parse(cell.strip())
+                values[name] = parse(cell)
             except ValueError:
-                raise bad(name, _CELLS[name][0], repr(cell)) from None
+                raise bad(name, CELLS[name][0], repr(cell)) from None
         row = ManifestRow(**values, extra=cells)
-        first = lines.setdefault(row.image, records.line_num)
-        if first != records.line_num:
+        first = lines.setdefault(row.image, line)
+        if first != line:
             found = f"{row.image!r} a second time (first on line {first})"
             raise bad("image", "one row a crop", found)
         yield row
 
 
-def _legal(value: Any, is_legal: bool) -> Any:
-    if not is_legal:
-        raise ValueError
-    return value
-
-
-def _number(cell: str, above: float = -math.inf, up_to: float = math.inf) -> float:
-    number = float(cell)
-    return float(_legal(number, above < number <= up_to and math.isfinite(number)))
-
-
-def _whole(cell: str, low: int, high: int) -> int:
-    number = float(cell)  # pandas writes 2.0 where a column has empty cells too
-    return int(_legal(number, number.is_integer() and low <= number <= high))
-
-
-def _image(cell: str) -> str:
-    path = cell.replace("\\", "/")
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    is_below = not path.startswith("/") and ".." not in parts and ":" not in "".join(parts[:1])
-    return str(_legal(path, bool(parts) and is_below))
-
-
-_CELLS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
-    "image": ("a path below the manifest's folder", _image),
-    "patient_id": ("a text", lambda c: _legal(c, c != "")),
-    "series_uid": ("a text", str),
-    "nodule": ("a whole number from 0", lambda c: _whole(c, 0, 10**9)),
-    "z_mm": ("a position in mm or nothing", lambda c: _number(c) if c else None),
-    "pixel_spacing_mm": ("a spacing in mm above 0", lambda c: _number(c, above=0)),
-    "scale": ("a factor above 0 and up to 1", lambda c: _number(c, above=0, up_to=1)),
-    "window_center": ("a HU value", _number),
-    "window_width": ("a width in HU above 0", lambda c: _number(c, above=0)),
-    "readers": ("a number of readers from 1 to 100", lambda c: _whole(c, 1, 100)),
-    "malignancy_ratings": (
-        "ratings from 1 to 5 joined by ;",
-        lambda c: tuple(_whole(rating, 1, 5) for rating in c.split(";")) if c else (),
-    ),
-    "diagnosis": ("0, 1, 2, 3 or nothing", lambda c: _whole(c, 0, 3) if c else None),
-    "primary_site": ("a text", str),
-    "crop": (
-        f"one of {', '.join(CROP_RULES)}",
-        lambda c: _legal(c or "paper", c in ("", *CROP_RULES)),
-    ),
-    "sop_uid": ("a text", str),
-    "source": ("a text", str),
-}
-"""Column -> what its cells may hold, and what makes a value of one or raises ValueError."""
+_KIND = TableKind(
+    "a manifest (UTF-8 CSV)", lambda cells: len(set(COLUMNS) & set(_known(cells))), ManifestError
+)

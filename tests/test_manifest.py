@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import os
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -100,6 +103,106 @@ def test_whole_numbers_as_pandas_writes_them_and_backslashes_are_read(
     assert read_manifest(path).rows == rows
 
 
+@pytest.fixture
+def as_pandas(write_crops: Callable[..., Path]) -> tuple[Path, list[dict[str, str]]]:
+    """A manifest's path and its cells, as a table that other programs may write."""
+    path = write_crops(patients=1)
+    edit(path, "1;1;1;1,1,,", "1;1;1;1,,,")
+    with path.open(encoding="utf-8", newline="") as file:
+        return path, list(csv.DictReader(file))
+
+
+def test_a_manifest_through_pandas_is_the_same(
+    as_pandas: tuple[Path, list[dict[str, str]]],
+) -> None:
+    path, records = as_pandas
+    rows = read_manifest(path).rows
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["", *(f" {name.title()} " for name in records[0])])
+        for number, record in enumerate(records):
+            cells = {**record, "primary_site": "nan", "readers": f"{record['readers']}.0"}
+            cells["diagnosis"] = f"{record['diagnosis']}.0" if record["diagnosis"] else "NaN"
+            writer.writerow([number, *cells.values()])
+    assert read_manifest(path).rows == rows
+    assert rows[0].diagnosis is None
+
+
+def test_a_manifest_through_a_german_excel_is_the_same(
+    as_pandas: tuple[Path, list[dict[str, str]]],
+) -> None:
+    path, records = as_pandas
+    rows = read_manifest(path).rows
+    numbers = ("z_mm", "pixel_spacing_mm", "scale")
+    with path.open("w", encoding="utf-16", newline="") as file:
+        file.write("sep=;\r\n")
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow([*records[0], ""])
+        for record in records:
+            commas = {name: record[name].replace(".", ",") for name in numbers}
+            writer.writerow([*{**record, **commas}.values(), ""])
+        file.write(";" * len(records[0]) + "\r\n")
+    assert b"0\0,\x007\0" in path.read_bytes()
+    assert read_manifest(path).rows == rows
+
+
+def test_a_manifest_may_be_a_workbook(as_pandas: tuple[Path, list[dict[str, str]]]) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    path, records = as_pandas
+    rows = read_manifest(path).rows
+    book = openpyxl.Workbook()
+    for cells in (records[0], *(record.values() for record in records)):
+        book.active.append(
+            [float(c) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", c) else c for c in cells]
+        )
+    book.save(path.with_suffix(".xlsx"))
+    assert read_manifest(path.with_suffix(".xlsx")).rows == rows
+
+
+def test_one_image_under_two_spellings_is_caught(write_crops: Callable[..., Path]) -> None:
+    path = write_crops(patients=1)
+    edit(path, "crops/P00/n00_s01.jpg", ".\\crops\\P00/./n00_s00.jpg")
+    with pytest.raises(ManifestError, match=r"'crops/P00/n00_s00.jpg' a second time"):
+        read_manifest(path)
+
+
+def test_one_file_in_two_cases_is_caught_where_the_disk_knows_one(
+    write_crops: Callable[..., Path],
+) -> None:
+    path = write_crops(patients=1)
+    crops = path.parent / "crops" / "P00"
+    edit(path, "crops/P00/n00_s01.jpg", "crops/P00/N00_s00.jpg")
+    if not (crops / "N00_s00.jpg").exists():
+        os.link(crops / "n00_s00.jpg", crops / "N00_s00.jpg")  # as if this disk were one
+    with pytest.raises(ManifestError, match="one file as 'crops/P00/n00_s00.jpg' and as"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("image,", "image,nodule,", "several named nodule"),
+        (",P00,", ",nan,", "column patient_id: expected a name"),
+        (",P00,", ",1E+05,", ":2, column patient_id: .*no number or date that a spreadsheet"),
+        (",0.7,", ",7. Jan,", ":2, column pixel_spacing_mm: .*found '7. Jan'"),
+        (",1;1;1;1,", ",1;1;1;1,,,,,x,", "cells, more than the header's"),
+        (",1;1;1;1,", ',"1;1;1;1,', "unexpected end of data"),
+    ],
+)
+def test_what_a_spreadsheet_has_spoilt_is_named(
+    write_crops: Callable[..., Path], old: str, new: str, message: str
+) -> None:
+    path = write_crops(patients=1)
+    edit(path, old, new)
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(path)
+
+
+def test_a_device_is_no_manifest() -> None:
+    with pytest.raises(ManifestError, match="found a pipe, a socket or a device"):
+        read_manifest(os.devnull)
+
+
 def test_a_folder_stands_for_the_manifest_in_it(write_crops: Callable[..., Path]) -> None:
     path = write_crops(patients=1)
     assert read_manifest(path.parent).rows == read_manifest(path).rows
@@ -113,8 +216,6 @@ def test_columns_may_come_in_any_order_and_cells_may_hold_line_breaks(
     rows = tuple(replace(row, primary_site="two\nlines, \u2028 and a comma") for row in rows)
     names = list(reversed(COLUMNS))
     write_manifest(path, rows)
-    import csv
-
     with path.open(encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))
     with path.open("w", encoding="utf-8", newline="") as file:
