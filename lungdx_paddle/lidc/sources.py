@@ -1,19 +1,25 @@
-"""List and open files of a folder in any layout, or of a zip archive without unpacking it.
+"""List and open files of a folder in any layout, or of zip archives without unpacking them.
 
-Nothing is written, so that an archive whose paths climb out of its folder does no harm.
+A folder may hold archives beside files: they are listed as if they were unpacked.  Nothing is
+written, so that an archive whose paths climb out of its folder does no harm.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from lungdx_paddle.errors import LidcError
+from lungdx_paddle.files import LARGEST_BYTES, gunzip, open_file
 
 OPEN_ARCHIVES = 4
 """Zip archives kept open in a process; one is normal, its directory is slow to read twice."""
@@ -23,6 +29,27 @@ FEW_FILES = 100
 
 READ_ERRORS = (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 """What reading a file or a damaged, cut off or encrypted archive may raise."""
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+"""How a member may be packed; Windows packs what has more than 2 GB otherwise (Deflate64)."""
+
+ENCRYPTED = 1
+"""Bit of a member's flags (zip specification, 4.4.4)."""
+
+UNPACK = "; unpack it"
+"""How the reason ends for which an archive was left out, and with it all of its files."""
+
+PACKED = (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar", ".bz2", ".xz", ".zst")
+"""Endings of archives and packed files that are not read; .zip and .gz are."""
+
+BY_PRODUCTS = ("thumbs.db", "desktop.ini", ".ds_store", "dicomdir")
+"""Files that hold no data of their own, in lower case; DICOMDIR lists what lies beside it."""
+
+BY_PRODUCT_FOLDERS = {
+    *("__macosx", ".trashes", ".spotlight-v100", ".fseventsd", "@eadir"),
+    *("$recycle.bin", "system volume information"),
+}
+"""Folders that macOS, Windows and network drives make, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +62,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file on disk, or the member of a zip archive."""
+    """A file on disk, or the member of a zip archive; one in gzip is read unpacked."""
 
     path: Path
     """The file itself, or the archive that holds it."""
@@ -43,98 +70,200 @@ class SourceFile:
     """Name inside the archive; None for a file on disk."""
 
     def __str__(self) -> str:
-        return str(self.path) if self.member is None else f"{self.path}/{self.member}"
+        return printable(str(self.path) if self.member is None else f"{self.path}/{self.member}")
+
+    @property
+    def name(self) -> str:
+        """Without its folders, whichever system named them."""
+        return (self.member or self.path.name).replace("\\", "/").rpartition("/")[2]
 
     @property
     def suffix(self) -> str:
-        """The extension in lower case with its dot, or nothing."""
-        return os.path.splitext(self.member or self.path.name)[1].lower()
+        """The extension in lower case with its dot, before ``.gz``, or nothing."""
+        return os.path.splitext(self.name.lower().removesuffix(".gz"))[1]
 
     @property
     def size(self) -> int:
         """Length in bytes, unpacked."""
+        if self._is_gzip:
+            with self.open() as stream:
+                return stream.seek(0, os.SEEK_END)
         if self.member is None:
             return self.path.stat().st_size
         return _archive(self.path).getinfo(self.member).file_size
 
     def open(self) -> BinaryIO:
-        """A seekable stream of the file's bytes; the caller closes it."""
-        if self.member is None:
-            return open(self.path, "rb")
-        return cast(BinaryIO, _archive(self.path).open(self.member))
+        """A seekable stream of the file's bytes, unpacked; the caller closes it.
+
+        Raises:
+            OSError: it is no regular file, or unpacks to more than
+                :data:`lungdx_paddle.files.LARGEST_BYTES`.
+        """
+        if not self._is_gzip:
+            return self._open_packed()
+        with self._open_packed() as stream:
+            return io.BytesIO(gunzip(stream))
 
     def read_bytes(self, at_most: int = -1) -> bytes:
-        """The file's bytes, or the first ``at_most`` of them.
+        """The file's bytes, or the first ``at_most`` of them; of one in gzip, all or none.
 
         Raises:
             LidcError: it cannot be read, or the archive is damaged or encrypted.
         """
         try:
-            with self.open() as stream:
+            with self._open_packed() as stream:
+                if self._is_gzip:
+                    return gunzip(stream, at_most if at_most >= 0 else LARGEST_BYTES)
                 return stream.read(at_most)
         except READ_ERRORS as error:
             raise LidcError(
                 str(self),
                 expected="a readable file",
-                found=" ".join(str(error).split()),
+                found=" ".join(str(getattr(error, "strerror", None) or error).split()),
                 fix="download the file again or leave it out",
             ) from error
+
+    def _open_packed(self) -> BinaryIO:
+        if self.member is None:
+            return open_file(self.path)
+        return cast(BinaryIO, _archive(self.path).open(self.member))
+
+    @property
+    def _is_gzip(self) -> bool:
+        return self.name.lower().endswith(".gz")
 
 
 def list_files(source: Path) -> tuple[list[SourceFile], list[Skipped]]:
     """Every file below a folder or in a zip archive, in the order of the names.
 
+    Zip archives in a folder are listed as if they were unpacked.  By-products of operating
+    systems (``._*``, ``~$*``, :data:`BY_PRODUCTS`) are left out without a word.
+
     Args:
         source: a folder, a zip archive or a single file.
 
     Returns:
-        The files, and the folders that could not be read.
+        The files; and with the reason what is left out: folders that cannot be read, archives
+        in archives or of another kind, and what is no regular file.
 
     Raises:
-        LidcError: there is no such path, or it is a broken archive.
+        LidcError: there is no such path, or it is a broken archive or one that is not read.
     """
     source = Path(source)
-    if source.is_dir():
-        return _list_folder(source)
-    if not source.is_file():
-        raise LidcError(
-            str(source),
-            expected="a folder, a zip archive or a file",
-            found="nothing",
-            fix="check the path",
-        )
-    if not zipfile.is_zipfile(source) and source.suffix.lower() != ".zip":
-        return [SourceFile(source)], []
-    names = sorted(entry.filename for entry in _archive(source).infolist() if not entry.is_dir())
-    return [SourceFile(source, name) for name in names], []
-
-
-def _list_folder(folder: Path) -> tuple[list[SourceFile], list[Skipped]]:
     files: list[SourceFile] = []
     skipped: list[Skipped] = []
+    if source.is_dir():
+        for path in _walk(source, skipped):
+            try:
+                is_archive = path.suffix.lower() == ".zip"
+                files += _members(path, skipped) if is_archive else _read_here(path, skipped)
+            except LidcError as error:
+                name = printable(str(path))
+                skipped.append(Skipped(name, str(error).removeprefix(f"{name}: ")))
+        return files, skipped
+    found = "a pipe, a socket or a device" if source.exists() else "nothing"
+    if source.is_file():
+        found = _not_read(SourceFile(source)).removesuffix(UNPACK)
+    if found:
+        raise LidcError(
+            printable(str(source)),
+            expected="a folder, a zip archive or a file",
+            found=found,
+            fix="unpack it and give the folder" if source.is_file() else "check the path",
+        )
+    if source.suffix.lower() == ".zip" or zipfile.is_zipfile(source):
+        return _members(source, skipped), skipped
+    return [SourceFile(source)], []
 
-    def note(error: OSError) -> None:
-        skipped.append(Skipped(str(error.filename), f"cannot be read: {error.strerror}"))
 
+def _walk(source: Path, skipped: list[Skipped]) -> Iterator[Path]:
+    """Regular files below a folder: those of a folder by name, then those of the folders in it."""
     seen: set[str] = set()  # large collections are often linked together; a link may form a ring
-    for root, folders, names in os.walk(folder, onerror=note, followlinks=True):
-        real = os.path.realpath(root)
+    folders = [os.fspath(source)]
+    while folders:
+        folder = folders.pop()
+        real = os.path.realpath(folder)
         if real in seen:
-            folders.clear()
             continue
         seen.add(real)
-        folders.sort()
-        files.extend(SourceFile(Path(root, name)) for name in sorted(names))
-    return files, skipped
+        below: list[str] = []
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            skipped.append(Skipped(printable(folder), f"cannot be read: {error.strerror}"))
+            continue
+        for entry in entries:
+            try:
+                if entry.is_dir():
+                    below += [] if entry.name.lower() in BY_PRODUCT_FOLDERS else [entry.path]
+                elif not _is_by_product(entry.name):
+                    if entry.is_file():
+                        yield Path(entry.path)
+                    else:
+                        os.stat(entry.path)  # a link may lead to nothing
+                        raise OSError(errno.EINVAL, "a pipe, a socket or a device, no file")
+            except OSError as error:
+                skipped.append(Skipped(printable(entry.path), f"cannot be read: {error.strerror}"))
+        folders += reversed(below)
+
+
+def _members(path: Path, skipped: list[Skipped]) -> list[SourceFile]:
+    """What is to be read of a zip archive."""
+    files = []
+    entries = {entry.filename: entry for entry in _archive(path).infolist() if not entry.is_dir()}
+    for name in sorted(entries):
+        parts = name.replace("\\", "/").lower().split("/")
+        file, entry = SourceFile(path, name), entries[name]
+        if not parts[-1] or _is_by_product(parts[-1]) or BY_PRODUCT_FOLDERS.intersection(parts):
+            continue  # PowerShell ended the names of folders in a backslash
+        if entry.flag_bits & ENCRYPTED:
+            reason = f"encrypted{UNPACK}"
+        elif entry.compress_type not in METHODS:
+            reason = f"packed by a method that is not read ({entry.compress_type}){UNPACK}"
+        else:
+            reason = _not_read(file)
+        if reason:
+            skipped.append(Skipped(str(file), reason))
+        else:
+            files.append(file)
+    return files
+
+
+def _read_here(path: Path, skipped: list[Skipped]) -> list[SourceFile]:
+    file = SourceFile(path)
+    reason = _not_read(file)
+    skipped += [Skipped(str(file), reason)] if reason else []
+    return [] if reason else [file]
+
+
+def _not_read(file: SourceFile) -> str:
+    """Why a file is not even opened, or nothing."""
+    if file.suffix == ".nii":
+        return "a NIfTI volume, no DICOM file"
+    if file.member is not None and file.suffix in (".zip", *PACKED):
+        return f"an archive in an archive{UNPACK}"
+    return f"an archive of another kind than zip{UNPACK}" if file.suffix in PACKED else ""
+
+
+def _is_by_product(name: str) -> bool:
+    return name.startswith(("._", "~$")) or name.lower() in BY_PRODUCTS
+
+
+def printable(text: str) -> str:
+    """A name as it can be shown: control characters and bytes that are no text are escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _archive(path: Path) -> zipfile.ZipFile:
     try:
         entry = path.stat()
         return _opened(path, entry.st_mtime_ns, entry.st_size)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*READ_ERRORS, struct.error) as error:
         raise LidcError(
-            str(path),
+            printable(str(path)),
             expected="a zip archive",
             found=f"a broken one ({error})",
             fix="download it again",

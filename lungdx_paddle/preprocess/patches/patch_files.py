@@ -25,7 +25,7 @@ PICTURE_SIDE = 128
 LARGEST_PNG_BYTES = 2**20
 """A picture has 16 KB of pixels; what is larger is something else and may fill the memory."""
 
-_PATH = re.compile(r"(?:^|/)([^/]+)/nodule-(\d+)/(images|mask-\d+)/slice-(\d+)\.png$")
+_PATH = re.compile(r"(?:^|/)([^/]+)/nodule-(\d+)/(images|mask-\d+)/slice-(\d+)\.(?:png|PNG)$")
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _HEADER = struct.Struct(">8s4x4sIIBB")
 """Signature, IHDR, width, height, bits and colour type (PNG specification, section 11.2)."""
@@ -58,14 +58,18 @@ def find_pictures(source: Path) -> tuple[list[PictureFolder], list[Skipped]]:
     """
     files, skipped = list_files(source)
     found: dict[tuple[str, int], PictureFolder] = {}
+    seen: dict[tuple[str, ...], SourceFile] = {}
     for file in files:
-        # PowerShell packed archives with backslashes for years.
+        # PowerShell packed archives with backslashes for years.  The folder into which an
+        # archive would be unpacked may be the patient's.
         path = PurePosixPath((file.member or file.path.as_posix()).replace("\\", "/"))
-        match = _PATH.search(str(path))
+        match = _PATH.search(str(path if file.member is None else file.path.stem / path))
         if file.member is not None and (".." in path.parts or path.is_absolute()):
             skipped.append(Skipped(str(file), "its path climbs out of the archive"))
         elif match is None:
             skipped.append(Skipped(str(file), "no picture of the set of slices"))
+        elif (first := seen.setdefault(match.groups(), file)) is not file:
+            skipped.append(Skipped(str(file), f"one more file of a picture: {first}"))
         else:
             patient, number, kind, index = match[1], int(match[2]), match[3], int(match[4])
             name = f"{patient}/nodule-{number}"
