@@ -11,7 +11,7 @@ from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.lidc import find_annotations
 from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM
-from lungdx_paddle.lidc.sources import Skipped
+from lungdx_paddle.lidc.sources import UNPACK, Skipped
 from lungdx_paddle.lidc.xml_files import LeftOutXml
 from lungdx_paddle.locks import alone_in
 from lungdx_paddle.manifest import CROP_RULES
@@ -160,8 +160,10 @@ def report_lines(report: Report) -> list[str]:
         where = _first_few([f"{s.patient_id} ({len(s.missing_slices)})" for s in lacking])
         lines.append(f"{count} missing, see report.json: {where}")
     lines += _some([f"{s.patient_id}: {text}" for s in report.series for text in s.warnings])
+    lines += _some(report.diagnosis_notes)
     if not report.diagnosed_patients:
-        lines.append("no patient stands in a diagnosis table: the crops lack pathology labels")
+        why = "no patient has a diagnosis" if report.diagnosis_notes else "no diagnosis table"
+        lines.append(f"{why}: the crops lack pathology labels")
     if report.left_out:
         lines.append(f"pictures and nodules left out, see report.json: {len(report.left_out)}")
     if report.stretched_pictures:
@@ -189,7 +191,8 @@ def skipped_lines(skipped: Sequence[Skipped], file: str = "report.json") -> list
     """XML files whose marks may be missed by name, the other files by number and reason."""
     marks = [file for file in skipped if isinstance(file, LeftOutXml)]
     skipped = [file for file in skipped if not isinstance(file, LeftOutXml)]
-    groups = sorted(by_reason(skipped).items(), key=lambda item: -len(item[1]))
+    # One archive holds many files.
+    groups = sorted(by_reason(skipped).items(), key=lambda g: (UNPACK not in g[0], -len(g[1])))
     lines = _some([f"left out: {xml.path}: {xml.reason}" for xml in marks], file)
     lines += [
         f"{cli.count_of(len(files), 'file')} left out: {reason}"

@@ -14,7 +14,12 @@ In a notebook::
 """
 
 from lungdx_paddle.lidc.annotations import read_annotations
-from lungdx_paddle.lidc.diagnosis import Diagnosis, read_diagnoses
+from lungdx_paddle.lidc.diagnosis import (
+    Diagnosis,
+    DiagnosisTable,
+    find_diagnoses,
+    read_diagnoses,
+)
 from lungdx_paddle.lidc.dicom import Series, find_series
 from lungdx_paddle.lidc.nodules import Nodule, group_readings
 from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Mark, Reading
@@ -27,6 +32,7 @@ __all__ = [
     "Annotations",
     "Contour",
     "Diagnosis",
+    "DiagnosisTable",
     "Mark",
     "Nodule",
     "Reading",
@@ -34,6 +40,7 @@ __all__ = [
     "Series",
     "Skipped",
     "find_annotations",
+    "find_diagnoses",
     "find_scans",
     "find_series",
     "group_readings",

@@ -1,22 +1,22 @@
 """Read the diagnosis table of LIDC-IDRI: 157 patients, a code and a site each.
 
-TCIA publishes it as ``tcia-diagnosis-data-2012-04-20.xls``; a CSV with the same columns
-will do.  Columns are found by how their headings begin, since those run over many lines.
+TCIA publishes it as ``tcia-diagnosis-data-2012-04-20.xls``; any table with the same columns will
+do (:mod:`lungdx_paddle.tables`).  Columns are found by what their headings say, which run over
+many lines, in any order.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
-
-import xlrd
 
 from lungdx_paddle.errors import LidcError
+from lungdx_paddle.lidc.sources import SourceFile, list_files
+from lungdx_paddle.tables import LARGEST_TABLE_BYTES, Table, TableKind, read_table
+from lungdx_paddle.words import count_of
 
 CODES: Mapping[int, str] = MappingProxyType(
     {
@@ -28,12 +28,26 @@ CODES: Mapping[int, str] = MappingProxyType(
 )
 """The table's "Diagnosis at the Patient Level"."""
 
-HEADINGS = {
-    "patient_id": ("patient id", "patient_id"),
-    "code": ("diagnosis at the patient level", "diagnosis"),
-    "primary_site": ("primary tumor site", "primary_site"),
-}
-"""How the heading of each column begins, after any "TCIA", in lower case."""
+HEADINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "patient ID": ("patientid$", "patientid", "patient$", "subjectid"),
+        "diagnosis at the patient level": (
+            *("diagnosis(?!method).*patient", "patient(level)?diagnosis(?!method)"),
+            *("diagnosis$", "diagnosiscode", r"diagnosis\d"),
+        ),
+        "primary tumor site": ("primarytumou?rsite", "primarysite", "primarytumou?r$"),
+    }
+)
+"""Column -> how its heading may begin, the surest first: letters and digits, without "TCIA".
+
+Nodules have diagnoses and methods of their own, whose headings begin with "Nodule".
+"""
+
+SUFFIXES = (".xls", ".xlsx", ".csv", ".tsv", ".txt", ".ods", ".numbers")
+"""Endings of a file that may be a diagnosis table, if "diagnosis" stands in its name."""
+
+EXAMPLES = 3
+"""How many IDs or lines a note names."""
 
 
 @dataclass(frozen=True)
@@ -41,79 +55,195 @@ class Diagnosis:
     """One patient's disease."""
 
     patient_id: str
+    """As the table has it."""
     code: int
     """0 to 3, see :data:`CODES`."""
     primary_site: str
     """Free text of the column "Primary tumor site", stripped; empty if none."""
+    line: int = field(default=0, compare=False)
+    """Where it stands in the table, from 1."""
 
 
-def read_diagnoses(path: Path) -> dict[str, Diagnosis]:
-    """Read the diagnosis table.
+@dataclass(frozen=True)
+class DiagnosisTable:
+    """The diagnoses of a table, and what is doubtful about it."""
+
+    source: str
+    """Name of the file."""
+    by_patient: Mapping[str, Diagnosis]
+    """In the order of the table."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user: rows without a diagnosis, IDs that fit nobody, ..."""
+
+    def of(self, patients: Iterable[str]) -> DiagnosisTable:
+        """The same for the patients of a collection, by the IDs that they have there.
+
+        An ID that is no patient's is matched in any case, with other blanks and separators, and
+        in short (``1``, ``LIDC-IDRI-1``), if one patient alone fits it.
+
+        Raises:
+            LidcError: two IDs fit one patient and their diagnoses differ.
+        """
+        known = sorted(set(patients))
+        by_key: dict[str, set[str]] = {}
+        for patient in known:
+            for key in _keys(patient):
+                by_key.setdefault(key, set()).add(patient)
+        found: dict[str, Diagnosis] = {}
+        guessed: list[str] = []
+        unknown: list[str] = []
+        unsure: list[str] = []
+        for own, diagnosis in self.by_patient.items():
+            fitting = {own} & set(known) or by_key.get(_keys(own)[0], set())
+            if len(fitting) != 1:
+                (unsure if fitting else unknown).append(own)
+                continue
+            (patient,) = fitting
+            if patient != own:
+                guessed.append(f"{own} is {patient}")
+            found[patient] = _agreed(self.source, diagnosis, found.get(patient))
+        notes = list(self.notes)
+        if guessed:
+            notes.append(f"{self._ids(guessed)} taken for a patient's: {_first_few(guessed)}")
+        if unsure:
+            notes.append(f"{self._ids(unsure)} left out, as several fit: {_first_few(unsure)}")
+        if unknown and known:
+            whose = f"no patient's here: {_first_few(unknown)}"
+            whose += "" if found else f" (here they are {_first_few(known)})"
+            notes.append(f"{self._ids(unknown)} {whose}")
+        return replace(self, by_patient=found, notes=tuple(notes))
+
+    def _ids(self, ids: Sequence[str]) -> str:
+        many = count_of(len(ids), "ID")
+        return f"{self.source}: {many} of {len(self.by_patient)} {'is' if len(ids) == 1 else 'are'}"
+
+
+def read_diagnoses(source: Path | SourceFile) -> DiagnosisTable:
+    """Read a diagnosis table.
 
     Args:
-        path: ``.xls`` as TCIA ships it, or ``.csv`` with a heading line.
-
-    Returns:
-        Diagnoses by patient in the order of the table.
+        source: CSV, TSV, ``.xlsx`` or ``.xls``, as TCIA ships it.
 
     Raises:
-        LidcError: the file cannot be read, lacks a column, or has a row with another code
-            than 0 to 3 or with a patient who is in an earlier row.
+        LidcError: the file cannot be read, lacks a column or has two that fit, or has a row
+            with another code than 0 to 3 or of a patient whose earlier row says otherwise.
     """
-    path = Path(path)
-    header, *rows = _read_rows(path) or [[]]
-    columns = _find_columns(path, header)
+    file = source if isinstance(source, SourceFile) else SourceFile(Path(source))
+    return _diagnoses(str(file), *_read(file))
+
+
+def find_diagnoses(source: Path) -> DiagnosisTable:
+    """The diagnosis table in a folder or zip archive, by its name; an empty one if there is none.
+
+    Of several the first counts.  Notes name the others, and files that look like one and cannot
+    be read.
+
+    Raises:
+        LidcError: as :func:`read_diagnoses`, if the file has a diagnosis table's columns.
+    """
+    found: DiagnosisTable | None = None
+    notes = []
+    for file in filter(is_table, list_files(source)[0]):
+        try:
+            table, columns = _read(file)
+        except LidcError as error:
+            notes.append(f"not read as a diagnosis table: {error}")
+            continue
+        if found is None:
+            found = _diagnoses(str(file), table, columns)
+        else:
+            notes.append(f"{file}: one more diagnosis table, left out; {found.source} counts")
+    found = found or DiagnosisTable(str(source), {})
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def is_table(file: SourceFile) -> bool:
+    """Whether a file is a diagnosis table by its name."""
+    return file.suffix in SUFFIXES and "diagnos" in file.name.lower()
+
+
+def _read(file: SourceFile) -> tuple[Table, Mapping[str, int]]:
+    """A table that has the columns, and where they are."""
+    table = read_table(str(file), file.read_bytes(LARGEST_TABLE_BYTES + 1), _KIND)
+    columns = _find_columns(table.header)
+    missing = [name for name in HEADINGS if not columns[name]]
+    twice = [name for name, places in columns.items() if len(places) > 1]
+    if missing or twice:
+        names = [table.header[i] for i in columns[twice[0]]] if twice and not missing else []
+        raise _error(
+            f"{file}:{table.header_line}",
+            f"one column each for {', '.join(HEADINGS)}",
+            " and ".join(f'"{" ".join(name.split())}"' for name in names)
+            or f"no {', '.join(missing)}",
+        )
+    return table, {name: places[0] for name, places in columns.items()}
+
+
+def _diagnoses(source: str, table: Table, columns: Mapping[str, int]) -> DiagnosisTable:
     diagnoses: dict[str, Diagnosis] = {}
-    for number, row in enumerate(rows, start=2):
-        where = f"{path}:{number}"
-        cells = {name: row[index] if index < len(row) else "" for name, index in columns.items()}
-        # Spreadsheets hold numbers as floats: 3.0 is the code 3.
-        whole = {
-            k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in cells.items()
-        }
-        patient_id, code, site = (str(whole[name]).strip() for name in HEADINGS)
-        if not (patient_id or code or site):  # spreadsheets end in empty rows
+    without: list[int] = []
+    for line, row in table.rows:
+        cells = ((row[i] if i < len(row) else "").strip() for i in columns.values())
+        patient_id, code, site = (" ".join(cell.split()) for cell in cells)
+        patient_id = patient_id.removesuffix(".0") if patient_id[:-2].isdecimal() else patient_id
+        where = f"{source}:{line}"
+        if code.lower() in ("", "nan", "na", "n/a", "#n/a", "none", "-"):
+            without += [line] if patient_id or site else []
             continue
         if not patient_id:
             raise _error(where, "a patient ID", "none")
-        if code not in map(str, CODES):
+        number = re.fullmatch(r"(\d)(?:[.,]0*)?", code)  # spreadsheets hold 3 as 3.0
+        if not number or int(number[1]) not in CODES:
             raise _error(where, "a diagnosis from 0 to 3", repr(code))
-        if patient_id in diagnoses:
-            raise _error(where, "one row a patient", f"{patient_id} again")
-        diagnoses[patient_id] = Diagnosis(patient_id, int(code), site)
-    return diagnoses
+        diagnosis = Diagnosis(patient_id, int(number[1]), site, line)
+        diagnoses[patient_id] = _agreed(source, diagnosis, diagnoses.get(patient_id))
+    notes = [f"{source}: {note}" for note in table.notes]
+    if without:
+        lines = _first_few([str(line) for line in without])
+        notes.append(f"{source}: {count_of(len(without), 'row')} without a code (line {lines})")
+    if not diagnoses:
+        notes.append(f"{source}: a diagnosis table without diagnoses")
+    return DiagnosisTable(source, diagnoses, tuple(notes))
 
 
-def _read_rows(path: Path) -> list[Sequence[Any]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise _error(str(path), "the diagnosis table", error.strerror or str(error)) from error
-    if path.suffix.lower() == ".csv":
-        try:
-            return list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise _error(str(path), "a CSV table in UTF-8", str(error)) from error
-    try:
-        sheet = xlrd.open_workbook(file_contents=data).sheet_by_index(0)
-        return [sheet.row_values(row) for row in range(sheet.nrows)]
-    except Exception as error:  # xlrd raises nearly anything on a damaged file
-        raise _error(str(path), "an .xls or .csv table", str(error)) from error
+def _agreed(source: str, new: Diagnosis, old: Diagnosis | None) -> Diagnosis:
+    """The first of two rows of a patient, which must say the same."""
+    if old and (old.code, old.primary_site.lower()) != (new.code, new.primary_site.lower()):
+        one, other = (f"{d.patient_id} {d.code} {d.primary_site}".strip() for d in (old, new))
+        found = f"{one!r} on line {old.line} and {other!r} on line {new.line}"
+        raise _error(source, "one diagnosis a patient", found)
+    return old or new
 
 
-def _find_columns(path: Path, header: Sequence[Any]) -> dict[str, int]:
-    headings = [" ".join(str(cell).lower().split()).removeprefix("tcia ") for cell in header]
-    found: dict[str, int] = {}
+def _keys(patient_id: str) -> tuple[str, ...]:
+    """What an ID is known by: whole, and where it ends in a number, by that alone."""
+    text = re.sub(r"[\s_-]+", "", patient_id).casefold()
+    # Not for UIDs: theirs is no number of a patient.
+    match = re.fullmatch(r"([^\d.]*)0*(\d+)", text)
+    return (f"{match[1]}{match[2]}", match[2]) if match else (text,)
+
+
+def _find_columns(header: Sequence[str]) -> dict[str, list[int]]:
+    """Places of the columns that fit each name, by the surest way that one fits."""
+    headings = [re.sub(r"[\W_]+", "", cell).lower().removeprefix("tcia") for cell in header]
+    found: dict[str, list[int]] = {}
     for name, beginnings in HEADINGS.items():
-        for beginning in beginnings:  # the longest first: "diagnosis" begins other columns too
-            places = [i for i, heading in enumerate(headings) if heading.startswith(beginning)]
-            if places and name not in found:
-                found[name] = places[0]
-    missing = [beginnings[0] for name, beginnings in HEADINGS.items() if name not in found]
-    if missing:
-        wanted = ", ".join(beginnings[0] for beginnings in HEADINGS.values())
-        raise _error(f"{path}:1", f"columns that begin with {wanted}", f"no {', '.join(missing)}")
+        places = ([i for i, h in enumerate(headings) if re.match(b, h)] for b in beginnings)
+        found[name] = next(filter(None, places), [])
     return found
+
+
+def _first_few(items: Sequence[str]) -> str:
+    more = len(items) - EXAMPLES
+    return ", ".join(items[:EXAMPLES]) + (f" and {more} more" if more > 0 else "")
+
+
+_KIND = TableKind(
+    "a diagnosis table",
+    lambda cells: sum(map(bool, _find_columns(cells).values())),
+    LidcError,
+    latin=True,
+)
 
 
 def _error(where: str, expected: str, found: str) -> LidcError:
@@ -121,5 +251,5 @@ def _error(where: str, expected: str, found: str) -> LidcError:
         where,
         expected=expected,
         found=found,
-        fix="give TCIA's tcia-diagnosis-data-2012-04-20.xls or a CSV with its columns",
+        fix="give TCIA's tcia-diagnosis-data-2012-04-20.xls or a table with its columns",
     )

@@ -92,7 +92,7 @@ def download(out: Path, patients: str = "") -> Fetched:
         if not path.is_file():
             write_together({path: _fetch(TCIA_FOLDER + path.name, _FIRST_BYTES[path.name])})
     if patients == DIAGNOSED:
-        wanted = set(read_diagnoses(fetched.diagnosis))
+        wanted = set(read_diagnoses(fetched.diagnosis).by_patient)
     chosen = {
         uid: facts.patient_id
         for uid, facts in known_series().items()

@@ -18,12 +18,14 @@ from lungdx_paddle.lidc import (
     Annotations,
     Scan,
     Series,
-    Skipped,
     find_annotations,
+    find_diagnoses,
     find_series,
     read_diagnoses,
 )
+from lungdx_paddle.lidc.diagnosis import is_table
 from lungdx_paddle.lidc.scan import first_numbers, no_marks
+from lungdx_paddle.lidc.sources import SourceFile
 from lungdx_paddle.manifest import ManifestRow, write_manifest
 from lungdx_paddle.preprocess.crop_files import DEFAULT_CROPS, CropSettings, with_diagnoses
 from lungdx_paddle.preprocess.report import (
@@ -48,9 +50,6 @@ from lungdx_paddle.preprocess.source_names import absolute, as_given
 from lungdx_paddle.progress import bar
 from lungdx_paddle.words import count_of
 from lungdx_paddle.workers import run_all
-
-TABLE_SUFFIXES = (".xls", ".csv")
-"""Endings of a diagnosis table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +100,12 @@ def preprocess(
     fix = "give the folder of the LIDC-IDRI download"
     left_out = renamed(skipped, *sources)
     check_found(lidc, series, left_out, expected="DICOM files of CT series", fix=fix)
-    table = Path(diagnosis) if diagnosis else _find_table(skipped)
-    diagnoses = read_diagnoses(table) if table else {}
+    table = read_diagnoses(Path(diagnosis)) if diagnosis else find_diagnoses(source)
+    table = table.of(s.patient_id for s in series)
     marked = [s for s in series if s.series_uid in annotations]
     jobs = [_Job(Scan(s, annotations[s.series_uid]), crops, out) for s in marked]
     results = _run(jobs, pool)
-    others = [s for s in skipped if s.path != str(table) and not s.path.lower().endswith(".xml")]
+    no_ct = [s for s in skipped if not _is_mark_or_table(SourceFile(Path(s.path)))]
     elsewhere = sorted(set(annotations) - {s.series_uid for s in series})
     report = Report(
         crop=crops.rule,
@@ -115,16 +114,18 @@ def preprocess(
             _series_report(s, annotations.get(s.series_uid), results.get(s.series_uid))
             for s in series
         ),
-        diagnosed_patients=len({s.patient_id for s in series} & set(diagnoses)),
+        diagnosed_patients=len(table.by_patient),
+        diagnosis_notes=table.notes,
         annotated_elsewhere=len(elsewhere),
         other_series=elsewhere[0] if elsewhere else "",
-        skipped=(*others, *skipped_xml),
+        skipped=tuple(dict.fromkeys((*no_ct, *skipped_xml))),
     ).named(*sources)
     report.write(out / "report.json")
     if not marked:
         raise no_marks(lidc, series, annotations, report.skipped)
     check_crops(lidc, report)
-    write_manifest(out / "manifest.csv", list(with_diagnoses(_rows(marked, results), diagnoses)))
+    rows = with_diagnoses(_rows(marked, results), table.by_patient)
+    write_manifest(out / "manifest.csv", list(rows))
     return report
 
 
@@ -202,10 +203,5 @@ def _rows(series: Sequence[Series], results: Mapping[str, _Result]) -> Iterator[
             yield replace(row, nodule=first[s.series_uid] + row.nodule)
 
 
-def _find_table(no_dicom: Sequence[Skipped]) -> Path | None:
-    """The first diagnosis table among the files; one in a zip archive has to be unpacked."""
-    for path in (Path(file.path) for file in no_dicom):
-        is_table = path.suffix.lower() in TABLE_SUFFIXES and "diagnosis" in path.name.lower()
-        if is_table and not path.name.startswith(("._", "~$")) and path.is_file():
-            return path  # and no by-product of macOS or of Excel
-    return None
+def _is_mark_or_table(file: SourceFile) -> bool:
+    return file.suffix == ".xml" or is_table(file)

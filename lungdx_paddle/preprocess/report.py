@@ -65,6 +65,8 @@ class Report:
     """Files that are neither CT slice nor LIDC XML of one, with the reason."""
     left_out: tuple[Skipped, ...] = ()
     """Pictures and nodules of the public slices that gave no crop, with the reason."""
+    diagnosis_notes: tuple[str, ...] = ()
+    """What is doubtful about the diagnosis table: IDs that fit nobody, rows without a code."""
     stretched_pictures: int = 0
     """Pictures of the public slices that reach from black to white: their gray is no HU."""
     other_series: str = ""
@@ -86,6 +88,7 @@ class Report:
                 )
                 for s in self.series
             ),
+            diagnosis_notes=tuple(named(note, *sources) for note in self.diagnosis_notes),
             skipped=renamed(self.skipped, *sources),
             left_out=renamed(self.left_out, *sources),
         )
@@ -129,6 +132,7 @@ class Report:
             "crop": self.crop,
             "window": self.window or "header",
             "totals": self.totals(),
+            "diagnosis_notes": self.diagnosis_notes,
             "series": [asdict(series) for series in self.series],
             "skipped_files": {
                 reason: {

@@ -1,7 +1,9 @@
-"""The diagnosis table is read from TCIA's .xls or a CSV; what is wrong is named by row."""
+"""The diagnosis table is read as TCIA or anybody saved it; what is wrong is named by row."""
 
 from __future__ import annotations
 
+import os
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lungdx_paddle.errors import LidcError
-from lungdx_paddle.lidc import Diagnosis, read_diagnoses
+from lungdx_paddle.lidc import Diagnosis, DiagnosisTable, find_diagnoses, read_diagnoses
 
 HEADER = (
     '"TCIA Patient ID","Diagnosis at the Patient Level\n0=Unknown\n1=benign","Diagnosis Method",'
@@ -29,18 +31,33 @@ def table(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
+SHORT = "patient_id,diagnosis,primary_site\n"
+
+
 def test_a_csv_with_the_headings_of_tcia(table: Callable[[str], Path]) -> None:
-    rows = "LIDC-IDRI-0068,3,4, Head & Neck Cancer ,1\n,,,,\nLIDC-IDRI-0072,1.0,4\n"
-    path = table(HEADER + rows.replace("1.0", "1"))
-    assert read_diagnoses(path) == {
+    rows = "LIDC-IDRI-0068,3,4, Head & Neck Cancer ,1\n,,,,\nLIDC-IDRI-0072,1,4\n"
+    assert read_diagnoses(table(HEADER + rows)).by_patient == {
         "LIDC-IDRI-0068": Diagnosis("LIDC-IDRI-0068", 3, "Head & Neck Cancer"),
         "LIDC-IDRI-0072": Diagnosis("LIDC-IDRI-0072", 1, ""),
     }
 
 
-def test_short_headings_in_any_order(table: Callable[[str], Path]) -> None:
-    path = table("\ufeffprimary_site,notes,patient_id,diagnosis\nlymphoma,x,P1,0\n")
-    assert read_diagnoses(path) == {"P1": Diagnosis("P1", 0, "lymphoma")}
+@pytest.mark.parametrize(
+    "header",
+    [
+        "primary_site,notes,patient_id,diagnosis",
+        "Primary Tumour Site,Diagnosis Method,PATIENT ID , Diagnosis ",
+        "TCIA primary site,diagnosis_method,Patient,Diagnosis (0=unknown)",
+        "PrimarySite,Method of diagnosis,PatientID,Patient-level diagnosis",
+        "primary site,Diagnosis Method at the Patient Level,patient id,Diagnosis_patient_level",
+        "A table of mine,,,\n\nprimary site,x,patient id,diagnosis",
+    ],
+)
+def test_columns_are_known_by_what_they_are_called(
+    table: Callable[[str], Path], header: str
+) -> None:
+    found = read_diagnoses(table(f"\ufeff{header}\nlymphoma,3,P1,0\n"))
+    assert found.by_patient == {"P1": Diagnosis("P1", 0, "lymphoma")}
 
 
 def test_the_method_of_a_diagnosis_is_not_taken_for_the_diagnosis(
@@ -48,18 +65,38 @@ def test_the_method_of_a_diagnosis_is_not_taken_for_the_diagnosis(
 ) -> None:
     first, code, method, *others = HEADER.split(",")
     path = table(",".join([first, method, code, *others]) + "P1,3,2,lung cancer,\n")
-    assert read_diagnoses(path)["P1"].code == 2
+    assert read_diagnoses(path).by_patient["P1"].code == 2
+
+
+@pytest.mark.parametrize("code", ["2", "2.0", " 2 ", "2.", '"2"', '"2,0"'])
+def test_a_code_is_read_as_a_spreadsheet_writes_it(table: Callable[[str], Path], code: str) -> None:
+    assert read_diagnoses(table(f"{SHORT}P1,{code},x\n")).by_patient["P1"].code == 2
+
+
+def test_rows_without_a_code_are_counted_and_rows_that_agree_count_once(
+    table: Callable[[str], Path],
+) -> None:
+    found = read_diagnoses(table(SHORT + "P1,2,Lung\nP2,,\nP1,2.0,lung\nP3,NaN,\n,,\n"))
+    assert list(found.by_patient) == ["P1"]
+    assert [note.split("csv: ")[1] for note in found.notes] == ["2 rows without a code (line 3, 5)"]
+    assert "a diagnosis table without diagnoses" in read_diagnoses(table(SHORT)).notes[0]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "csv:1: expected columns .*no patient id"),
+        ("", "csv:1: expected one column each for .*found no patient ID, diagnosis"),
         ("patient_id,diagnosis\nP1,1\n", "no primary tumor site"),
-        (HEADER + "P1,4,0,x,\n", "csv:2: expected a diagnosis from 0 to 3, found '4'"),
-        (HEADER + "P1,,0,x,\n", "csv:2: .*found ''"),
-        (HEADER + "P1,1,0,x,\n,2,0,x,\n", "csv:3: expected a patient ID, found none"),
-        (HEADER + "P1,1,0,x,\nP1,2,0,y,\n", "csv:3: expected one row a patient, found P1 again"),
+        (
+            "patient_id,TCIA Patient ID,diagnosis,primary_site\n",
+            '"patient_id" and "TCIA Patient ID',
+        ),
+        (SHORT + "P1,4,x\n", "csv:2: expected a diagnosis from 0 to 3, found '4'"),
+        (SHORT + "P1,2.5,x\n", "csv:2: .*found '2.5'"),
+        (SHORT + "P1,benign,x\n", "csv:2: .*found 'benign'"),
+        (SHORT + "P1,1,x\n,2,x\n", "csv:3: expected a patient ID, found none"),
+        (SHORT + "P1,1,x\nP2,1,\nP1,2,x\n", "'P1 1 x' on line 2 and 'P1 2 x' on line 4"),
+        (SHORT + "P1,1,Head, Neck\n", "csv:2: .*4 cells, more than the header's 3"),
     ],
 )
 def test_a_wrong_table_is_one_clear_error(
@@ -76,13 +113,86 @@ def test_a_file_of_another_kind_is_an_error(tmp_path: Path, name: str) -> None:
         read_diagnoses(tmp_path / name)
 
 
-def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_or_is_a_pipe_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LidcError, match="No such file"):
         read_diagnoses(tmp_path / "table.xls")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.csv")
+        with pytest.raises(LidcError, match="a pipe, a socket or a device"):
+            read_diagnoses(tmp_path / "pipe.csv")
+
+
+PATIENTS = ["LIDC-IDRI-0001", "LIDC-IDRI-0012", "P7", "Q7", "1.2.3.44"]
+
+
+@pytest.mark.parametrize(
+    ("own", "patient"),
+    [
+        ("LIDC-IDRI-0001", "LIDC-IDRI-0001"),
+        (" lidc idri 0012 ", "LIDC-IDRI-0012"),
+        ("LIDC_IDRI_1", "LIDC-IDRI-0001"),
+        ("0012", "LIDC-IDRI-0012"),
+        ("1.0", "LIDC-IDRI-0001"),
+        ("q7", "Q7"),
+        ("7", None),  # two patients
+        ("44", None),  # a UID's last number
+        ("TCGA-0001", None),
+    ],
+)
+def test_ids_in_short_are_matched_where_one_patient_fits(
+    table: Callable[[str], Path], own: str, patient: str | None
+) -> None:
+    found = read_diagnoses(table(f"{SHORT}{own},2,x\n")).of(PATIENTS)
+    assert list(found.by_patient) == ([] if patient is None else [patient])
+    is_exact = own == patient
+    assert (found.notes == ()) == is_exact
+    if not is_exact:
+        word = "as several fit" if own == "7" else "taken for a patient's" if patient else "here:"
+        assert word in found.notes[0] and "1 ID of 1 is" in found.notes[0]
+
+
+def test_a_table_of_other_patients_is_told_as_that(table: Callable[[str], Path]) -> None:
+    ids = [f"TCGA-{k}" for k in range(5)]
+    found = read_diagnoses(table(SHORT + "".join(f"{name},1,\n" for name in ids))).of(["P1"])
+    assert found.notes[0].endswith(
+        "5 IDs of 5 are no patient's here: TCGA-0, TCGA-1, TCGA-2 and 2 more (here they are P1)"
+    )
+
+
+def test_two_ids_of_one_patient_must_agree(table: Callable[[str], Path]) -> None:
+    found = read_diagnoses(table(SHORT + "1,1,\nP1,2,\n"))
+    with pytest.raises(LidcError, match="'1 1' on line 2 and 'P1 2' on line 3"):
+        found.of(["P1"])
+
+
+def test_the_first_table_of_a_folder_counts_and_the_others_are_named(
+    tmp_path: Path, table: Callable[[str], Path]
+) -> None:
+    assert find_diagnoses(tmp_path) == DiagnosisTable(str(tmp_path), {})
+    (tmp_path / "Diagnosis-a.xls").write_text("<html><table>", encoding="utf-8")
+    table(SHORT + "P1,2,\n")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("tables/DIAGNOSIS.CSV", SHORT + "P1,1,\n")
+    found = find_diagnoses(tmp_path)
+    assert found.by_patient["P1"].code == 2
+    assert "not read as a diagnosis table:" in found.notes[0]
+    assert "an HTML page; open it" in found.notes[0]
+    assert "DIAGNOSIS.CSV: one more diagnosis table, left out;" in found.notes[1]
+    assert find_diagnoses(tmp_path / "z.zip").by_patient["P1"].code == 1
+
+
+def test_a_typo_in_a_table_that_was_found_is_not_passed_over(
+    tmp_path: Path, table: Callable[[str], Path]
+) -> None:
+    table(SHORT + "P1,22,\n")
+    with pytest.raises(LidcError, match="csv:2: expected a diagnosis from 0 to 3"):
+        find_diagnoses(tmp_path)
 
 
 @pytest.mark.lidc
-def test_the_table_of_tcia(lidc_folder: Path) -> None:
-    diagnoses = read_diagnoses(lidc_folder / "tcia-diagnosis-data-2012-04-20.xls")
-    assert Counter(d.code for d in diagnoses.values()) == {0: 27, 1: 36, 2: 43, 3: 51}
-    assert diagnoses["LIDC-IDRI-0905"].primary_site == "RLL NSCLC stage 1A"
+def test_the_table_of_tcia(lidc_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    found = read_diagnoses(lidc_folder / "tcia-diagnosis-data-2012-04-20.xls")
+    assert Counter(d.code for d in found.by_patient.values()) == {0: 27, 1: 36, 2: 43, 3: 51}
+    assert found.by_patient["LIDC-IDRI-0905"].primary_site == "RLL NSCLC stage 1A"
+    assert found.notes == ()
+    assert capfd.readouterr().out == ""

@@ -62,7 +62,7 @@ def test_the_makers_manners_differ_and_the_tissue_does_not(
 
 
 def test_the_diagnosis_table_reads_like_tcias(phantom: Path) -> None:
-    diagnoses = read_diagnoses(phantom / "tcia-diagnosis-phantom.csv")
+    diagnoses = read_diagnoses(phantom / "tcia-diagnosis-phantom.csv").by_patient
     for patient in range(4):
         disease, site = disease_of(patient)
         found = diagnoses.get(f"PHANTOM-{patient + 1:04d}")

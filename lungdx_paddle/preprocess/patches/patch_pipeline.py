@@ -18,7 +18,13 @@ from pathlib import Path
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.files import writable_folder, writing
-from lungdx_paddle.lidc import Annotations, Skipped, find_annotations, read_diagnoses
+from lungdx_paddle.lidc import (
+    Annotations,
+    DiagnosisTable,
+    Skipped,
+    find_annotations,
+    read_diagnoses,
+)
 from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.manifest import ManifestRow, write_manifest
 from lungdx_paddle.preprocess.crop import PAPER
@@ -82,7 +88,8 @@ def preprocess_slices(
     wanted = "pictures such as LIDC-IDRI-0001/nodule-0/images/slice-0.png"
     fix = "give the folder or archive of the set of nodule slices"
     check_found(slices, folders, renamed(skipped, *sources), expected=wanted, fix=fix)
-    diagnoses = read_diagnoses(Path(diagnosis)) if diagnosis else {}
+    table = read_diagnoses(Path(diagnosis)) if diagnosis else DiagnosisTable("", {})
+    table = table.of(folder.patient_id for folder in folders)
     patients = _patients(folders, annotations)
     work = run_all(pool, partial(_crop_patient, rule=rule), patients)
     results = list(bar(work, total=len(patients), desc="preprocess", unit="patient"))
@@ -90,7 +97,8 @@ def preprocess_slices(
         crop=rule,
         window=DEFAULT_WINDOW,
         series=tuple(report for found in results for report in _series_reports(found, annotations)),
-        diagnosed_patients=len({found.patient_id for found in results} & set(diagnoses)),
+        diagnosed_patients=len(table.by_patient),
+        diagnosis_notes=table.notes,
         annotated_elsewhere=len(annotations) - sum(len(described) for *_, described in patients),
         skipped=(*skipped, *skipped_xml),
         left_out=tuple(entry for found in results for entry in found.left_out),
@@ -105,7 +113,7 @@ def preprocess_slices(
             fix="give all of LIDC's XML files with --xml; report.json has the reasons",
         )
     rows = _write_crops(out, results)
-    write_manifest(out / "manifest.csv", list(with_diagnoses(rows, diagnoses)))
+    write_manifest(out / "manifest.csv", list(with_diagnoses(rows, table.by_patient)))
     return report
 
 
