@@ -46,7 +46,7 @@ manifest_rows = st.lists(
         series_uid=st.from_regex(r"[0-9]{1,3}(\.[1-9][0-9]{0,5}){2,5}", fullmatch=True),
         nodule=st.integers(0, 99),
         z_mm=st.none() | numbers,
-        pixel_spacing_mm=positive,
+        pixel_spacing_mm=st.floats(0.01, 10).map(lambda value: float(f"{value:g}")),
         scale=st.floats(0.1, 1.0).map(lambda value: float(f"{value:g}")),
         window_center=numbers,
         window_width=positive,
@@ -134,7 +134,7 @@ def test_a_diagnosis_table_of_any_program_reads_the_same(
         for name, (code, site) in patients.items()
     ]
     write_table(tmp_path / "diagnosis.csv", rows, dialect)
-    found = read_diagnoses(tmp_path / "diagnosis.csv")
+    found = read_diagnoses(tmp_path / "diagnosis.csv").by_patient
     expected = {f"LIDC-IDRI-{name}": value for name, value in patients.items()}
     assert {key: (value.code, value.primary_site) for key, value in found.items()} == expected
 
