@@ -6,7 +6,9 @@ of the image plane (DICOM PS3.3, C.7.6.2), never by file name, number or series 
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -15,8 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
+from lungdx_paddle.errors import LungdxError
+from lungdx_paddle.lidc.attributes import NotASlice
 from lungdx_paddle.lidc.pixels import read_hu
-from lungdx_paddle.lidc.slices import NotASlice, Slice, read_slices
+from lungdx_paddle.lidc.series_checks import (
+    SAME_POSITION_MM,
+    normal_of,
+    plane_of,
+    series_warnings,
+    shared_uids,
+)
+from lungdx_paddle.lidc.slices import Slice, read_slices
 from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, SourceFile, list_files
 from lungdx_paddle.progress import bar
 from lungdx_paddle.words import count_of
@@ -27,21 +38,6 @@ __all__ = ["Series", "Skipped", "find_series"]
 FILES_AT_ONCE = 1000
 """Headers that a worker reads at a time, about a second's work.  Fewer than these, such as a
 single series, are read in this process."""
-
-SAME_POSITION_MM = 0.01
-"""Slices nearer than this lie at one place; positions are written with 2 or more decimals."""
-
-STEP_TOLERANCE = 0.1
-"""Steps may differ by this part of the usual one: makers round positions to 0.1 mm."""
-
-GAP = 1.5
-"""From this many usual steps on, a slice is missing between two neighbours."""
-
-TILT_DEGREES = 0.5
-"""A larger shear than this is a tilted gantry; less is rounding of the positions."""
-
-PLANES = ("sagittal", "coronal", "axial")
-"""What a slice normal along x, y or z of the patient (DICOM PS3.3, C.7.6.2.1.1) makes slices."""
 
 SAME_DIRECTION = 1e-3
 """Direction cosines that differ by less are one orientation (0.06 degrees)."""
@@ -69,7 +65,8 @@ class Series:
     header_window: tuple[float, float] | None
     """(centre, width) in HU of the first slice that has one, DICOM (0028,1050) and (1051)."""
     warnings: tuple[str, ...]
-    """What is unusual, with numbers: missing slices, uneven steps, gantry tilt."""
+    """What is unusual, with numbers: missing slices, uneven steps, gantry tilt, another plane
+    than axial, shared UIDs, values that may be no HU, attributes that were ignored."""
 
     def __repr__(self) -> str:
         slices, rows, columns = self.shape_zyx
@@ -84,11 +81,11 @@ class Series:
 
     @property
     def plane(self) -> str:
-        """Which of :data:`PLANES` the slices lie in, or nearest to."""
-        return PLANES[int(np.argmax(np.abs(_normal(self.slices[0]))))]
+        """axial, coronal or sagittal: in which the slices lie, or to which nearest."""
+        return plane_of(normal_of(self.slices[0]))
 
     def index_of(self, sop_uid: str) -> int | None:
-        """Index of a slice, or None where the series has no such slice."""
+        """Index of a slice, or None where the series has no such slice, or several."""
         return self._index.get(sop_uid)
 
     def slice_hu(self, index: int) -> np.ndarray:
@@ -112,7 +109,8 @@ class Series:
 
     @cached_property
     def _index(self) -> dict[str, int]:
-        return {s.sop_uid: i for i, s in enumerate(self.slices)}
+        shared = set(shared_uids(self.slices))
+        return {s.sop_uid: i for i, s in enumerate(self.slices) if s.sop_uid not in shared}
 
 
 def find_series(source: Path, pool: Executor | None = None) -> tuple[list[Series], list[Skipped]]:
@@ -126,12 +124,13 @@ def find_series(source: Path, pool: Executor | None = None) -> tuple[list[Series
       (0020,0037) and a pixel spacing (0028,0030) above 0;
     * has the size, the spacing (within :data:`SAME_SPACING`) and the orientation (within
       :data:`SAME_DIRECTION`) that most slices of its series have;
-    * has a SOP instance UID (0008,0018) of its own.
+    * is no copy: another file with its SOP instance UID (0008,0018), at its place.
 
-    Files without one of these are left out one by one, with the reason.  Missing slices, uneven
-    steps, gantry tilt and several slices at one place are kept and noted in
-    :attr:`Series.warnings`.  File names, instance numbers, times and the patient's data may be
-    anything.
+    Files without one of these are left out one by one, with the reason; so are those without
+    a sane value of an attribute that is needed (:mod:`lungdx_paddle.lidc.attributes`).
+    Missing slices, uneven steps, gantry tilt, another plane than axial, several slices at one
+    place or of one UID and attributes that were ignored are noted in :attr:`Series.warnings`.
+    File names, instance numbers, times and the patient's data may be anything.
 
     Args:
         source: a folder, a zip archive or one file.
@@ -181,38 +180,58 @@ def _assemble(slices: list[Slice], skipped: list[Skipped]) -> Series:
     slices = _drop_copies(slices, skipped)
     slices = _drop_inconsistent(slices, skipped)
     first = slices[0]
-    normal = _normal(first)
+    normal = normal_of(first)
     slices.sort(key=lambda s: (round(float(normal @ s.position_mm), 4), s.instance, s.sop_uid))
     z_mm = np.array([normal @ s.position_mm for s in slices])
     steps = np.diff(z_mm)
     steps = steps[steps > SAME_POSITION_MM]
     rows_mm, columns_mm = first.pixel_spacing_mm
     step_mm = float(np.median(steps)) if len(steps) else first.thickness_mm or rows_mm
-    double = len(z_mm) - 1 - len(steps)
     return Series(
         series_uid=first.series_uid,
-        study_uid=first.study_uid,
-        patient_id=first.patient_id,
+        study_uid=_usual(s.study_uid for s in slices),
+        patient_id=_usual(s.patient_id for s in slices) or first.series_uid,
         slices=tuple(slices),
         z_mm=z_mm,
         spacing_zyx_mm=(step_mm, rows_mm, columns_mm),
         shape_zyx=(len(slices), first.rows, first.columns),
         header_window=next((s.window for s in slices if s.window), None),
-        warnings=(
-            *_step_warnings(steps, step_mm),
-            *([f"{double} slices lie at the place of another one"] if double else []),
-            *_tilt_warnings(slices, normal),
-        ),
+        warnings=series_warnings(slices, z_mm, step_mm),
     )
 
 
+def _usual(values: Iterable[str]) -> str:
+    """The most frequent value that is not empty; of several the first in the alphabet."""
+    counts = Counter(filter(None, values))
+    return min(counts, key=lambda value: (-counts[value], value), default="")
+
+
 def _drop_copies(slices: Sequence[Slice], skipped: list[Skipped]) -> list[Slice]:
-    kept: dict[str, Slice] = {}
+    """Keep one of several files of one picture; other pictures with its UID are slices too."""
+    kept: dict[tuple[object, ...], list[Slice]] = {}
     for s in slices:
-        first = kept.setdefault(s.sop_uid, s)
-        if first is not s:
-            skipped.append(Skipped(str(s.file), f"the same SOP instance UID as {first.file}"))
-    return list(kept.values())
+        place = (round(mm / SAME_POSITION_MM) for mm in s.position_mm)
+        same = kept.setdefault((s.sop_uid, s.rows, s.columns, s.orientation, *place), [])
+        copied = next((other for other in same if _same_picture(s, other)), None)
+        if copied is not None:
+            skipped.append(Skipped(str(s.file), f"the same SOP instance UID as {copied.file}"))
+        elif other := next((other for other in same if other.instance == s.instance), None):
+            reason = f"another picture with the UID and the place of {other.file}"
+            skipped.append(Skipped(str(s.file), reason))
+        else:
+            same.append(s)
+    return [s for group in kept.values() for s in group]
+
+
+def _same_picture(one: Slice, other: Slice) -> bool:
+    """Whether two slices have the same HU, or lie in files of the same bytes."""
+    try:
+        return np.array_equal(read_hu(one), read_hu(other))
+    except LungdxError:  # no decoder, or broken pixels, which counts when they are wanted
+        with contextlib.suppress(LungdxError):
+            same_frame = one.frame == other.frame
+            return same_frame and one.file.read_bytes() == other.file.read_bytes()
+        return False
 
 
 def _drop_inconsistent(slices: Sequence[Slice], skipped: list[Skipped]) -> list[Slice]:
@@ -239,34 +258,3 @@ def _same_grid(one: Slice, other: Slice) -> bool:
         and all(math.isclose(a, b, rel_tol=SAME_SPACING) for a, b in spacings)
         and all(math.isclose(a, b, abs_tol=SAME_DIRECTION, rel_tol=0) for a, b in directions)
     )
-
-
-def _normal(s: Slice) -> np.ndarray:
-    """Unit vector through the slices, towards the head (DICOM's +z)."""
-    normal = np.cross(s.orientation[:3], s.orientation[3:])
-    normal = normal / np.linalg.norm(normal)
-    return -normal if normal[2] < 0 else normal
-
-
-def _step_warnings(steps: np.ndarray, usual: float) -> list[str]:
-    warnings = []
-    gaps, even = steps[steps > GAP * usual], steps[steps <= GAP * usual]
-    if len(gaps):
-        missing = int(np.rint(gaps / usual - 1).sum())
-        warnings.append(
-            f"{missing} slices missing in {len(gaps)} gaps of up to {gaps.max():.4g} mm, "
-            f"where {usual:.4g} mm is usual"
-        )
-    if len(even) and np.abs(even - usual).max() > STEP_TOLERANCE * usual:
-        warnings.append(f"uneven steps of {even.min():.4g} to {even.max():.4g} mm")
-    return warnings
-
-
-def _tilt_warnings(slices: Sequence[Slice], normal: np.ndarray) -> list[str]:
-    path = np.subtract(slices[-1].position_mm, slices[0].position_mm)
-    along = float(normal @ path)
-    across = float(np.linalg.norm(path - along * normal))
-    tilt = float(np.degrees(np.arctan2(across, along)))
-    if tilt <= TILT_DEGREES or along <= SAME_POSITION_MM:
-        return []
-    return [f"gantry tilt of {tilt:.1f} degrees: the slices are shifted by {across:.4g} mm in all"]

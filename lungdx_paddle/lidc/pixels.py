@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 
 import numpy as np
-import pydicom
-from pydicom.config import disable_value_validation
-from pydicom.pixels import pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.pixels import get_decoder
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from lungdx_paddle.errors import InstallError, LidcError
 from lungdx_paddle.extras import install_hint
+from lungdx_paddle.lidc.parse import parse_header, quiet
 from lungdx_paddle.lidc.slices import Slice
+from lungdx_paddle.words import count_of
 
 AIR_HU = -1000
 """What padding becomes: outside the scanned circle there is air (HU is 0 water, -1000 air)."""
 
 LOWEST_HU = -1500
 """Nothing measured lies lower, noise included: pads of -2000 and -3024 without a padding tag."""
+
+NO_AIR_HU = -500
+"""A slice through a chest has darker values than this, of lung (-850) and air (-1000); soft
+tissue and fat (-100) alone have none."""
 
 CORNER_PART = 16
 """The corners that are looked at for air are this part of the slice's side."""
@@ -35,6 +39,62 @@ def read_hu(s: Slice) -> np.ndarray:
         LidcError: the pixels cannot be read or unpacked.
         InstallError: they are compressed and no decoder for them is installed.
     """
+    hu, padded = _measured(s)
+    np.copyto(hu, AIR_HU, where=padded)
+    limits = np.iinfo(np.int16)
+    return np.clip(hu, limits.min, limits.max, out=hu).astype(np.int16)
+
+
+def darkest_hu(s: Slice, hu: np.ndarray) -> int:
+    """The lowest value of a slice that was measured; padding, which became air, is none.
+
+    Args:
+        s: the slice.
+        hu: what :func:`read_hu` gave for it.
+
+    Raises:
+        LidcError, InstallError: as :func:`read_hu`, which is called again where all that is
+            dark may be padding.
+    """
+    others = hu[hu != AIR_HU]
+    lowest = int(others.min()) if others.size else 0
+    if lowest < NO_AIR_HU:
+        return lowest
+    measured, padded = _measured(s)
+    return int(measured.min(initial=np.iinfo(np.int16).max, where=~padded))
+
+
+def air_warnings(series_uid: str, darkest: Sequence[int], has_rescale: bool) -> tuple[str, ...]:
+    """See by its air whether what was read of a series is HU.
+
+    Args:
+        series_uid: the series, to be named.
+        darkest: :func:`darkest_hu` of each slice that was read.
+        has_rescale: whether these slices have RescaleIntercept and RescaleSlope.
+
+    Returns:
+        A warning, if one of the slices has no air.
+
+    Raises:
+        LidcError: one has no air, and the header does not say what is HU.
+    """
+    without = [hu for hu in darkest if hu >= NO_AIR_HU]
+    if not without:
+        return ()
+    found = f"none in {len(without)} of {count_of(len(darkest), 'slice')} read"
+    found += f" (the darkest value is {min(without)})"
+    if has_rescale:
+        return (f"a chest holds air below {NO_AIR_HU} HU, but {found}: values may be no HU",)
+    raise LidcError(
+        f"series {series_uid}",
+        expected=f"values in HU, with the air of a chest below {NO_AIR_HU} HU",
+        found=f"{found}, and no RescaleIntercept or RescaleSlope",
+        fix="export it again with these attributes, or leave it out",
+    )
+
+
+def _measured(s: Slice) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, columns) int32 in HU, and bool where it is padding."""
     stored = _stored_values(s)
     values = stored
     unused = 8 * stored.dtype.itemsize - s.bits_stored
@@ -49,24 +109,40 @@ def read_hu(s: Slice) -> np.ndarray:
         hu = np.add(values, int(s.intercept), dtype=np.int32)
     else:
         hu = np.rint(values * s.slope + s.intercept).astype(np.int32)
-    air = hu < LOWEST_HU
+    padded = hu < LOWEST_HU
     if s.padding is not None:
-        air |= (stored >= s.padding[0]) & (stored <= s.padding[1])
-    np.copyto(hu, AIR_HU, where=air)
-    limits = np.iinfo(np.int16)
-    return np.clip(hu, limits.min, limits.max, out=hu).astype(np.int16)
+        padded |= (stored >= s.padding[0]) & (stored <= s.padding[1])
+    return hu, padded
 
 
 def _stored_values(s: Slice) -> np.ndarray:
     """(rows, columns) of the values in the file, unused bits and padding among them."""
-    options = {"transfer_syntax_uid": s.transfer_syntax, "correct_unused_bits": False}
     found, cause = "", None
     try:
-        with s.file.open() as stream, disable_value_validation(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as of "0 frames", which the header has settled
-            inflated = s.transfer_syntax == DeflatedExplicitVRLittleEndian
-            source = pydicom.dcmread(stream) if inflated else stream
-            stored: np.ndarray = pixel_array(source, index=s.frame, raw=True, **options)
+        with s.file.open() as file, quiet():
+            stream, syntax = file, s.transfer_syntax
+            if syntax == DeflatedExplicitVRLittleEndian:
+                _, _, stream = parse_header(file)
+                syntax = ExplicitVRLittleEndian
+            stream.seek(s.pixels.offset)
+            # All options are given: pydicom parses no header again for each of many frames.
+            stored: np.ndarray
+            stored, _ = get_decoder(syntax).as_array(
+                stream,
+                index=s.frame,
+                raw=True,
+                rows=s.rows,
+                columns=s.columns,
+                number_of_frames=s.pixels.frames,
+                samples_per_pixel=1,
+                photometric_interpretation="MONOCHROME2",
+                bits_allocated=s.pixels.bits_allocated,
+                bits_stored=s.bits_stored,
+                pixel_representation=int(s.pixels.signed),
+                pixel_keyword="PixelData",
+                pixel_vr=s.pixels.vr,
+                correct_unused_bits=False,
+            )
         if stored.shape == (s.rows, s.columns):
             return stored
         found = "{} x {}".format(*stored.shape)

@@ -1,29 +1,26 @@
 """One DICOM file -> its CT slices: where each lies in the patient, how its values become HU.
 
-Only the attributes named here are parsed, and no pixels (:mod:`lungdx_paddle.lidc.pixels`).
-Names and meanings are those of DICOM PS3.3 (C.7.6.2, C.7.6.3, C.8.2; C.7.6.16 for files of
-many frames).
+What is read, and what becomes of it where it is missing or broken, is the table of
+:mod:`lungdx_paddle.lidc.attributes`; pixels are read by :mod:`lungdx_paddle.lidc.pixels`.
 """
 
 from __future__ import annotations
 
-import math
+import io
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-import pydicom
-from pydicom.config import disable_value_validation
-from pydicom.dataset import Dataset
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import UID
 
+from lungdx_paddle.lidc.attributes import (
+    FLATTEST_SLOPE,
+    MOST_FRAMES,
+    Attributes,
+    NotASlice,
+)
+from lungdx_paddle.lidc.parse import parse_header, quiet
 from lungdx_paddle.lidc.sources import SourceFile
 
 CT_CLASSES = {
@@ -33,25 +30,27 @@ CT_CLASSES = {
 }
 """SOP classes that hold CT slices, DICOM (0008,0016)."""
 
-TAGS: list[Any] = [
-    *("SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID"),
-    *("StudyInstanceUID", "SeriesInstanceUID", "InstanceNumber", "SliceThickness"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SamplesPerPixel"),
-    *("PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated"),
-    *("BitsStored", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
-    *("WindowCenter", "WindowWidth", "RescaleIntercept", "RescaleSlope"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-]
-"""All that is parsed of a file."""
-
-PREAMBLE_BYTES = 128
-"""Length of what stands before ``DICM`` (PS3.10, 7.1)."""
-
 PIXEL_DATA = (0x7FE0, 0x0010)
 
+SMALLEST_FRAME_BYTES = 16
+"""Of a compressed frame with the head of its fragment: no coder writes less."""
 
-class NotASlice(Exception):
-    """The file holds no CT slice; the message is the reason."""
+UNIT_TOLERANCE = 0.01
+"""Direction cosines have few decimals: they are of length 1, and at right angles, within this."""
+
+
+@dataclass(frozen=True)
+class StoredPixels:
+    """Where the pixels of a file are, and how they are packed."""
+
+    offset: int
+    """Of the value of DICOM (7FE0,0010); in a deflated file as inflated."""
+    vr: str
+    """OB or OW."""
+    frames: int
+    bits_allocated: int
+    """8 or 16."""
+    signed: bool
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,10 @@ class Slice:
     """DICOM (0008,0018); with ``#frame`` behind it in multi-frame files."""
     series_uid: str
     study_uid: str
+    frame_of_reference: str
+    """DICOM (0020,0052): positions of one are in one coordinate system; empty if unknown."""
     patient_id: str
+    """DICOM (0010,0020); empty if unknown."""
     instance: int
     """DICOM (0020,0013); 0 if unknown."""
     position_mm: tuple[float, ...]
@@ -79,7 +81,11 @@ class Slice:
     window: tuple[float, float] | None
     """(centre, width), the first where there are several."""
     slope: float
+    """DICOM (0028,1053), never 0; 1 if missing."""
     intercept: float
+    """DICOM (0028,1052); 0 if missing."""
+    has_rescale: bool
+    """Whether the header has both of them."""
     rows: int
     columns: int
     bits_stored: int
@@ -89,6 +95,9 @@ class Slice:
     padding: tuple[int, int] | None
     """Stored values from, to (inclusive) that are no measurement, DICOM (0028,0120)."""
     transfer_syntax: UID
+    pixels: StoredPixels
+    notes: tuple[tuple[str, str], ...] = ()
+    """Attribute, and what of it was ignored or changed, and why."""
 
     def __repr__(self) -> str:
         place = ", ".join(f"{mm:g}" for mm in self.position_mm)
@@ -103,12 +112,13 @@ def read_slices(file: SourceFile) -> list[Slice]:
         NotASlice: it is no DICOM file, is broken or cut off, or holds no CT slice.
     """
     try:
-        with file.open() as stream, disable_value_validation():
-            header = _parse(stream)
-            frames = _check_kind(header)
-            syntax = _transfer_syntax(header)
-            _check_pixels(header, stream, syntax, file.size, frames)
-            return [_slice(file, header, frame, syntax) for frame in range(frames)]
+        with file.open() as stream, quiet():
+            header, syntax, rest = parse_header(stream)
+            attributes = Attributes(header)
+            frames = _check_kind(attributes)
+            end = len(rest.getvalue()) if isinstance(rest, io.BytesIO) else file.size
+            pixels = _find_pixels(attributes, rest, syntax, end, frames)
+            return [_slice(file, attributes, frame, syntax, pixels) for frame in range(frames)]
     except NotASlice:
         raise
     except OSError as error:
@@ -117,148 +127,125 @@ def read_slices(file: SourceFile) -> list[Slice]:
         raise NotASlice(f"broken DICOM header: {type(error).__name__}, {error}") from error
 
 
-def _parse(stream: BinaryIO) -> Dataset:
-    start = stream.read(PREAMBLE_BYTES + 4)
-    stream.seek(0)
-    has_preamble = start[PREAMBLE_BYTES:] == b"DICM"
-    # Old files begin with the data set itself: group 0002 or 0008, little endian.
-    if not has_preamble and start[:2] not in (b"\x02\x00", b"\x08\x00"):
-        raise NotASlice("no DICOM file" if start else "an empty file")
-    return pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=TAGS, force=True)
-
-
-def _check_kind(header: Dataset) -> int:
+def _check_kind(attributes: Attributes) -> int:
     """The number of frames of what must be a CT image."""
-    kind, modality = str(header.get("SOPClassUID", "")), str(header.get("Modality") or "")
+    kind, modality = attributes.text("SOPClassUID"), attributes.text("Modality")
     # The class decides: Modality is missing in some files.  It counts where there is no class.
     if kind not in CT_CLASSES and (kind or modality != "CT"):
         name = UID(kind).name if kind else f"modality {modality or 'unknown'}"
         raise NotASlice(f"no CT slice but {name}")
-    if "LOCALIZER" in (str(part).upper() for part in _values(header, "ImageType")):
+    if "LOCALIZER" in attributes.text("ImageType").upper():
         raise NotASlice("a localizer")
-    if int(_first(header, "SamplesPerPixel", 1)) != 1:
+    colours = attributes.text("PhotometricInterpretation")
+    if attributes.number("SamplesPerPixel", 1) != 1 or colours == "PALETTE COLOR":
         raise NotASlice("a colour image")
-    frames = int(_first(header, "NumberOfFrames", 1)) or 1  # some exporters write 0
-    places = len(header.get("PerFrameFunctionalGroupsSequence") or [None])
+    frames = int(attributes.number("NumberOfFrames", 1)) or 1  # some exporters write 0
+    if frames > MOST_FRAMES:
+        raise NotASlice(f"{frames} frames, where up to {MOST_FRAMES} are known")
+    places = len(attributes.frames) or 1
     if frames != places:
         raise NotASlice(f"{frames} frames with {places} positions")
     return frames
 
 
-def _transfer_syntax(header: Dataset) -> UID:
-    """As the file says, or as pydicom found an old file to be, which does not say it."""
-    is_implicit, _ = header.original_encoding
-    usual = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
-    return UID(header.file_meta.get("TransferSyntaxUID") or usual)
-
-
-def _check_pixels(header: Dataset, stream: BinaryIO, syntax: UID, size: int, frames: int) -> None:
+def _find_pixels(
+    attributes: Attributes, stream: BinaryIO, syntax: UID, end: int, frames: int
+) -> StoredPixels:
     """See that the file, whose stream stands before the pixels, holds all of them."""
-    bits = int(_first(header, "BitsAllocated"))
+    bits = int(attributes.number("BitsAllocated"))
     if bits not in (8, 16):
         raise NotASlice(f"{bits} bits a pixel, where 8 and 16 are known")
-    wanted = int(_first(header, "Rows")) * int(_first(header, "Columns")) * bits // 8 * frames
-    if wanted <= 0:
-        raise NotASlice("no pixels: rows or columns are 0")
-    if syntax == DeflatedExplicitVRLittleEndian:
-        return
+    rows, columns = int(attributes.number("Rows")), int(attributes.number("Columns"))
+    wanted = rows * columns * bits // 8 * frames
     start, head = stream.tell(), stream.read(12)
     order = "<" if syntax.is_little_endian else ">"
     if len(head) < 12 or struct.unpack(order + "HH", head[:4]) != PIXEL_DATA:
         raise NotASlice("no pixels: cut off, or no image")
-    if not syntax.is_encapsulated:
-        value = 12 if head[4:6] in (b"OW", b"OB") else 8
-        (length,) = struct.unpack(order + "I", head[value - 4 : value])
-        found = min(length, size - start - value)
-        if found < wanted:
-            raise NotASlice(f"cut off: {found} of {wanted} bytes of pixels")
+    vr = {b"OB": "OB", b"OW": "OW"}.get(head[4:6])  # None: implicit, which is OW
+    offset = start + (12 if vr else 8)
+    found = end - offset
+    if syntax.is_encapsulated:
+        wanted = SMALLEST_FRAME_BYTES * frames
+    else:
+        found = min(found, *struct.unpack(order + "I", head[8:] if vr else head[4:8]))
+    if found < wanted:
+        raise NotASlice(f"cut off: {found} of {wanted} bytes of pixels")
+    signed = attributes.number("PixelRepresentation") == 1
+    return StoredPixels(offset, vr or "OW", frames, bits, signed)
 
 
-def _slice(file: SourceFile, header: Dataset, frame: int, syntax: UID) -> Slice:
-    series_uid = str(_first(header, "SeriesInstanceUID"))
-    sop_uid = str(_first(header, "SOPInstanceUID"))
-    own = header.get("PerFrameFunctionalGroupsSequence") or []
-    groups = [*own[frame : frame + 1], *(header.get("SharedFunctionalGroupsSequence") or [])[:1]]
-
-    def numbers(name: str, group: str, count: int = 0) -> tuple[float, ...]:
-        """Of the file, else of the frame, else shared by all frames; none if one is no number."""
-        nested = [item for g in groups for item in (g.get(group) or [])]
-        values = next(filter(None, (_values(part, name) for part in (header, *nested))), [])
-        try:
-            found = tuple(float(value) for value in values)
-        except ValueError:
-            found = ()
-        found = found if all(map(math.isfinite, found)) else ()
-        if count and len(found) != count:
-            raise NotASlice(f"no {name} ({count} numbers)")
-        return found
-
-    position_mm = numbers("ImagePositionPatient", "PlanePositionSequence", 3)
-    orientation = numbers("ImageOrientationPatient", "PlaneOrientationSequence", 6)
-    spacing_mm = numbers("PixelSpacing", "PixelMeasuresSequence", 2)
-    if min(spacing_mm) <= 0 or not np.cross(orientation[:3], orientation[3:]).any():
-        raise NotASlice("a pixel spacing or orientation of 0")
-    center = numbers("WindowCenter", "FrameVOILUTSequence")
-    width = numbers("WindowWidth", "FrameVOILUTSequence")
-    rescale = "PixelValueTransformationSequence"
-    bits = int(_first(header, "BitsAllocated"))
-    bits_stored = int(_first(header, "BitsStored", bits))
+def _slice(
+    file: SourceFile, attributes: Attributes, frame: int, syntax: UID, pixels: StoredPixels
+) -> Slice:
+    its = attributes.of_frame(frame)
+    sop_uid = its.text("SOPInstanceUID")
+    orientation = its.numbers("ImageOrientationPatient")
+    _check_directions(orientation)
+    center, width = its.numbers("WindowCenter"), its.numbers("WindowWidth")
+    slope, intercept = its.numbers("RescaleSlope"), its.numbers("RescaleIntercept")
+    if slope and abs(slope[0]) < FLATTEST_SLOPE:
+        raise NotASlice(f"RescaleSlope is 0 or next to it: {slope[0]:g}")
+    if (kind := its.text("RescaleType")) not in ("", "HU", "US"):  # US: unspecified
+        its.notes["RescaleType"] = f"RescaleType {kind!r}: the values may be no HU"
+    bits = pixels.bits_allocated
     return Slice(
         file=file,
         frame=frame,
-        sop_uid=f"{sop_uid}#{frame}" if own else sop_uid,
-        series_uid=series_uid,
-        study_uid=str(header.get("StudyInstanceUID") or ""),
-        patient_id=str(header.get("PatientID") or series_uid),
-        instance=int((numbers("InstanceNumber", "") or (0,))[0]),
-        position_mm=position_mm,
+        sop_uid=f"{sop_uid}#{frame}" if its.frames else sop_uid,
+        series_uid=its.text("SeriesInstanceUID"),
+        study_uid=its.text("StudyInstanceUID"),
+        frame_of_reference=its.text("FrameOfReferenceUID"),
+        patient_id=its.text("PatientID"),
+        instance=int(its.number("InstanceNumber")),
+        position_mm=its.numbers("ImagePositionPatient"),
         orientation=orientation,
-        pixel_spacing_mm=spacing_mm,
-        thickness_mm=(numbers("SliceThickness", "PixelMeasuresSequence") or (0.0,))[0],
-        window=(center[0], width[0]) if center and width and width[0] > 0 else None,
-        slope=(numbers("RescaleSlope", rescale) or (1.0,))[0],
-        intercept=(numbers("RescaleIntercept", rescale) or (0.0,))[0],
-        rows=int(_first(header, "Rows")),
-        columns=int(_first(header, "Columns")),
-        bits_stored=bits_stored if 0 < bits_stored <= bits else bits,
-        monochrome1=header.get("PhotometricInterpretation") == "MONOCHROME1",
-        padding=_padding(header, bits),
+        pixel_spacing_mm=its.numbers("PixelSpacing"),
+        thickness_mm=its.number("SliceThickness"),
+        window=(center[0], width[0]) if center and width else None,
+        slope=slope[0] if slope else 1.0,
+        intercept=intercept[0] if intercept else 0.0,
+        has_rescale=bool(slope and intercept),
+        rows=int(its.number("Rows")),
+        columns=int(its.number("Columns")),
+        bits_stored=_bits_stored(its, bits),
+        monochrome1=its.text("PhotometricInterpretation") == "MONOCHROME1",
+        padding=_padding(its, bits, pixels.signed),
         transfer_syntax=syntax,
+        pixels=pixels,
+        notes=tuple(its.notes.items()),
     )
 
 
-def _padding(header: Dataset, bits: int) -> tuple[int, int] | None:
+def _check_directions(orientation: tuple[float, ...]) -> None:
+    along_row, along_column = np.array(orientation[:3]), np.array(orientation[3:])
+    lengths = along_row @ along_row, along_column @ along_column
+    if max(abs(n - 1) for n in lengths) > 2 * UNIT_TOLERANCE or (
+        abs(along_row @ along_column) > UNIT_TOLERANCE
+    ):
+        shown = "\\".join(f"{number:g}" for number in orientation)
+        raise NotASlice(f"ImageOrientationPatient is no two directions at right angles: {shown}")
+
+
+def _bits_stored(its: Attributes, bits: int) -> int:
+    stored, highest = int(its.number("BitsStored", bits)), its.numbers("HighBit")
+    if stored > bits:
+        its.notes["BitsStored"] = f"BitsStored {stored} of {bits} bits, ignored"
+        return bits
+    if highest and highest[0] != stored - 1:
+        its.notes["HighBit"] = f"HighBit {highest[0]:g} with {stored} bits stored, ignored"
+    return stored
+
+
+def _padding(its: Attributes, bits: int, signed: bool) -> tuple[int, int] | None:
     """The range of padding, in the spelling of the stored values.
 
     The value is written as SS or as US, whatever the pixels are: GE's 63536 in signed
     pixels is -2000.
     """
-    value, limit = (header.get("PixelPadding" + name) for name in ("Value", "RangeLimit"))
-    if not isinstance(value, int):
+    value = its.numbers("PixelPaddingValue")
+    if not value:
         return None
-    signed = bool(_first(header, "PixelRepresentation", 0))
     lowest = -(1 << (bits - 1)) if signed else 0
-    ends = [(v - lowest) % (1 << bits) + lowest for v in (value, limit) if isinstance(v, int)]
+    values = (int(v) for v in (*value, *its.numbers("PixelPaddingRangeLimit")))
+    ends = [(v - lowest) % (1 << bits) + lowest for v in values]
     return min(ends), max(ends)
-
-
-def _values(header: Dataset, name: str) -> Sequence[Any]:
-    """What an attribute holds: one value, several, or none if it is missing or no value of it."""
-    try:
-        value = header.get(name)
-    except (ValueError, TypeError, OverflowError):  # such as a WindowCenter of "n/a"
-        return []
-    values = [value] if isinstance(value, (str, int, float)) else list(value or [])
-    return [v for v in values if v is not None and v != ""]
-
-
-def _first(header: Dataset, name: str, default: Any = None) -> Any:
-    """The first value of an attribute, or the default.
-
-    Raises:
-        NotASlice: there is neither.
-    """
-    value = next(iter(_values(header, name)), default)
-    if value is None:
-        raise NotASlice(f"no {name}")
-    return value

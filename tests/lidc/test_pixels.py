@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
+from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -22,6 +25,8 @@ from pydicom.uid import (
 
 from lungdx_paddle.errors import InstallError, LidcError
 from lungdx_paddle.lidc import Series, find_series
+from lungdx_paddle.lidc.pixels import air_warnings, darkest_hu, read_hu
+from lungdx_paddle.lidc.sources import SourceFile
 
 WriteSlice = Callable[..., Path]
 
@@ -141,6 +146,76 @@ def test_run_length_packed_pixels_need_no_further_package(
     assert only(scan).slice_hu(0).tolist() == [[0, 1], [2, 3]]
 
 
+def test_reading_all_frames_reads_the_file_once(
+    write_slice: WriteSlice, scan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once for each frame, header or pixels, however many there are."""
+    frames = []
+    for z_mm in range(40):
+        place = Dataset()
+        place.ImagePositionPatient = [0, 0, z_mm]
+        frames.append(Dataset())
+        frames[-1].PlanePositionSequence = Sequence([place])
+    header = np.array([2, 64, 70] + [0] * 13, "<u4").tobytes()
+    packed = header + bytes([3, 4, 4, 4, 4, 0]) + bytes([3, 0, 1, 2, 3, 0])
+    path = write_slice(
+        stored=np.zeros((2, 2), np.int16),
+        syntax=RLELossless,
+        ImagePositionPatient=None,
+        NumberOfFrames=40,
+        PerFrameFunctionalGroupsSequence=Sequence(frames),
+        PixelData=encapsulate([packed] * 40),
+    )
+    series = only(scan)
+    read = 0
+
+    class Counted(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            nonlocal read
+            content = super().read(size)
+            read += len(content)
+            return content
+
+    monkeypatch.setattr(SourceFile, "open", lambda file: Counted(file.path.read_bytes()))
+    assert (series.volume_hu() == [[0, 1], [2, 3]]).all()
+    assert 0 < read < 2 * path.stat().st_size
+
+
+def test_packed_pixels_that_are_cut_off_cost_the_slice(write_slice: WriteSlice, scan: Path) -> None:
+    path = write_slice(syntax=RLELossless, PixelData=encapsulate([bytes(70)]))
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"\xe0\x7f\x10\x00") + 20])
+    series, (skipped,) = find_series(scan)
+    assert not series and skipped.reason == "cut off: 8 of 16 bytes of pixels"
+
+
+def test_air_shows_that_values_are_hu(write_slice: WriteSlice, scan: Path) -> None:
+    write_slice(stored=ramp(24, 1064))
+    (s,) = only(scan).slices
+    assert darkest_hu(s, read_hu(s)) == -1000
+    assert air_warnings("1.2.3", [-1000, -501], has_rescale=True) == ()
+    assert air_warnings("1.2.3", [-501], has_rescale=False) == ()
+
+
+def test_values_without_air_are_told_or_refused() -> None:
+    assert air_warnings("1.2.3", [24, -900, 99], has_rescale=True) == (
+        "a chest holds air below -500 HU, but none in 2 of 3 slices read "
+        "(the darkest value is 24): values may be no HU",
+    )
+    with pytest.raises(LidcError, match=r"series 1.2.3: .* value is 24\), and no RescaleIntercept"):
+        air_warnings("1.2.3", [24], has_rescale=False)
+
+
+@pytest.mark.parametrize("padding", [-2000, -900, None])
+def test_padding_is_no_air(write_slice: WriteSlice, scan: Path, padding: int | None) -> None:
+    changes = {} if padding is None else {"padding": DataElement(0x00280120, "SS", padding)}
+    stored = ramp(-2000 if padding is None else padding, 24, 1064)
+    write_slice(stored=stored, RescaleIntercept=0, **changes)
+    (s,) = only(scan).slices
+    assert read_hu(s)[0, 0] == -1000
+    assert darkest_hu(s, read_hu(s)) == 24
+
+
 def test_a_missing_decoder_is_named_with_what_to_install(
     write_slice: WriteSlice, scan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +225,7 @@ def test_a_missing_decoder_is_named_with_what_to_install(
     def undecodable(*_: Any, **__: Any) -> np.ndarray:
         raise RuntimeError("Unable to decode because all plugins are missing dependencies")
 
-    monkeypatch.setattr("lungdx_paddle.lidc.pixels.pixel_array", undecodable)
+    monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.as_array", undecodable)
     with pytest.raises(InstallError, match=r"decoder for JPEG Lossless.*pip install 'pylibjpeg"):
         series.slice_hu(0)
 

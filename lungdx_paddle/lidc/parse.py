@@ -1,0 +1,142 @@
+"""The header of a DICOM file, parsed by pydicom within limits of time and memory."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import pydicom
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from lungdx_paddle.lidc.attributes import TAG, NotASlice
+
+PREAMBLE_BYTES = 128
+"""Length of what stands before ``DICM`` (PS3.10, 7.1)."""
+
+HEADER_BYTES = 2**25
+"""Of a header, 32 MiB: a slice's has some 10 KiB, and a frame's adds 2."""
+
+BYTES_A_READ = 128
+"""What each call of ``read`` counts beside its bytes: a header of a million empty elements is
+small in the file and large in memory."""
+
+ITEM = b"\xfe\xff\x00\xe0"
+"""What each item of a sequence begins with (little endian, as enhanced files are)."""
+
+MOST_ITEMS = 2**16
+"""Items of all sequences of a header, about 2 s of work: 3000 frames of 20; makers write fewer."""
+
+INFLATED_BYTES = 2**27
+"""Of a deflated file, 128 MiB or 256 slices of 512 x 512; deflating may hide a thousandfold."""
+
+PORTION = 2**20
+"""Bytes that are inflated at a time."""
+
+
+class _Deflated(Exception):
+    """What follows is deflated."""
+
+
+class _HeaderStream:
+    """A file as pydicom reads it, which ends where no header is that long."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._read, self.seek, self.tell = stream.read, stream.seek, stream.tell
+        self._bytes = self._items = 0
+        self.beyond = ""
+        """The limit at which it was ended; pydicom would swallow an error."""
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:  # pydicom takes all there is of a deflated file, and of no other
+            raise _Deflated
+        self._bytes += size + BYTES_A_READ
+        if self._bytes > HEADER_BYTES:
+            self.beyond = f"a header of more than {HEADER_BYTES >> 20} MiB"
+            return b""
+        found = self._read(size)
+        if found[:4] == ITEM:
+            self._items += found.count(ITEM)  # several where a sequence is read as a whole
+            if self._items > MOST_ITEMS:
+                self.beyond = f"a header with sequences of more than {MOST_ITEMS} items"
+                return b""
+        return found
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom from warning and logging for every odd value of every slice."""
+    log = logging.getLogger("pydicom")
+    propagate, log.propagate = log.propagate, False
+    try:
+        with disable_value_validation(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.propagate = propagate
+
+
+def parse_header(stream: BinaryIO) -> tuple[Dataset, UID, BinaryIO | io.BytesIO]:
+    """Parse what is in :data:`~lungdx_paddle.lidc.attributes.TAG`, up to the pixels.
+
+    Args:
+        stream: the file, at its beginning.
+
+    Returns:
+        The header; the transfer syntax, as the file says, or as it seems to be where the file
+        does not say; and a stream that stands before the pixels: another one than the given
+        where that is deflated, without preamble and file meta information.
+
+    Raises:
+        NotASlice: it is no DICOM file, or beyond all limits.
+        Exception: nearly any, of a damaged file.
+    """
+    start = stream.read(PREAMBLE_BYTES + 4)
+    stream.seek(0)
+    has_preamble = start[PREAMBLE_BYTES:] == b"DICM"
+    # Old files begin with the data set itself: group 0002 or 0008, little endian.
+    if not has_preamble and start[:2] not in (b"\x02\x00", b"\x08\x00"):
+        raise NotASlice("no DICOM file" if start else "an empty file")
+    try:
+        header = _dcmread(stream)
+    except _Deflated:
+        stream = io.BytesIO(_inflate(stream))
+        return _dcmread(stream), DeflatedExplicitVRLittleEndian, stream
+    is_implicit, _ = header.original_encoding
+    usual = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
+    return header, UID(header.file_meta.get("TransferSyntaxUID") or usual), stream
+
+
+def _dcmread(stream: BinaryIO) -> Dataset:
+    limited, tags = _HeaderStream(stream), list(TAG.values())
+    try:
+        return pydicom.dcmread(
+            cast(BinaryIO, limited), stop_before_pixels=True, specific_tags=tags, force=True
+        )
+    finally:
+        if limited.beyond:
+            raise NotASlice(limited.beyond)
+
+
+def _inflate(stream: BinaryIO) -> bytes:
+    """All that is left of a stream; cut off, it is what could be inflated."""
+    inflater, parts, left = zlib.decompressobj(-zlib.MAX_WBITS), [], INFLATED_BYTES
+    deflated = stream.read(PORTION)
+    while deflated and not inflater.eof:
+        parts.append(inflater.decompress(deflated, PORTION))
+        left -= len(parts[-1])
+        if left < 0:
+            raise NotASlice(f"deflated, and more than {INFLATED_BYTES >> 20} MiB when inflated")
+        deflated = inflater.unconsumed_tail or stream.read(PORTION)
+    return b"".join(parts)
