@@ -41,7 +41,6 @@ WITHOUT_PADDLE = ("ground", "lidc", "phantom", "preprocess")
 UPWARDS: set[tuple[str, str]] = set()
 """Known imports against the order."""
 WITHOUT_A_TEST_OF_ITS_NAME = {
-    "preprocess": "series",
     "training": "held_out run_metrics split_record",
     "training/parallel": "jobs",
 }

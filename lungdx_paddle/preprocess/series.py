@@ -9,11 +9,24 @@ import numpy as np
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc import Nodule, Scan, Series
-from lungdx_paddle.lidc.dicom import SAME_SPACING
-from lungdx_paddle.lidc.pixels import AIR_HU
-from lungdx_paddle.preprocess.crop import PAPER, make_crop
+from lungdx_paddle.lidc.pixels import AIR_HU, air_warnings, darkest_hu
+from lungdx_paddle.preprocess.crop import PAPER, make_crop, rectangle
 from lungdx_paddle.preprocess.crop_files import Crop
 from lungdx_paddle.preprocess.window import Window, apply_window
+from lungdx_paddle.words import count_of
+
+OBLONG = 0.01
+"""Rows and columns whose distances differ by a larger part are no squares; LIDC's are exact."""
+
+LUNG_HU = (-975, -500)
+"""Between air outside the lung and what is mostly tissue."""
+
+NEAR_MM = 5.0
+"""How far about an outline's rectangle lung is looked for."""
+
+LUNG_PART = 0.05
+"""The part of that area which is lung at least: 99.9 % of 11 323 crops of LIDC-IDRI have 7 % or
+more, half of them 74 %."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +58,11 @@ def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesC
         rule: one of :data:`~lungdx_paddle.manifest.CROP_RULES`.
 
     Raises:
-        LidcError: a slice cannot be read, or the header has no window.
+        LidcError: a slice cannot be read, the header has no window, or the values are no HU
+            (:func:`~lungdx_paddle.lidc.pixels.air_warnings`).
     """
     series = scan.series
+    spacing_mm = series.spacing_zyx_mm[1:]
     window = window or header_window(series)
     outlined: dict[int, list[Nodule]] = {}
     missing: dict[str, float | None] = {}
@@ -59,30 +74,48 @@ def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesC
             else:
                 outlined.setdefault(index, []).append(nodule)
     crops: list[Crop] = []
+    darkest: dict[int, int] = {}
+    in_lung = 0
     air = int(apply_window(np.array(AIR_HU), *window))
     for index, nodules in sorted(outlined.items()):
-        gray = apply_window(series.slice_hu(index), *window)
+        hu = series.slice_hu(index)
+        darkest[index] = darkest_hu(series.slices[index], hu)
+        gray = apply_window(hu, *window)
         sop_uid, z_mm = series.sop_uids[index], float(series.z_mm[index])
         for nodule in nodules:
             mask = nodule.majority_mask(sop_uid, gray.shape)
             if mask.any():
-                image, scale = make_crop(gray, mask, series.spacing_zyx_mm[1:], rule, air)
+                image, scale = make_crop(gray, mask, spacing_mm, rule, air)
                 crops.append(Crop(nodule, sop_uid, index, z_mm, image, scale, rule))
+                in_lung += _is_near_lung(hu, mask, spacing_mm)
     crops.sort(key=lambda crop: (crop.nodule.number, crop.index))
     unenclosed = sum(map(len, outlined.values())) - len(crops)
-    warnings = (*scan.warnings, *_squeezed(series, rule))
-    return SeriesCrops(scan.nodules, tuple(crops), window, missing, unenclosed, warnings)
+    warnings = list(scan.warnings)
+    for has_rescale in (False, True):
+        lowest = [d for i, d in darkest.items() if series.slices[i].has_rescale == has_rescale]
+        warnings += air_warnings(series.series_uid, lowest, has_rescale)
+    if 2 * in_lung < len(crops):
+        warnings.append(
+            f"only {in_lung} of {count_of(len(crops), 'crop')} lie in or at the lung: "
+            "the marks may not belong to these pixels"
+        )
+    if rule == PAPER and not math.isclose(*spacing_mm, rel_tol=OBLONG):
+        rows_mm, columns_mm = spacing_mm
+        warnings.append(
+            f"pixels of {rows_mm:.4g} mm between rows and {columns_mm:.4g} mm between columns: "
+            "crops of the rule paper are squeezed"
+        )
+    return SeriesCrops(scan.nodules, tuple(crops), window, missing, unenclosed, tuple(warnings))
 
 
-def _squeezed(series: Series, rule: str) -> list[str]:
-    """That the shape of what a crop shows is not that of the nodule."""
-    _, row_mm, column_mm = series.spacing_zyx_mm
-    if rule != PAPER or math.isclose(row_mm, column_mm, rel_tol=SAME_SPACING):
-        return []
-    return [
-        f"pixels of {row_mm:.4g} x {column_mm:.4g} mm (rows x columns): the crops of this series "
-        "are squeezed, since the paper's rule keeps pixels as they are"
-    ]
+def _is_near_lung(hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, float]) -> bool:
+    """Whether an outline lies in lung, or at its edge; all nodules that are marked do."""
+    sides = (
+        slice(max(side.start - margin, 0), side.stop + margin)
+        for side, margin in zip(rectangle(mask), (round(NEAR_MM / mm) for mm in spacing_mm))
+    )
+    part = hu[tuple(sides)]
+    return bool(((part > LUNG_HU[0]) & (part < LUNG_HU[1])).mean() >= LUNG_PART)
 
 
 def header_window(series: Series) -> Window:
