@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
+from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
 from lungdx_paddle.errors import InstallError, LidcError
 from lungdx_paddle.extras import install_hint
+from lungdx_paddle.lidc.codestreams import coded_size
 from lungdx_paddle.lidc.parse import parse_header, quiet
 from lungdx_paddle.lidc.slices import Slice
 from lungdx_paddle.words import count_of
@@ -125,6 +128,7 @@ def _stored_values(s: Slice) -> np.ndarray:
                 _, _, stream = parse_header(file)
                 syntax = ExplicitVRLittleEndian
             stream.seek(s.pixels.offset)
+            _check_code(s, stream)
             # All options are given: pydicom parses no header again for each of many frames.
             stored: np.ndarray
             stored, _ = get_decoder(syntax).as_array(
@@ -161,6 +165,23 @@ def _stored_values(s: Slice) -> np.ndarray:
         found=found,
         fix="download the file again or leave it out",
     ) from cause
+
+
+def _check_code(s: Slice, stream: BinaryIO) -> None:
+    """See that compressed pixels are of the size that the header says.
+
+    Decoders take memory for whatever the picture itself says.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if not s.transfer_syntax.is_encapsulated or s.transfer_syntax == RLELossless:
+        return
+    code = get_frame(stream, s.frame, number_of_frames=s.pixels.frames)
+    stream.seek(s.pixels.offset)
+    size = coded_size(code)
+    if size is not None and size != (s.rows, s.columns, 1):
+        raise ValueError("a picture of {} x {} pixels and {} colours".format(*size))
 
 
 def _has_air_around(values: np.ndarray) -> bool:

@@ -20,6 +20,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -238,6 +239,32 @@ def test_jpeg_2000_is_unpacked_by_the_extra(write_slice: WriteSlice, scan: Path)
     packed = encode(stored, bits_stored=16)
     write_slice(stored=stored, syntax=JPEG2000Lossless, PixelData=encapsulate([packed]))
     assert np.array_equal(only(scan).slice_hu(0), stored.astype(np.int16) - 1024)
+
+
+@pytest.mark.parametrize("size", [(40000, 40000), (64, 63), (0, 0)])
+def test_a_picture_of_another_size_than_the_header_says_is_not_unpacked(
+    write_slice: WriteSlice, scan: Path, size: tuple[int, int]
+) -> None:
+    """A codestream of 200 bytes may ask its decoder for gigabytes."""
+    columns, rows = size
+    sides = columns.to_bytes(4, "big") + rows.to_bytes(4, "big")
+    siz = b"\xff\x4f\xff\x51\0\x29\0\0" + sides + bytes(8) + sides + bytes(8) + b"\0\1" + bytes(60)
+    sof = b"\x10" + rows.to_bytes(2, "big") + columns.to_bytes(2, "big") + b"\1\1\x11\0"
+    app = b"\xff\xd8\xff\xe0\0\x04ab\xff\xff"
+    codes = {
+        JPEG2000Lossless: siz,
+        JPEGLosslessSV1: app + b"\xc3\0\x0b" + sof + bytes(60),
+        JPEGLSLossless: app + b"\xf7\0\x0b" + sof + bytes(60),
+    }
+    for number, (syntax, code) in enumerate(codes.items()):
+        stored = np.zeros((64, 64), np.int16)
+        write_slice(number, stored=stored, syntax=syntax, PixelData=encapsulate([code]))
+    series = only(scan)
+    for index in range(3):
+        with pytest.raises(
+            LidcError, match=f"64 x 64 pixels, found .* of {rows} x {columns} pixels"
+        ):
+            series.slice_hu(index)
 
 
 def test_broken_packed_pixels_are_an_error(write_slice: WriteSlice, scan: Path) -> None:
