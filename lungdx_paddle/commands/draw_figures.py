@@ -101,7 +101,7 @@ def _of_scans(lidc: Path, model: Path | None) -> Drawings:
     index, mask = max(masks, key=lambda found: int(found[1].sum()), default=(0, None))
     title = f"{series.patient_id}, z {series.z_mm[index]:g} mm"
     hu = series.slice_hu(index)
-    steps = partial(draw_lung_steps, hu, series.spacing_zyx_mm[1], title, mask)
+    steps = partial(draw_lung_steps, hu, series.spacing_zyx_mm[2], title, mask)
     drawings: Drawings = {"figure1.png": steps}
     if model:
         drawings["overview.png"] = partial(_overview, scan, Predictor(model))
@@ -130,7 +130,7 @@ def _overview(scan: Scan, predictor: Predictor) -> Figure:
     probabilities = {
         task: dict(zip(names, found[task][0].tolist())) for task, names in predictor.tasks.items()
     }
-    images = lung_mask(series.slice_hu(crop.index), series.spacing_zyx_mm[1]), crop.image
+    images = lung_mask(series.slice_hu(crop.index), crop.nodule.pixel_spacing_mm), crop.image
     phantom = "phantom" in predictor.description.get("training", {}).get("data", "")
     name = predictor.description["model"]
     trained = f"{name}, trained on {PHANTOM_DATA}" if phantom else name

@@ -32,7 +32,7 @@ def draw_lung_steps(
 
     Args:
         hu: (rows, columns) slice in HU.
-        pixel_spacing_mm: for the ruler.
+        pixel_spacing_mm: distance of the columns, for the ruler.
         title: which slice it is.
         nodule: (rows, columns) bool, outlined on the first and the last picture.
     """

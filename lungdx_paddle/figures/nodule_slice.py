@@ -52,13 +52,14 @@ def draw_nodule(series: Series, nodule: Nodule, sop_uid: str | None = None) -> F
     _, row_mm, column_mm = series.spacing_zyx_mm
     title = f"{series.patient_id}, nodule {nodule.number}, z {series.z_mm[index]:g} mm"
     show_slice(axes, series.slice_hu(index), title)
+    axes.set_aspect(row_mm / column_mm)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel(f"column, pixels of {column_mm:.3g} mm")
     axes.set_ylabel(f"row, pixels of {row_mm:.3g} mm")
     points_xy = draw_outlines(axes, nodule, sop_uid)
     if len(points_xy):
-        margin_px = MARGIN_MM / column_mm
+        margin_px = np.array([MARGIN_MM / column_mm, MARGIN_MM / row_mm])
         left, top = points_xy.min(axis=0) - margin_px
         right, bottom = points_xy.max(axis=0) + margin_px
         axes.set(xlim=(left, right), ylim=(bottom, top))  # rows run downwards

@@ -133,8 +133,8 @@ class Nodule:
 
     @property
     def pixel_spacing_mm(self) -> float:
-        """One number for both spacings in the plane, their mean."""
-        return sum(self.spacing_yx_mm) / 2
+        """Side of a square as large as a pixel: the spacing, where both are the same."""
+        return math.sqrt(self.spacing_yx_mm[0] * self.spacing_yx_mm[1])
 
     @property
     def diameter_mm(self) -> float:

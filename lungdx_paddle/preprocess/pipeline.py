@@ -110,10 +110,7 @@ def preprocess(
     report = Report(
         crop=crops.rule,
         window=crops.window,
-        series=tuple(
-            _series_report(s, annotations.get(s.series_uid), results.get(s.series_uid))
-            for s in series
-        ),
+        series=tuple(_series_report(s, annotations, results) for s in series),
         diagnosed_patients=len(table.by_patient),
         diagnosis_notes=table.notes,
         annotated_elsewhere=len(elsewhere),
@@ -153,8 +150,9 @@ def _finish(job: _Job) -> FinishedSeries:
 
 
 def _series_report(
-    series: Series, annotations: Annotations | None, result: _Result | None
+    series: Series, annotations: Mapping[str, Annotations], results: Mapping[str, _Result]
 ) -> SeriesReport:
+    marks, result = annotations.get(series.series_uid), results.get(series.series_uid)
     report = SeriesReport(
         patient_id=series.patient_id,
         series_uid=series.series_uid,
@@ -163,15 +161,15 @@ def _series_report(
         slices=len(series.slices),
         warnings=series.warnings,
     )
-    if annotations is None or result is None:
+    if marks is None or result is None:
         reason = "no LIDC XML file describes this series"
         return replace(report, status=UNMARKED, reason=reason)
     if isinstance(result, str):
-        warnings = Scan(series, annotations).warnings
+        warnings = Scan(series, marks).warnings
         return replace(report, status=FAILED, reason=result, warnings=warnings)
     return replace(
         report,
-        reason="" if result.rows else _why_no_crop(series, annotations),
+        reason="" if result.rows else _why_no_crop(series, marks),
         nodules=result.nodules,
         crops=len(result.rows),
         outlines_without_area=result.unenclosed,

@@ -134,7 +134,7 @@ def test_oblong_pixels_count_with_both_spacings(
     assert wide.diameter_mm == pytest.approx(19 * 1.5)
     assert narrow.diameter_mm == pytest.approx(19 * 0.5)
     assert wide.volume_mm3 == narrow.volume_mm3 == pytest.approx(19 * 0.75 * 2)
-    assert wide.pixel_spacing_mm == 1.0
+    assert wide.pixel_spacing_mm == pytest.approx(0.75**0.5)
 
 
 def test_distances_of_outlines_are_in_mm_along_both_axes(

@@ -7,6 +7,7 @@ where the lungs are widest, though, lung goes on from slice to slice, and the ot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ def lung_volume(series: Series) -> np.ndarray:
     Raises:
         LidcError: a slice cannot be read.
     """
-    spacing_mm = series.spacing_zyx_mm[1]
+    spacing_mm = math.sqrt(series.spacing_zyx_mm[1] * series.spacing_zyx_mm[2])
     found = []
     for index in range(len(series.slices)):
         tissue, areas = air_areas(series.slice_hu(index), spacing_mm, SMALLEST_TIP_MM2)
@@ -67,20 +68,22 @@ def lung_volume(series: Series) -> np.ndarray:
     widths_mm2 = [sum(area.size_mm2 for area in candidates.large) for candidates in found]
     widest = int(np.argmax(widths_mm2))
     lung = np.zeros(series.shape_zyx, bool)
-    lung[widest] = _lung(found[widest], found[widest].large, series)
+    lung[widest] = _lung(found[widest], found[widest].large, series, spacing_mm)
     for way, step in ((range(widest + 1, len(found)), 1), (range(widest - 1, -1, -1), -1)):
         for index in way:
             before, large = lung[index - step], found[index].large
             goes_on = [area for area in large if before[area.window][area.mask > 0].any()]
             goes_on += _tips(found[index].small, before, spacing_mm)
-            lung[index] = _lung(found[index], goes_on, series)
+            lung[index] = _lung(found[index], goes_on, series, spacing_mm)
     return lung
 
 
-def _lung(found: _Candidates, areas: Sequence[AirArea], series: Series) -> np.ndarray:
+def _lung(
+    found: _Candidates, areas: Sequence[AirArea], series: Series, spacing_mm: float
+) -> np.ndarray:
     _, rows, columns = series.shape_zyx
     tissue = np.unpackbits(found.tissue, count=rows * columns).reshape(rows, columns)
-    return lung_of(areas, tissue, series.spacing_zyx_mm[1])
+    return lung_of(areas, tissue, spacing_mm)
 
 
 def _tips(areas: Sequence[AirArea], before: np.ndarray, spacing_mm: float) -> list[AirArea]:
