@@ -265,13 +265,14 @@ def _parse_rows(path: Path, table: Table, names: Sequence[str]) -> Iterator[Mani
         return functools.cache(read)
 
     parsers = {name: parser(name) for name in CELLS if name in names}
+    needed = 1 + max(map(names.index, COLUMNS))
     lines: dict[str, int] = {}
     for line, record in table.rows:
         cells, values = dict(zip(names, record)), {}
         cells.pop("", None)  # pandas' index
-        lacking = next((name for name in COLUMNS if name not in cells), None)
-        if lacking:
-            raise bad(lacking, f"{len(COLUMNS)} or more cells", "a shorter row")
+        if len(record) < needed:
+            lacking = next(name for name in COLUMNS if name not in cells)
+            raise bad(lacking, f"{needed} or more cells", "a shorter row")
         for name, parse in parsers.items():
             cell = cells.pop(name, "")
             try:

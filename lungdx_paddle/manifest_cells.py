@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 CROP_RULES = ("paper", "context")
@@ -47,7 +46,7 @@ def _whole(cell: str, low: int, high: int) -> int:
 
 def _image(cell: str) -> str:
     path = cell.replace("\\", "/")
-    parts = PurePosixPath(path).parts
+    parts = [part for part in path.split("/") if part not in ("", ".")]
     is_below = not path.startswith("/") and ".." not in parts and ":" not in "".join(parts[:1])
     return "/".join(_legal(parts, bool(parts) and is_below))
 

@@ -149,8 +149,10 @@ def _read(data: bytes, kind: TableKind) -> Table:
             fix = "put a cell that holds the delimiter between quotes, or name its column"
             raise NoTableError(found_cells, number, fix)
         if any(map(str.strip, cells)):
-            padding = [] if reading.is_text else [""] * (len(header) - len(cells))
-            rows.append((number, cells[: len(header)] + padding))
+            del cells[len(header) :]
+            if not reading.is_text:
+                cells += [""] * (len(header) - len(cells))
+            rows.append((number, cells))
     return Table(line, tuple(header), tuple(rows), reading.decimal_comma, tuple(notes))
 
 

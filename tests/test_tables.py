@@ -6,6 +6,7 @@ import codecs
 import gzip
 import time
 from collections.abc import Sequence
+from itertools import count
 
 import pytest
 
@@ -46,6 +47,7 @@ def read(data: bytes | str, kind: TableKind = KIND) -> Table:
         '"name";"size"\n"a";"1"\n"b";"2"\n',
         PLAIN.removesuffix("\n"),
     ],
+    ids=count(),  # not the bytes, of which some hold the time
 )
 def test_one_table_in_many_spellings(data: bytes | str) -> None:
     table = read(data)
@@ -88,6 +90,7 @@ def test_text_of_windows_is_read_where_it_may_be_and_noted() -> None:
         (gzip.compress(PLAIN.encode())[:-9], "cut off gzip"),
         (gzip.compress(bytes(LARGEST_TABLE_BYTES + 1)), "more than 67108864 bytes unpacked"),
     ],
+    ids=count(),
 )
 def test_what_is_no_table_is_told_as_what_it_is(data: bytes | str, reason: str) -> None:
     with pytest.raises(LidcError, match=reason):

@@ -7,6 +7,7 @@ import io
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from itertools import count
 
 import pytest
 
@@ -87,6 +88,7 @@ def zipped(**files: bytes) -> bytes:
         (zipped(a_csv=b"name,size")[:-9], "a workbook that is damaged"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000), "damaged or has a password"),
     ],
+    ids=count(),  # not the bytes, which hold the time
 )
 def test_what_is_no_workbook_is_told_as_what_it_is(
     data: bytes, reason: str, capfd: pytest.CaptureFixture[str]
