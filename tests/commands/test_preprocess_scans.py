@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from lungdx_paddle.commands.preprocess_scans import main, report_lines, skipped_lines
 from lungdx_paddle.errors import ConfigError, LidcError
 from lungdx_paddle.lidc import Skipped
+from lungdx_paddle.lidc.sources import UNPACK
 from lungdx_paddle.manifest import read_manifest
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
 from lungdx_paddle.preprocess.report import DONE, FAILED, UNMARKED, Report, SeriesReport
@@ -82,6 +84,23 @@ def test_files_that_were_left_out_are_named_by_kind() -> None:
         f"17 files left out: {copy}",
         "1 file left out: no DICOM file",
     ]
+
+
+def test_an_archive_that_is_not_read_is_named_before_single_files() -> None:
+    skipped = [Skipped(f"{k}.txt", f"no {k}") for k in range(5)]
+    skipped += [Skipped(f"{k}.txt", "no DICOM file") for k in range(9)]
+    skipped.append(Skipped("a.rar", f"an archive of another kind than zip{UNPACK}"))
+    assert skipped_lines(skipped)[0] == (
+        "1 file left out: an archive of another kind than zip; unpack it"
+    )
+
+
+def test_why_there_are_no_pathology_labels() -> None:
+    none = replace(report(done(1)), diagnosed_patients=0)
+    lack = "the crops lack pathology labels"
+    assert f"no diagnosis table: {lack}" in report_lines(none)
+    lines = report_lines(replace(none, diagnosis_notes=("2 IDs of 2 are no patient's here",)))
+    assert lines[1:3] == ["2 IDs of 2 are no patient's here", f"no patient has a diagnosis: {lack}"]
 
 
 def test_the_phantom_is_cropped_by_either_rule(

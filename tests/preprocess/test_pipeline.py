@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import shutil
 import signal
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.errors import LidcError, LungdxError, OutputError
+from lungdx_paddle.lidc.sources import UNPACK
 from lungdx_paddle.manifest import read_manifest
 from lungdx_paddle.preprocess import pipeline
 from lungdx_paddle.preprocess.crop_files import CropSettings
@@ -90,6 +94,46 @@ def test_by_products_of_macos_and_excel_are_no_diagnosis_table(
         (collection / name).write_bytes(bytes(range(256)))
     report = preprocess(collection, tmp_path / "out")
     assert report.diagnosed_patients == 1
+
+
+def test_a_collection_of_archives_and_gzip_gives_the_same(
+    collection: Path, tmp_path: Path, files: Callable[[Path], dict[str, bytes]]
+) -> None:
+    preprocess(collection, tmp_path / "out")
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    with zipfile.ZipFile(packed / "one.ZIP", "w") as archive:
+        for number, path in enumerate(sorted(p for p in collection.rglob("*") if p.is_file())):
+            name = path.relative_to(collection).as_posix()
+            if number % 2:
+                archive.write(path, name.replace("/", "\\"))
+            else:
+                name = f"{number}-{path.name}.gz"
+                (packed / name).write_bytes(gzip.compress(path.read_bytes()))
+    (packed / "rest.tar").write_bytes(b"x")
+    report = preprocess(packed, tmp_path / "again")
+    assert [s.reason for s in report.skipped] == [f"an archive of another kind than zip{UNPACK}"]
+    whole, again = files(tmp_path / "out"), files(tmp_path / "again")
+    assert report.diagnosed_patients == 1
+    assert {n: b for n, b in again.items() if n != "report.json"} == {
+        n: b for n, b in whole.items() if n != "report.json"
+    }
+
+
+def test_what_is_doubtful_of_a_diagnosis_table_stands_in_the_report(
+    collection: Path, tmp_path: Path
+) -> None:
+    table = collection / "tcia-diagnosis-data.csv"
+    table.write_text("Patient ID,Diagnosis,Primary tumor site\n1,3,\nX,1,\n", "utf-8")
+    (collection / "diagnoses.csv").write_text("a,b\n", "utf-8")
+    report = preprocess(collection, tmp_path / "out")
+    assert report.diagnosed_patients == 1 and not report.skipped
+    notes = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))["diagnosis_notes"]
+    assert notes == list(report.diagnosis_notes)
+    for note, words in zip(
+        sorted(notes), (": 1 ID of 2 is no patient's here: X", "1 is LIDC-IDRI-0001", "not read as")
+    ):
+        assert words in note
 
 
 def test_a_changed_diagnosis_table_needs_no_new_crops(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,24 @@ def test_an_archive_with_backslashes_gives_the_same(
             file.writestr(zipfile.ZipInfo(name), path.read_bytes())
     run(archive)
     assert state(tmp_path / "out") == as_folder
+
+
+def test_an_archive_a_patient_and_a_second_copy_give_the_same(
+    run: Callable[..., Report], pictures: Path, tmp_path: Path, state: Callable[..., Any]
+) -> None:
+    run()
+    as_folder = state(tmp_path / "out")
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    for patient in (path for path in pictures.iterdir() if path.is_dir()):
+        with zipfile.ZipFile(folder / f"{patient.name}.zip", "w") as file:
+            for path in sorted(patient.rglob("*.png")):
+                file.write(path, path.relative_to(patient))
+    shutil.copytree(pictures, folder / "unpacked")
+    report = run(folder)
+    assert state(tmp_path / "out") == as_folder
+    assert len({s.reason.split(":")[0] for s in report.skipped}) == 1
+    assert report.skipped[0].reason.startswith("one more file of a picture: ")
 
 
 @pytest.mark.parametrize(
