@@ -19,7 +19,7 @@ from typing import Any
 
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.files import read_file, write_text
-from lungdx_paddle.manifest_cells import CELLS, CROP_RULES, NO_VALUE, NUMBERS
+from lungdx_paddle.manifest_cells import CELLS, CROP_RULES, NO_VALUE, NUMBERS, THOUSANDS
 from lungdx_paddle.tables import LARGEST_TABLE_BYTES, Table, TableKind, read_table
 
 __all__ = ["COLUMNS", "CROP_RULES", "CROP_SIZE", "OPTIONAL", "Manifest", "ManifestRow"]
@@ -253,13 +253,20 @@ def _parse_rows(path: Path, table: Table, names: Sequence[str]) -> Iterator[Mani
         where, fix = f"{path}:{line}, column {column}", "correct or leave out the row"
         return ManifestError(where, expected=expected, found=found, fix=fix)
 
+    marks: set[str] = set()
+
     def parser(name: str) -> Callable[[str], Any]:
         parse, is_number = CELLS[name][1], name in NUMBERS and table.decimal_comma
 
         def read(cell: str) -> Any:
             text = cell.strip()
             text = "" if text in NO_VALUE else text
-            return parse(text.replace(",", ".") if is_number else text)
+            if is_number:
+                marks.add("," if "," in text else "." if THOUSANDS.fullmatch(text) else "")
+                if {",", "."} <= marks:
+                    raise ValueError
+                text = text.replace(",", ".")
+            return parse(text)
 
         # Most values stand in many rows: each distinct cell of a column is parsed once.
         return functools.cache(read)
@@ -278,7 +285,8 @@ def _parse_rows(path: Path, table: Table, names: Sequence[str]) -> Iterator[Mani
             try:
                 values[name] = parse(cell)
             except ValueError:
-                raise bad(name, CELLS[name][0], repr(cell)) from None
+                beside = " beside both 0,5 and 1.000" if {",", "."} <= marks else ""
+                raise bad(name, CELLS[name][0], f"{cell!r}{beside}") from None
         row = ManifestRow(**values, extra=cells)
         first = lines.setdefault(row.image, line)
         if first != line:

@@ -19,6 +19,9 @@ LARGEST_SPACING_MM = 10
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]-[0-9]+)?")
 """1E+05 is what a spreadsheet shows of 123456."""
 
+THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
+"""Beside decimal commas 2.040 may be 2040."""
+
 _MONTH = "(Jan|Feb|Mar|Mrz|Apr|May|Mai|Jun|Jul|Aug|Sep|Oct|Okt|Nov|Dec|Dez)"
 _REWRITTEN = re.compile(
     rf"[0-9]([.,][0-9]+)?E\+[0-9]+|[0-9]{{1,2}}[-.] ?{_MONTH}([-. ][0-9]+)?|{_MONTH}[- ][0-9]{{2}}"

@@ -85,6 +85,8 @@ class _Reading:
     rest: Iterator[Row]
     decimal_comma: bool = True
     is_text: bool = False
+    has_end: bool = True
+    """Whether the last line has a line end."""
     head: list[Row] = field(default_factory=list)
     failure: NoTableError | None = None
 
@@ -153,6 +155,8 @@ def _read(data: bytes, kind: TableKind) -> Table:
             if not reading.is_text:
                 cells += [""] * (len(header) - len(cells))
             rows.append((number, cells))
+    if rows and not reading.has_end and len(rows[-1][1]) < len(header):
+        raise NoTableError("a last row that is cut off", rows[-1][0], "copy the file again")
     return Table(line, tuple(header), tuple(rows), reading.decimal_comma, tuple(notes))
 
 
@@ -180,6 +184,7 @@ def _readings(data: bytes, latin: bool) -> tuple[list[_Reading], list[str]]:
             rest=_text_rows(trimmed if d == "," else text, d, lines),
             decimal_comma=d != ",",
             is_text=True,
+            has_end=text.endswith(("\n", "\r")),
         )
         for d in above[2] or DELIMITERS
     ], notes

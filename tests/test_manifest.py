@@ -198,6 +198,19 @@ def test_what_a_spreadsheet_has_spoilt_is_named(
         read_manifest(path)
 
 
+def test_points_beside_decimal_commas_may_be_of_thousands(
+    as_pandas: tuple[Path, list[dict[str, str]]],
+) -> None:
+    path, records = as_pandas
+    records[0] |= {"pixel_spacing_mm": "0,7", "window_width": "2.040"}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, records[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(records)
+    with pytest.raises(ManifestError, match=":2, column window_width: .*'2.040' beside both"):
+        read_manifest(path)
+
+
 def test_a_device_is_no_manifest() -> None:
     with pytest.raises(ManifestError, match="found a pipe, a socket or a device"):
         read_manifest(os.devnull)

@@ -80,6 +80,7 @@ def test_text_of_windows_is_read_where_it_may_be_and_noted() -> None:
         ("name,size\na,1,2\n", "t.csv:2: expected a list, found 3 cells, more than the header's 2"),
         ('name,size\na,"1\nb,2\n', "t.csv:3: .*unexpected end of data"),
         ('name,size\n"a"b,1\n', "t.csv:2: .*'' expected after|t.csv:2: .*expected after"),
+        ("name,size\na,1\nb", "t.csv:3: .*a last row that is cut off"),
         ("name,size\na,\0\n", "t.csv:2: .*NUL characters"),
         ("name,size\na," + "x" * 200_000 + "\n", "t.csv:2: .*field larger than"),
         ("  <!DOCTYPE html><table><tr>", "an HTML page; open it in a spreadsheet program"),
