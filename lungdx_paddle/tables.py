@@ -146,7 +146,8 @@ def _read(data: bytes, kind: TableKind) -> Table:
         header.pop()
     rows = []
     for number, cells in (*reading.head[at + 1 :], *reading.rest):
-        if len(cells) > len(header) and any(map(str.strip, cells[len(header) :])):
+        # In a text a delimiter without quotes moves cells; in a sheet it is a remark.
+        if reading.is_text and any(map(str.strip, cells[len(header) :])):
             found_cells = f"{len(cells)} cells, more than the header's {len(header)}"
             fix = "put a cell that holds the delimiter between quotes, or name its column"
             raise NoTableError(found_cells, number, fix)

@@ -44,7 +44,8 @@ def read(data: bytes) -> Table:
 
 def test_cells_are_text_and_whole_numbers_have_no_point(workbook: Callable[..., bytes]) -> None:
     day = datetime.datetime(2003, 2, 1)
-    table = read(workbook([["Title"], [], ["name", "size"], ["a", 2.0], [day, 0.703125], ["b"]]))
+    rows = [["name", "size"], ["a", 2.0, "a remark"], [day, 0.703125], ["b"]]
+    table = read(workbook([["Title"], [], *rows]))
     assert (table.header_line, table.header) == (3, ("name", "size"))
     assert table.rows == (
         (4, ["a", "2"]),
