@@ -54,5 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for row in comparison.accuracies:
         if row.task == BOTH:
             lines.append(f"  split by {row.split:8} {row.method:14} {row.accuracy}")
+        elif row.accuracy.too_few:
+            lines.append(f"  split by {row.split:8} {row.method:14} {row.task}: {row.accuracy}")
     lines += [f"written to {path}" for path in paths]
     cli.say(*lines, f"For {RESEARCH_USE}.")

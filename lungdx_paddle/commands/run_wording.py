@@ -6,6 +6,7 @@ from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.commands import cli
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.evaluation.intervals import LEAST_PATIENTS, too_few
 from lungdx_paddle.evaluation.scores import SCORE_LEVELS, Scores
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.held_out import Evaluation
@@ -16,25 +17,21 @@ PHANTOM_LINE = "This is PHANTOM data, made by a program: the numbers mean nothin
 
 CLOSING_NOTE = f"For {RESEARCH_USE}."
 
-FEW_PATIENTS = 10
-"""A task with fewer labelled patients says next to nothing."""
-
 
 def accuracy_lines(scores: Scores) -> list[str]:
     """A table of accuracies at image, nodule and patient level, with what each rests on."""
     tasks = list(scores.image)
     lines = [f"  {'accuracy':10}" + "".join(f"{name:>12}" for name in ("both", *tasks))]
     for level in SCORE_LEVELS:
-        values = [scores.total(level), *(scores.accuracy(level, task).value for task in tasks)]
-        shown = "".join(f"{number(value):>12}" for value in values)
+        texts = scores.shown(level)
+        shown = "".join(f"{texts[name]:>12}" for name in ("total", *tasks))
         lines.append(f"  {level:10}{shown}   of {getattr(scores, f'{level}s')} {level}s")
     labelled = {task: scores.accuracy("image", task).patients for task in tasks}
     lines.append("  patients with a label: " + ", ".join(f"{labelled[t]} with {t}" for t in tasks))
-    lines += [
-        f"  {task}: {labelled[task]} labelled patients are too few for a number to mean anything"
-        for task in tasks
-        if labelled[task] < FEW_PATIENTS
-    ]
+    few = [task for task in tasks if scores.accuracy("image", task).too_few]
+    lines += [f"  {task}: {too_few(labelled[task])}, of {LEAST_PATIENTS} or more" for task in few]
+    if few and len(few) < len(tasks):
+        lines.append(f"  both: {', '.join(task for task in tasks if task not in few)} alone")
     return lines
 
 
@@ -66,7 +63,7 @@ def unseen_patients_line(config: Config) -> str:
         )
     if learned_config(run.config) != learned_config(other):
         return f"{other.output_folder}: split by patient, but a run of other settings"
-    each = (f"{number(metrics.test.total(level))} by {level}" for level in ("image", "patient"))
+    each = (f"by {level} {metrics.test.shown(level)['total']}" for level in ("image", "patient"))
     return f"Split by patient, the same config: test accuracy {', '.join(each)}"
 
 
@@ -131,8 +128,3 @@ def next_lines(config: Config) -> list[str]:
         f"Predict:         python tools/predict.py --model {model} "
         f"--manifest {shown(config.data.manifest)}",
     ]
-
-
-def number(value: float | None) -> str:
-    """Four digits, or a dash for what is not defined."""
-    return "-" if value is None else f"{value:.4f}"

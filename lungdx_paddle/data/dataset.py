@@ -64,6 +64,12 @@ class NoduleDataset(paddle.io.Dataset):
         labelled = (f"{int((of >= 0).sum())} with {task}" for task, of in self.labels.items())
         return f"<NoduleDataset: {len(self)} crops, {', '.join(labelled)} ({self.label_set.name})>"
 
+    @property
+    def labelled_patients(self) -> dict[str, int]:
+        """{task: patients with a label for it}."""
+        patients = np.array([row.patient_id for row in self.manifest.rows])
+        return {task: len(set(patients[of >= 0].tolist())) for task, of in self.labels.items()}
+
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         batch = self.batch(np.array([index]))
         return (batch.images[0], *(labels[0] for labels in batch.labels.values()))

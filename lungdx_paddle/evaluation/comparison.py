@@ -10,7 +10,13 @@ import numpy as np
 
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.counts import numbered, ratio
-from lungdx_paddle.evaluation.intervals import Estimate, Interval, estimates, of_sums
+from lungdx_paddle.evaluation.intervals import (
+    LEAST_PATIENTS,
+    Estimate,
+    Interval,
+    estimates,
+    of_sums,
+)
 from lungdx_paddle.evaluation.predictions import Predictions
 
 PERMUTATIONS = 20_000
@@ -35,7 +41,7 @@ class MethodAccuracy:
 
     split: str
     task: str
-    """malignancy, pathology, or BOTH: the mean of the two."""
+    """malignancy, pathology, or BOTH: the mean of the two, as far as they have patients enough."""
     method: str
     accuracy: Estimate
     """Over all seeds' images, the bootstrap drawing a patient with all of them."""
@@ -194,8 +200,13 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def _accuracy(seeds: Sequence[Predictions], tasks: Sequence[str]) -> Estimate:
-    """Mean of the tasks' accuracies; a task without any label is left out."""
-    labelled = [t for t in tasks if any((seed.labels[t] >= 0).any() for seed in seeds)]
+    """Mean of the accuracies of those tasks that have patients enough, or of all with a label."""
+    patients = {
+        t: {p for s in seeds for p, label in zip(s.patients, s.labels[t]) if label >= 0}
+        for t in tasks
+    }
+    labelled = [t for t in tasks if len(patients[t]) >= LEAST_PATIENTS]
+    labelled = labelled or [t for t in tasks if patients[t]]
     patient, count = numbered([name for seed in seeds for name in seed.patients])
     sums = np.zeros((count, len(labelled), 2))
     for k, task in enumerate(labelled):

@@ -7,7 +7,7 @@ not define it, it is NaN, which :func:`number` turns to None before it leaves th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -119,3 +119,14 @@ def _squared_distance(classes: int) -> np.ndarray:
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
     known = np.isfinite(values)
     return ratio(np.where(known, values, 0.0).sum(axis=-1), known.sum(axis=-1))
+
+
+def with_total(by_task: Mapping[str, float | None]) -> dict[str, float | None]:
+    """``{"total": mean, **by_task}``, the mean over the tasks that have a number."""
+    known = [value for value in by_task.values() if value is not None]
+    return {"total": sum(known) / len(known) if known else None, **by_task}
+
+
+def without(by_task: Mapping[str, float | None], few: Collection[str]) -> dict[str, float | None]:
+    """Accuracies without those of some tasks, which their total does not rest on, either."""
+    return with_total({t: None if t in few else v for t, v in by_task.items() if t != "total"})

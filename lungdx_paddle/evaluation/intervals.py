@@ -14,6 +14,7 @@ import numpy as np
 
 from lungdx_paddle.evaluation.counts import number, numbered
 from lungdx_paddle.evaluation.ranking import weighted_auc
+from lungdx_paddle.words import count_of
 
 RESAMPLES = 2000
 """Of a bootstrap: a percentile's own error is then about a tenth of the interval."""
@@ -26,6 +27,10 @@ COVERAGE = 0.95
 
 LEAST_DEFINED = 0.5
 """Share of the resamples that must define a number (have both classes, say) for an interval."""
+
+LEAST_PATIENTS = 6
+"""That a number which is shown rests on: with five, even all right and none wrong may be chance
+(two-sided p = 2 / 2^5 = 0.06)."""
 
 Interval = tuple[float, float] | None
 
@@ -43,16 +48,23 @@ class Estimate:
     """(low, high); None with fewer than two patients or too few defined resamples."""
     patients: int
     why: str = ""
-    """Why there is no value, or no interval."""
+    """Why there is no value, or no interval, or why neither is shown."""
     benign: int | None = None
     malignant: int | None = None
     """Of an AUC: how many patients or nodules are on either side."""
 
+    @property
+    def too_few(self) -> bool:
+        """Whether it rests on too few patients to be shown."""
+        return self.value is not None and self.patients < LEAST_PATIENTS
+
     def __str__(self) -> str:
         if self.value is None:
             return f"- ({self.why})"
+        if self.too_few:
+            return too_few(self.patients)
         between = f" ({self.interval[0]:.3f} to {self.interval[1]:.3f})" if self.interval else ""
-        return f"{self.value:.3f}{between}, {self.patients} patient{'s'[: self.patients != 1]}"
+        return f"{self.value:.3f}{between}, {count_of(self.patients, 'patient')}"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: value, interval, patients, and the optional fields that are set."""
@@ -72,6 +84,11 @@ class Estimate:
             if not isinstance(end, (int, float, type(None))):
                 raise TypeError(f"{end!r} is no number")
         return Estimate(**{**entry, "interval": tuple(span) if span else None})
+
+
+def too_few(patients: int) -> str:
+    """What is shown in place of a number that rests on so few."""
+    return f"too few: {count_of(patients, 'patient')}"
 
 
 def estimates(
@@ -102,7 +119,9 @@ def estimates(
         if len(defined) and len(defined) >= LEAST_DEFINED * len(again):
             low, high = np.percentile(defined, [50 * (1 - COVERAGE), 100 - 50 * (1 - COVERAGE)])
             span = float(low), float(high)
-        reason = why if value is None else "" if span else "too few patients for an interval"
+        few = too_few(patients) if patients < LEAST_PATIENTS else ""
+        missing = "" if span else "too few patients for an interval"
+        reason = why if value is None else few or missing
         made[name] = Estimate(value, span, patients, reason)
     return made
 

@@ -4,7 +4,9 @@ Conventions.  A label of -1 is no label, and what has none does not count.  A nu
 data do not define is None with a reason, never NaN.  A number is an
 :class:`~lungdx_paddle.evaluation.intervals.Estimate`: its value, a 95 % percentile interval of
 a bootstrap over patients (the slices and nodules of one patient are alike), and the patients
-that it rests on.
+that it rests on.  One that rests on fewer than
+:data:`~lungdx_paddle.evaluation.intervals.LEAST_PATIENTS` is shown as too few, on the screen and
+in pictures; files hold it, with that reason.
 
 Levels.  ``image``: each labelled crop.  ``nodule``: the mean probabilities of a nodule's crops.
 ``patient``: for pathology the mean probabilities of all the patient's crops; for malignancy the
@@ -42,13 +44,14 @@ import numpy as np
 from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY, TASKS
 from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.evaluation.calibration import bin_sums, ece, reliability_curve
-from lungdx_paddle.evaluation.counts import SCORES, group_confusion, numbered
-from lungdx_paddle.evaluation.intervals import (
-    Estimate,
-    auc_estimate,
-    estimates,
-    of_sums,
+from lungdx_paddle.evaluation.counts import (
+    SCORES,
+    group_confusion,
+    numbered,
+    with_total,
+    without,
 )
+from lungdx_paddle.evaluation.intervals import Estimate, auc_estimate, estimates, of_sums
 from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.evaluation.readers import ReaderAgreement, diagnosis_auc, reader_agreement
 
@@ -99,6 +102,19 @@ class Scores:
     def total(self, level: str) -> float | None:
         """Mean of the tasks' accuracies (paper, "accuracy" of Table 2) at a level."""
         return with_total({t: s.accuracy.value for t, s in self.level(level).items()})["total"]
+
+    def shown(self, level: str) -> dict[str, str]:
+        """{"total" or a task: its accuracy in four digits, a dash, or that patients are too few}.
+
+        The total is the mean of those tasks that are shown.
+        """
+        found = {task: scores.accuracy for task, scores in self.level(level).items()}
+        few = {task for task, accuracy in found.items() if accuracy.too_few}
+        values = without({task: accuracy.value for task, accuracy in found.items()}, few)
+        texts = {task: "-" if v is None else f"{v:.4f}" for task, v in values.items()}
+        if few and values["total"] is None:
+            few = few | {"total"}
+        return {task: "too few" if task in few else text for task, text in texts.items()}
 
     def level(self, level: str) -> Mapping[str, TaskScores]:
         """{task: scores} at the level image, nodule or patient."""
@@ -180,12 +196,6 @@ def image_accuracy(predictions: Predictions) -> dict[str, float | None]:
         right = predictions.classes[task][known] == labels[known]
         found[task] = float(right.mean()) if known.any() else None
     return with_total(found)
-
-
-def with_total(by_task: Mapping[str, float | None]) -> dict[str, float | None]:
-    """``{"total": mean, **by_task}``, the mean over the tasks that have a number."""
-    known = [value for value in by_task.values() if value is not None]
-    return {"total": sum(known) / len(known) if known else None, **by_task}
 
 
 def binary_rankings(predictions: Predictions) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.evaluation.comparison import Comparison
-from lungdx_paddle.evaluation.intervals import Interval
+from lungdx_paddle.evaluation.intervals import LEAST_PATIENTS, Interval
 from lungdx_paddle.figures.canvas import save_figure
 from lungdx_paddle.files import write_text
 from lungdx_paddle.words import count_of
@@ -36,18 +36,24 @@ def draw_methods(comparison: Comparison, title: str) -> Figure:
     for axes, split in zip(panels, splits):
         for k, method in enumerate(methods):
             own = [row for row in rows if (row.split, row.method) == (split, method)]
-            places = np.arange(len(tasks)) + (k - (len(methods) - 1) / 2) * width
+            own = [row for row in own if not row.accuracy.too_few]
             heights = [row.accuracy.value or 0.0 for row in own]
             spans = [row.accuracy.interval or (h, h) for row, h in zip(own, heights)]
+            places = np.array([tasks.index(row.task) for row in own])
+            places = places + (k - (len(methods) - 1) / 2) * width
             errors = [[h - low, high - h] for h, (low, high) in zip(heights, spans)]
             look: Any = {"capsize": 2, "error_kw": {"linewidth": 0.8}}
-            below_above = np.maximum(np.array(errors).T, 0.0)
+            below_above = np.maximum(np.array(errors).reshape(-1, 2).T, 0.0)
             axes.bar(places, heights, width, yerr=below_above, label=method, **look)
             for place, row in zip(places, own):
                 known = [value for value in row.seeds if value is not None]
                 axes.plot([place] * len(known), known, "k.", markersize=3)
         patients = {row.task: row.accuracy.patients for row in rows if row.split == split}
-        names = [f"{task}\n{count_of(patients[task], 'patient')}" for task in tasks]
+        names = [
+            f"{task}\n{'too few: ' * (0 < patients[task] < LEAST_PATIENTS)}"
+            f"{count_of(patients[task], 'patient')}"
+            for task in tasks
+        ]
         axes.set_xticks(range(len(tasks)), names)
         axes.set_title(f"split by {split}")
         axes.set_ylim(0, 1)
@@ -68,7 +74,7 @@ def comparison_tables(comparison: Comparison) -> tuple[list[dict[str, str]], lis
             "task": row.task,
             "method": row.method,
             "accuracy": _shown(row.accuracy.value),
-            **_span(row.accuracy.interval),
+            **_span(row.accuracy.interval, row.accuracy.patients),
             "seeds": ";".join(map(_shown, row.seeds)),
             "patients": str(row.accuracy.patients),
         }
@@ -81,7 +87,7 @@ def comparison_tables(comparison: Comparison) -> tuple[list[dict[str, str]], lis
             "first": row.first,
             "second": row.second,
             "difference": _shown(row.difference),
-            **_span(row.interval),
+            **_span(row.interval, row.patients),
             "p": _shown(row.p),
             "p_holm": _shown(row.p_holm),
             "patients": str(row.patients),
@@ -122,6 +128,6 @@ def _shown(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _span(interval: Interval) -> dict[str, str]:
-    low, high = interval or (None, None)
+def _span(interval: Interval, patients: int) -> dict[str, str]:
+    low, high = interval if interval and patients >= LEAST_PATIENTS else (None, None)
     return {"low": _shown(low), "high": _shown(high)}

@@ -12,6 +12,7 @@ from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
 from lungdx_paddle.evaluation.calibration import bin_sums, reliability_curve
 from lungdx_paddle.evaluation.counts import confusion
+from lungdx_paddle.evaluation.intervals import LEAST_PATIENTS, too_few
 from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.evaluation.ranking import auc, threshold_counts
 from lungdx_paddle.evaluation.scores import BENIGN_BELOW, MALIGNANT_ABOVE, clear_nodules
@@ -30,13 +31,15 @@ def draw_scores(predictions: Predictions, title: str) -> Figure:
     _draw_confusion(middle, predictions, PATHOLOGY)
 
     clear, malignant = clear_nodules(predictions.pooled("nodule"))
-    area = auc(malignant, clear.expected_levels)
+    few = 0 < len(set(clear.patients)) < LEAST_PATIENTS
+    area = None if few else auc(malignant, clear.expected_levels)
     counts = f"{int((~malignant).sum())} benign, {int(malignant.sum())} malignant"
     roc.set_title(f"mean rating < {BENIGN_BELOW} against > {MALIGNANT_ABOVE}, nodules", fontsize=10)
     roc.set_xlabel("false positive rate")
     roc.set_ylabel("true positive rate")
     if area is None:
-        roc.text(0.5, 0.4, f"undefined:\n{counts}", ha="center", va="top")
+        why = too_few(len(set(clear.patients))) if few else "undefined:"
+        roc.text(0.5, 0.4, f"{why}\n{counts}", ha="center", va="top")
     else:
         points = threshold_counts(malignant, clear.expected_levels)
         label = f"AUC {area:.3f}\n{counts}"
@@ -44,6 +47,9 @@ def draw_scores(predictions: Predictions, title: str) -> Figure:
         roc.legend(loc="lower right", fontsize=8)
 
     for task, labels in predictions.labels.items():
+        if _few(predictions, task):
+            calibration.plot([], [], "o-", label=f"{task}: {_few(predictions, task)}")
+            continue
         whole = np.zeros(len(labels), dtype=int)
         bins = reliability_curve(bin_sums(labels, predictions.probabilities[task], whole, 1)[0])
         xy = [b["confidence"] for b in bins], [b["accuracy"] for b in bins]
@@ -88,4 +94,12 @@ def _draw_confusion(axes: Axes, predictions: Predictions, task: str) -> None:
     axes.set_xlabel("predicted")
     axes.set_ylabel("label")
     title = f"{task}, {counts.sum()} images" if counts.any() else f"{task}: no label"
+    title += f"; {_few(predictions, task)}" if _few(predictions, task) else ""
     axes.set_title(title, fontsize=10)
+
+
+def _few(predictions: Predictions, task: str) -> str:
+    """What to say in place of a task's numbers; nothing where its patients are enough, or none."""
+    labels = predictions.labels[task]
+    patients = len({p for p, label in zip(predictions.patients, labels) if label >= 0})
+    return too_few(patients) if 0 < patients < LEAST_PATIENTS else ""

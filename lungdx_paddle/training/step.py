@@ -12,7 +12,7 @@ from paddle.nn import functional
 
 from lungdx_paddle.data.augment import augmented
 from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder
-from lungdx_paddle.data.labels import UNLABELLED
+from lungdx_paddle.data.labels import LABEL_SETS, PATHOLOGY, UNLABELLED, labels_of
 from lungdx_paddle.errors import ConfigError, LungdxError, ManifestError
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import Config, TrainConfig
@@ -99,14 +99,7 @@ def prepare(
             found=paddle.device.cuda.get_device_name(),
             fix="set train.amp=float16",
         )
-    for task, labels in train.labels.items():
-        if not (labels != UNLABELLED).any():
-            raise ManifestError(
-                config.data.manifest,
-                expected=f"images with a label for {task}",
-                found=f"none among {len(train)} training images",
-                fix="use data that has ratings and diagnoses, or another data.label_set",
-            )
+    _check_labels(config, train, test)
     network = build_network(config)
     network.set_normalisation(*train.pixel_statistics())
     order = TrainingOrder(len(train), config.data.batch_size, config.seed)
@@ -118,6 +111,31 @@ def prepare(
     return TrainingState(
         config, train, test, network, forward, optimizer, order, processes, threads
     )
+
+
+def _check_labels(config: Config, train: NoduleDataset, test: NoduleDataset) -> None:
+    for task, labels in train.labels.items():
+        if (labels != UNLABELLED).any():
+            continue
+        others = [
+            name
+            for name, label_set in LABEL_SETS.items()
+            if (labels_of(train.manifest, label_set)[task] != UNLABELLED).any()
+        ]
+        if (test.labels[task] != UNLABELLED).any():
+            fix = "its labels are all in the test part: set another data.split_seed"
+        elif others:
+            fix = f"set data.label_set={others[0]}, which has some"
+        elif task == PATHOLOGY:
+            fix = "preprocess again with --diagnosis FILE, a table that has some of these patients"
+        else:
+            fix = "preprocess again with XML that rates these nodules"
+        raise ManifestError(
+            config.data.manifest,
+            expected=f"images with a label for {task}; a network is trained for both tasks",
+            found=f"none among {len(train)} training images",
+            fix=fix,
+        )
 
 
 def training_step(state: TrainingState) -> StepResult:

@@ -26,6 +26,25 @@ SCREEN_HEADER = "  step  epoch    loss   accuracy: train    test   (malignancy  
 """Stands above the rows on the screen."""
 
 
+def table_row(
+    step: int, epoch: int, loss: float, accuracies: Mapping[str, Mapping[str, float | None]]
+) -> dict[str, str]:
+    """{column: text} of one row.
+
+    Args:
+        step: counted from 1.
+        epoch: full passes over the training images so far.
+        loss: total loss of the step.
+        accuracies: {"train" | "test": {"total" | task: accuracy or None}}.
+    """
+    row = dict(zip(PAPER_COLUMNS, (str(step), str(epoch), f"{loss:.7g}")))
+    for side, values in accuracies.items():
+        for task, value in values.items():
+            name = "value" if task == "total" else task
+            row[f"accuracy_{side}_{name}"] = "" if value is None else f"{value:.7g}"
+    return row
+
+
 class Table2:
     """Rows of step, epoch, loss and accuracies, kept in a CSV file as they come.
 
@@ -66,22 +85,12 @@ class Table2:
         loss: float,
         accuracies: Mapping[str, Mapping[str, float | None]],
     ) -> dict[str, str]:
-        """Append one row and return it.
-
-        Args:
-            step: counted from 1.
-            epoch: full passes over the training images so far.
-            loss: total loss of the step.
-            accuracies: {"train" | "test": {"total" | task: accuracy or None}}.
+        """Append one row, as :func:`table_row` makes it, and return it.
 
         Raises:
             OutputError: it cannot be written.
         """
-        row = dict(zip(PAPER_COLUMNS, (str(step), str(epoch), f"{loss:.7g}")))
-        for side, values in accuracies.items():
-            for task, value in values.items():
-                name = "value" if task == "total" else task
-                row[f"accuracy_{side}_{name}"] = "" if value is None else f"{value:.7g}"
+        row = table_row(step, epoch, loss, accuracies)
         with writing(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
         return row

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from lungdx_paddle.config import differences
-from lungdx_paddle.data.dataset import load_dataset
+from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError, ConfigError
+from lungdx_paddle.evaluation.intervals import LEAST_PATIENTS, too_few
 from lungdx_paddle.evaluation.leakage import leakage
 from lungdx_paddle.evaluation.predictions import Predictions, predict
-from lungdx_paddle.evaluation.scores import image_accuracy
+from lungdx_paddle.evaluation.scores import image_accuracy, without
 from lungdx_paddle.progress import bar, log
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
@@ -45,7 +46,7 @@ from lungdx_paddle.training.run import (
 from lungdx_paddle.training.run_metrics import RunMetrics, write_results
 from lungdx_paddle.training.split_record import TEST, TRAIN, SplitRecord
 from lungdx_paddle.training.step import TrainingState, prepare, training_step
-from lungdx_paddle.training.table2 import SCREEN_HEADER, Table2
+from lungdx_paddle.training.table2 import SCREEN_HEADER, Table2, table_row
 
 Pictures = Callable[[Predictions, int], Mapping[str, np.ndarray]]
 """(predictions of the test part, step) -> {tag: (rows, columns, 3) uint8 RGB} for the dashboard."""
@@ -98,6 +99,8 @@ def _train(
         return None
     run = start_run(config, record, place, resume)
     log.info(_opening(state, place))
+    for line in _doubts(state):
+        log.info(line)
     started, now = run.environment.rows(), Environment.current(place).rows()
     for (name, _, before), (_, _, here) in zip(started, now):
         if resume and before != here and name not in ("date", "commit", "threads"):
@@ -155,6 +158,7 @@ def _loop(
     settings, tasks = run.config.train, state.network.tasks
     training = training_digest(run.config, run.record)
     table = Table2(run.folder / TABLE2, tasks, state.step)
+    few = {"train": _few(state.train), "test": _few(state.test)}
     progress = bar(total=settings.steps, initial=state.step, unit="step")
     last: tuple[Predictions, Predictions] | None = None
     with progress, Dashboard(run.folder / LOG, state.step) as dashboard:
@@ -174,7 +178,9 @@ def _loop(
                     side: image_accuracy(part) for side, part in zip(("train", "test"), last)
                 }
                 epoch = state.step // state.order.steps_per_epoch
-                row = table.add(state.step, epoch, result.loss, accuracies)
+                table.add(state.step, epoch, result.loss, accuracies)
+                known = {side: without(accuracies[side], few[side]) for side in accuracies}
+                row = table_row(state.step, epoch, result.loss, known)
                 show_row(dashboard, state.step, state.network, accuracies, last[1])
                 shown = pictures(last[1], state.step) if pictures else {}
                 for tag, image in shown.items():
@@ -197,3 +203,24 @@ def _opening(state: TrainingState, place: str) -> str:
         f"images, split by {config.data.split}; towers share at: {sites}; on {place}{several}, "
         f"{max(state.threads.count, 1)} threads"
     )
+
+
+def _doubts(state: TrainingState) -> Iterator[str]:
+    """What the labels of the two parts do not allow."""
+    for part, dataset in (("training", state.train), ("test", state.test)):
+        few = _few(dataset)
+        for task, labels in dataset.labels.items():
+            classes = np.unique(labels[labels >= 0])
+            if task in few:
+                yield f"{task}, {part} part: {too_few(few[task])}; no accuracy of it is shown"
+            elif not len(classes):
+                yield f"{task}, {part} part: no label"
+            if len(classes) == 1:
+                name = dataset.label_set.task_classes[task][classes[0]]
+                yield f"{task}, {part} part: every label is of one class, {name}"
+
+
+def _few(dataset: NoduleDataset) -> dict[str, int]:
+    """{task: patients} of those tasks with a label that have too few to show a number of it."""
+    counts = dataset.labelled_patients
+    return {task: count for task, count in counts.items() if 0 < count < LEAST_PATIENTS}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lungdx_paddle.commands import cli, eval_run, train_run
 from lungdx_paddle.commands.run_wording import unseen_patients_line
+from lungdx_paddle.evaluation import intervals
+from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.run import load_run
 from lungdx_paddle.training.trainer import train
@@ -51,7 +55,7 @@ def test_eval_words_every_score_and_names_what_it_wrote(
 
 
 def test_a_leaking_run_names_the_command_for_unseen_patients_and_then_the_number(
-    make_config: Make,
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = make_config("run")
     line = unseen_patients_line(config)
@@ -59,7 +63,30 @@ def test_a_leaking_run_names_the_command_for_unseen_patients_and_then_the_number
     apart = config.by_patient()
     assert line.split("output=")[1] == apart.output
     train(apart, "cpu")
-    assert "Split by patient, the same config: test accuracy 0." in unseen_patients_line(config)
+    few = "Split by patient, the same config: test accuracy by image too few, by patient too few"
+    assert unseen_patients_line(config) == few
+    monkeypatch.setattr(intervals, "LEAST_PATIENTS", 1)
+    assert "the same config: test accuracy by image 0." in unseen_patients_line(config)
+
+
+def test_a_task_of_two_patients_is_no_number_and_the_total_says_what_it_rests_on(
+    make_config: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = make_config("run", "data.label_set=binary", "data.min_readers=1")
+    manifest = Path(config.data.manifest)
+    rows = read_manifest(manifest).rows
+    few = [replace(r, diagnosis=2 if r.patient_id in ("P00", "P02") else None) for r in rows]
+    write_manifest(manifest, few)
+    train_command(config, "data.label_set=binary", "data.min_readers=1")
+    eval_run.main(["--run", str(config.output_folder), "--device", "cpu"])
+    text = capsys.readouterr().out
+    for line in ("  pathology: too few: 2 patients, of 6 or more", "  both: malignancy alone"):
+        assert text.count(line) == 2
+    metrics = load_run(config.output_folder).metrics.test
+    image = [line.split() for line in text.splitlines() if line.startswith("  image ")]
+    shown = f"{metrics.accuracy('image', 'malignancy').value:.4f}"
+    assert [words[1:5] for words in image] == [[shown, shown, "too", "few"]] * 2
+    assert metrics.accuracy("image", "pathology").why == "too few: 2 patients"
 
 
 def test_a_number_of_other_settings_is_not_given_as_the_same(make_config: Make) -> None:

@@ -43,7 +43,9 @@ def test_scores_are_those_of_scikit_learn(seed: int) -> None:
         assert score(matrix) == pytest.approx(value), score.__name__
 
 
-@pytest.mark.parametrize("score", EVERY_SCORE, ids=lambda score: score.__name__)
+@pytest.mark.parametrize(
+    "score", sorted(EVERY_SCORE, key=lambda score: score.__name__), ids=lambda score: score.__name__
+)
 def test_many_matrices_are_scored_at_once_and_an_empty_one_has_no_number(
     score: Callable[[np.ndarray], np.ndarray],
 ) -> None:

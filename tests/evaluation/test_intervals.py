@@ -75,7 +75,9 @@ def test_one_patient_or_one_class_has_no_interval() -> None:
 
 def test_an_estimate_reads_as_a_sentence_part() -> None:
     assert str(Estimate(0.775, (0.738, 0.8081), 545)) == "0.775 (0.738 to 0.808), 545 patients"
-    assert str(Estimate(0.5, None, 1, "too few patients")) == "0.500, 1 patient"
+    assert str(Estimate(0.5, None, 1, "too few: 1 patient")) == "too few: 1 patient"
+    assert str(Estimate(0.5, (0.5, 0.5), 5)) == "too few: 5 patients"
+    assert str(Estimate(0.5, None, 6)) == "0.500, 6 patients"
     one_sided = auc_estimate(np.zeros(3, bool), np.arange(3.0), ["a", "b", "c"])
     assert str(one_sided) == "- (an AUC needs both: 3 benign, 0 malignant)"
 

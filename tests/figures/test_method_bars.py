@@ -37,8 +37,13 @@ def test_each_method_has_a_bar_for_each_task_and_a_dot_for_each_seed(
         if hasattr(bars, "patches")
         for task, bar in zip(("both", "malignancy", "pathology"), bars.patches)
     }
+    few = [row for row in comparison.accuracies[:6] if row.task == "pathology"]
+    assert all(row.accuracy.too_few for row in few)
     for row in comparison.accuracies[:6]:
-        assert by_bar[row.method, row.task] == row.accuracy.value
+        shown_as = None if row in few else row.accuracy.value
+        assert by_bar.get((row.method, row.task)) == shown_as
+    names = [text.get_text() for text in image.get_xticklabels()]
+    assert names[2] == "pathology\ntoo few: 3 patients"
     names = [text.get_text() for text in patient.get_xticklabels()]
     assert names == ["both\n8 patients", "malignancy\n8 patients", "pathology\n0 patients"]
     assert "not a medical device" in figure.get_suptitle()
@@ -71,7 +76,8 @@ def test_the_tables_hold_the_same_numbers(comparison: Comparison, tmp_path: Path
             assert (found["accuracy"], found["low"], found["patients"]) == ("", "", "0")
         else:
             assert float(found["accuracy"]) == pytest.approx(row.accuracy.value, abs=1e-4)
-            assert float(found["low"]) == pytest.approx(row.accuracy.interval[0], abs=1e-4)
+            low = "" if row.accuracy.too_few else f"{row.accuracy.interval[0]:.4f}"
+            assert found["low"] == low
     with paths[1].open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(comparison.differences) == 6
     text = paths[2].read_text()

@@ -21,15 +21,18 @@ def test_the_picture_shows_the_scores(
     for axes, task in ((malignancy, "malignancy"), (pathology, "pathology")):
         counts = [int(text.get_text()) for text in axes.texts]
         assert counts == [n for row in scores.image[task].confusion for n in row]
-        assert axes.get_title() == f"{task}, {scores.image[task].labelled} images"
+    assert malignancy.get_title() == "malignancy, 80 images"
+    assert pathology.get_title() == "pathology, 30 images; too few: 3 patients"
     (entry,) = roc.get_legend().get_texts()
     auc = scores.nodule["malignancy"].auc
     assert entry.get_text() == (
         f"AUC {auc.value:.3f}\n{auc.benign} benign, {auc.malignant} malignant"
     )
-    for line, task in zip(calibration.lines, ("malignancy", "pathology")):
-        bins = scores.image[task].reliability
-        assert line.get_ydata() == pytest.approx([b["accuracy"] for b in bins])
+    bins = scores.image["malignancy"].reliability
+    assert calibration.lines[0].get_ydata() == pytest.approx([b["accuracy"] for b in bins])
+    entries = [text.get_text() for text in calibration.get_legend().get_texts()]
+    assert entries == ["malignancy", "pathology: too few: 3 patients"]
+    assert len(calibration.lines[1].get_ydata()) == 0
     assert figure.get_suptitle() == "made up; research use, not a medical device"
     assert len(np.unique(shown(figure).reshape(-1, 4), axis=0)) > 50
 

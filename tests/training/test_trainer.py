@@ -158,8 +158,13 @@ def test_a_task_without_a_label_is_an_error(make_config: Make) -> None:
     manifest = Path(config.data.manifest)
     rows = read_manifest(manifest).rows
     write_manifest(manifest, [replace(row, diagnosis=None) for row in rows])
-    with pytest.raises(ManifestError, match="images with a label for pathology, found none"):
+    with pytest.raises(ManifestError, match="a label for pathology; .* with --diagnosis FILE"):
         train(config, "cpu")
+    unknown = [replace(row, diagnosis=0, primary_site="") for row in rows]
+    write_manifest(manifest, unknown)
+    with pytest.raises(ManifestError, match="; set data.label_set=tcia4, which has some"):
+        train(config, "cpu")
+    train(make_config("codes", "data.label_set=tcia4"), "cpu")
     assert not (config.output_folder / "config.yaml").exists()
 
 

@@ -61,8 +61,7 @@ def train_all(configs: Sequence[Config], options: JobOptions) -> None:
     with executor(options.jobs) as pool, progress:
         for config, metrics in zip(todo, run_all(pool, one, todo)):
             progress.update()
-            accuracy = metrics.test.total("image")
-            shown = "-" if accuracy is None else f"{accuracy:.4f}"
+            shown = metrics.test.shown("image")["total"]
             log.info("%s: test accuracy %s", config.output_folder, shown)
 
 
