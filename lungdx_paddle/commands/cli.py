@@ -138,8 +138,7 @@ def exit_code(
             main(argv)
         return 0
     except KeyboardInterrupt:
-        how = _CONTINUE.get(_name().split()[-1], "")
-        return _fail(f"stopped; what was written so far is kept{how}", INTERRUPTED)
+        return _stopped()
     except LungdxError as error:
         return _fail(str(error), USER_MISTAKE)
     except BrokenPipeError:  # the reader of our output, such as head, has gone
@@ -148,6 +147,8 @@ def exit_code(
     except UnicodeEncodeError as error:
         return _fail(str(_no_such_character(error)), USER_MISTAKE)
     except Exception as error:
+        if _was_interrupted(error):
+            return _stopped()
         if failed := failed_import(error):
             return _fail(str(failed), USER_MISTAKE)
         if os.environ.get("LUNGDX_DEBUG") == "1":
@@ -222,6 +223,18 @@ def _log_on_screen() -> Iterator[None]:
         log.removeHandler(screen)
         log.setLevel(level)
         log.propagate = propagate
+
+
+def _stopped() -> int:
+    how = _CONTINUE.get(_name().split()[-1], "")
+    return _fail(f"stopped; what was written so far is kept{how}", INTERRUPTED)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error, as where a compiled module was being imported."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _open_screen() -> None:

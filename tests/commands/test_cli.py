@@ -208,6 +208,16 @@ def test_ctrl_c_names_the_way_to_continue(
     assert capsys.readouterr().err == end
 
 
+def test_ctrl_c_while_a_compiled_module_is_imported_is_no_bug(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def main(argv: Sequence[str] | None) -> None:
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    assert cli.exit_code(main) == 130
+    assert "stopped; what was written" in capsys.readouterr().err
+
+
 def test_commands_are_named_as_the_process_was_started(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
