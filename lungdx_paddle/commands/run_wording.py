@@ -29,7 +29,10 @@ def accuracy_lines(scores: Scores) -> list[str]:
     labelled = {task: scores.accuracy("image", task).patients for task in tasks}
     lines.append("  patients with a label: " + ", ".join(f"{labelled[t]} with {t}" for t in tasks))
     few = [task for task in tasks if scores.accuracy("image", task).too_few]
-    lines += [f"  {task}: {too_few(labelled[task])}, of {LEAST_PATIENTS} or more" for task in few]
+    lines += [
+        f"  {task}: {too_few(labelled[task])}; a number is shown of {LEAST_PATIENTS} or more"
+        for task in few
+    ]
     if few and len(few) < len(tasks):
         lines.append(f"  both: {', '.join(task for task in tasks if task not in few)} alone")
     return lines

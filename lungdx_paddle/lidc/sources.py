@@ -20,6 +20,7 @@ from typing import BinaryIO, cast
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.files import LARGEST_BYTES, gunzip, open_file
+from lungdx_paddle.locks import LOCK
 
 OPEN_ARCHIVES = 4
 """Zip archives kept open in a process; one is normal, its directory is slow to read twice."""
@@ -42,7 +43,7 @@ UNPACK = "; unpack it"
 PACKED = (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 """Endings of archives and packed files that are not read; .zip and .gz are."""
 
-BY_PRODUCTS = ("thumbs.db", "desktop.ini", ".ds_store", "dicomdir")
+BY_PRODUCTS = ("thumbs.db", "desktop.ini", ".ds_store", "dicomdir", LOCK)
 """Files that hold no data of their own, in lower case; DICOMDIR lists what lies beside it."""
 
 BY_PRODUCT_FOLDERS = {

@@ -212,7 +212,7 @@ def _doubts(state: TrainingState) -> Iterator[str]:
         for task, labels in dataset.labels.items():
             classes = np.unique(labels[labels >= 0])
             if task in few:
-                yield f"{task}, {part} part: {too_few(few[task])}; no accuracy of it is shown"
+                yield f"{task}, {part} part: {too_few(few[task])}; the accuracies are without it"
             elif not len(classes):
                 yield f"{task}, {part} part: no label"
             if len(classes) == 1:

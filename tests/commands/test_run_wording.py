@@ -70,18 +70,26 @@ def test_a_leaking_run_names_the_command_for_unseen_patients_and_then_the_number
 
 
 def test_a_task_of_two_patients_is_no_number_and_the_total_says_what_it_rests_on(
-    make_config: Make, capsys: pytest.CaptureFixture[str]
+    make_config: Make, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="lungdx_paddle")
     config = make_config("run", "data.label_set=binary", "data.min_readers=1")
     manifest = Path(config.data.manifest)
     rows = read_manifest(manifest).rows
     few = [replace(r, diagnosis=2 if r.patient_id in ("P00", "P02") else None) for r in rows]
     write_manifest(manifest, few)
     train_command(config, "data.label_set=binary", "data.min_readers=1")
+    rows_of_table2 = [line for line in caplog.messages if line.startswith("    20 ")]
     eval_run.main(["--run", str(config.output_folder), "--device", "cpu"])
     text = capsys.readouterr().out
-    for line in ("  pathology: too few: 2 patients, of 6 or more", "  both: malignancy alone"):
-        assert text.count(line) == 2
+    line = (
+        "  pathology: too few: 2 patients; a number is shown of 6 or more\n  both: malignancy alone"
+    )
+    assert text.count(line) == 2
+    told = "pathology, test part: too few: 2 patients; the accuracies are without it"
+    assert told in caplog.messages
+    assert "pathology, test part: every label is of one class, malignant" in caplog.messages
+    assert [line.split()[-1] for line in rows_of_table2] == ["-"]
     metrics = load_run(config.output_folder).metrics.test
     image = [line.split() for line in text.splitlines() if line.startswith("  image ")]
     shown = f"{metrics.accuracy('image', 'malignancy').value:.4f}"

@@ -17,6 +17,7 @@ import pytest
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc import Series, find_annotations, find_series, read_annotations
 from lungdx_paddle.lidc.sources import SourceFile, list_files
+from lungdx_paddle.locks import alone_in
 
 WriteSlice = Callable[..., Path]
 
@@ -190,3 +191,9 @@ def test_names_are_shown_without_control_characters(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(packed("a\x1b[31m\n.dcm"))
     assert names_in(tmp_path) == ["x.zip/a\\x1b[31m\\n.dcm"]
     assert str(SourceFile(Path("a\udcff"))) == "a\\udcff"
+
+
+def test_the_lock_of_a_process_that_writes_there_is_no_file_of_a_collection(tmp_path: Path) -> None:
+    (tmp_path / "1.dcm").touch()
+    with alone_in(tmp_path):
+        assert [file.path.name for file in list_files(tmp_path)[0]] == ["1.dcm"]
