@@ -215,7 +215,7 @@ class Attributes:
         if TEXTS[name] is NEEDED and not text:
             raise NotASlice(f"no {name}")
         if not text.isprintable():
-            text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+            text = printable(text)
             self.notes[name] = f"{name} has unprintable characters: {_shown([text])}, escaped"
         if len(text) > LONGEST_TEXT:
             found = f"{name} has {len(text)} characters: {_shown([text])}"
@@ -245,6 +245,11 @@ class Attributes:
             if element is not None and (values := _unpacked(element, vr)):
                 return values
         return []
+
+
+def printable(text: str) -> str:
+    """The text, with what no terminal should be sent written as its escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _unpacked(element: Any, usual_vr: str) -> Sequence[Any]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from lungdx_paddle.errors import LungdxError
-from lungdx_paddle.lidc.attributes import NotASlice
+from lungdx_paddle.lidc.attributes import NotASlice, printable
 from lungdx_paddle.lidc.pixels import read_hu
 from lungdx_paddle.lidc.series_checks import (
     SAME_POSITION_MM,
@@ -172,7 +172,8 @@ def _read_headers(files: Sequence[SourceFile]) -> tuple[list[Slice], list[Skippe
         try:
             slices.extend(read_slices(file))
         except NotASlice as reason:
-            skipped.append(Skipped(str(file), " ".join(str(reason).split())))  # one line
+            in_one_line = printable(" ".join(str(reason).split()))
+            skipped.append(Skipped(str(file), in_one_line))
     return slices, skipped
 
 

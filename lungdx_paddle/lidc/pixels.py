@@ -12,6 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from lungdx_paddle.errors import InstallError, LidcError
 from lungdx_paddle.extras import install_hint
+from lungdx_paddle.lidc.attributes import printable
 from lungdx_paddle.lidc.codestreams import coded_size
 from lungdx_paddle.lidc.parse import parse_header, quiet
 from lungdx_paddle.lidc.slices import Slice
@@ -158,7 +159,8 @@ def _stored_values(s: Slice) -> np.ndarray:
                 found="none installed",
                 fix=install_hint("compressed"),
             ) from error
-        found, cause = " ".join(f"{type(error).__name__}: {error}".split()), error
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        found, cause = printable(text), error
     raise LidcError(
         str(s.file),
         expected=f"{s.rows} x {s.columns} pixels",
