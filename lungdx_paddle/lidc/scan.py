@@ -144,12 +144,9 @@ def no_marks(
     if annotations:
         found += (
             f", {count_of(len(annotations), 'XML file')} of others (such as {min(annotations)}, "
-            f"where the CT has {series[0].series_uid})"
+            f"where the CT has {series[0].series_uid}), as after a second anonymisation"
         )
-        fix = (
-            "give the XML files of this very CT with --xml: "
-            "where they are, one of the two was anonymised again and has new UIDs"
-        )
+        fix = "give the XML files that were anonymised with this CT with --xml"
     refused = [file for file in left_out if isinstance(file, LeftOutXml)]
     if refused:
         named = f"{refused[0].path}: {refused[0].reason}"

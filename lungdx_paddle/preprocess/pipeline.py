@@ -130,7 +130,7 @@ def _run(jobs: Sequence[_Job], pool: Executor | None) -> dict[str, _Result]:
     """The result of each series, by UID."""
     results: dict[str, _Result] = {}
     slices = sum(len(job.scan.series.slices) for job in jobs)
-    with bar(total=slices, desc="preprocess", unit="slice") as done:
+    with bar(total=slices, desc="preprocess", unit="slice", disable=not jobs) as done:
         for job, result in zip(jobs, run_all(pool, partial(attempt, _finish), jobs)):
             results[job.scan.series.series_uid] = result
             done.update(len(job.scan.series.slices))

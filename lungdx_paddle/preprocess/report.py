@@ -12,6 +12,7 @@ from lungdx_paddle import __version__
 from lungdx_paddle.errors import LidcError, LungdxError, OutputError
 from lungdx_paddle.files import write_text
 from lungdx_paddle.lidc import Skipped
+from lungdx_paddle.lidc.xml_files import LeftOutXml
 from lungdx_paddle.preprocess.source_names import named
 from lungdx_paddle.preprocess.window import Window
 
@@ -188,7 +189,8 @@ def check_found(
         LidcError: nothing was found; it names the first of the files that were left out.
     """
     if not found:
-        first = f" ({skipped[0].path}: {skipped[0].reason})" if skipped else ""
+        telling = [file for file in skipped if isinstance(file, LeftOutXml)] or skipped
+        first = f" ({telling[0].path}: {telling[0].reason})" if skipped else ""
         raise LidcError(
             str(source), expected=expected, found=f"none in {len(skipped)} files{first}", fix=fix
         )
