@@ -10,9 +10,9 @@ from pathlib import Path
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.lidc import find_annotations
+from lungdx_paddle.lidc.annotations import LeftOutXml
 from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM
 from lungdx_paddle.lidc.sources import UNPACK, Skipped
-from lungdx_paddle.lidc.xml_files import LeftOutXml
 from lungdx_paddle.locks import alone_in
 from lungdx_paddle.manifest import CROP_RULES
 from lungdx_paddle.preprocess.crop import PAPER

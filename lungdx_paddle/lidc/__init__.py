@@ -13,7 +13,7 @@ In a notebook::
     draw_nodule(scan.series, nodule)
 """
 
-from lungdx_paddle.lidc.annotations import read_annotations
+from lungdx_paddle.lidc.annotations import find_annotations
 from lungdx_paddle.lidc.diagnosis import (
     Diagnosis,
     DiagnosisTable,
@@ -22,10 +22,10 @@ from lungdx_paddle.lidc.diagnosis import (
 )
 from lungdx_paddle.lidc.dicom import Series, find_series
 from lungdx_paddle.lidc.nodules import Nodule, group_readings
+from lungdx_paddle.lidc.read_xml import read_annotations
 from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Mark, Reading
 from lungdx_paddle.lidc.scan import Scan, find_scans
 from lungdx_paddle.lidc.sources import Skipped
-from lungdx_paddle.lidc.xml_files import find_annotations
 
 __all__ = [
     "CHARACTERISTICS",

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 from lungdx_paddle.errors import LidcError
+from lungdx_paddle.lidc.annotations import LeftOutXml, find_annotations
 from lungdx_paddle.lidc.dicom import Series, find_series
 from lungdx_paddle.lidc.nodules import Nodule, group_readings, xml_positions
 from lungdx_paddle.lidc.readings import Annotations
 from lungdx_paddle.lidc.sources import Skipped
-from lungdx_paddle.lidc.xml_files import LeftOutXml, find_annotations
 from lungdx_paddle.words import count_of
 
 Z_TOLERANCE_MM = 0.1

@@ -12,7 +12,7 @@ from lungdx_paddle import __version__
 from lungdx_paddle.errors import LidcError, LungdxError, OutputError
 from lungdx_paddle.files import write_text
 from lungdx_paddle.lidc import Skipped
-from lungdx_paddle.lidc.xml_files import LeftOutXml
+from lungdx_paddle.lidc.annotations import LeftOutXml
 from lungdx_paddle.preprocess.source_names import named
 from lungdx_paddle.preprocess.window import Window
 
