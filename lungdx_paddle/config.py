@@ -8,6 +8,7 @@ import difflib
 import math
 import operator
 import os
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -210,7 +211,9 @@ def _build(kind: type[Any], values: Any, where: str, prefix: str = "") -> Any:
                 f"{where}{key}",
                 expected=_expectation(types[name], rules),
                 found=repr(value) if types[name] is str else str(value or "nothing"),
-                fix="give it such a value",
+                fix="set LC_ALL=C.UTF-8, in which it can be read"
+                if re.search("[\udc80-\udcff]", str(value))
+                else "give it such a value",
             ) from None
     return kind(**built)
 

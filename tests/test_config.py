@@ -167,7 +167,7 @@ def test_what_differs_between_two_configs_is_named_key_by_key() -> None:
         (f"{'k' * 9000}=1", r"a known key, found 'kkk.*\.\.\.kkk.*the nearest is"),
         ("\u00ed=!!timestamp", "expected a known key, found 'í'"),
         ("output=a\0b", r"output: expected a path in UTF-8.*, found 'a\\x00b'; give"),
-        ("output=\udcfc", r"output: expected a path in UTF-8.*, found '\\udcfc'; give"),
+        ("output=\udcfc", r"output: expected a path in UTF-8.*, found '\\udcfc'; set LC_ALL=C.UTF"),
         ("output=~nobody-of-that-name/a", "output: expected a path .*found '~nobody"),
         ("name=\x1b[2J", r"name: expected a text in UTF-8 without control .*found '\\x1b\[2J'"),
     ],

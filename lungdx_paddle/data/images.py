@@ -18,6 +18,7 @@ import re
 import struct
 import tempfile
 import threading
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -41,8 +42,8 @@ _JPG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of a frame header, of any kind of JPG."""
 _PNG, _PNG_HEADER = b"\x89PNG\r\n\x1a\n", struct.Struct(">8sI4sIIBB")
 _PNG_GRAY = 0
-_COMPLAINT = re.compile(rb"Corrupt JPEG|Premature end|libpng error|CRC error")
-"""What libjpeg and libpng write of damage; of harmless oddities they write other things."""
+_COMPLAINT = re.compile(rb"Corrupt JPEG|Premature end")
+"""What libjpeg writes of damage; of harmless oddities it writes other things."""
 _DECODERS = re.compile(rb"JPE?G|JFIF|progression|PNG|OpenCV|^\[ *(WARN|ERROR|INFO)", re.IGNORECASE)
 """In lines that libjpeg, libpng or OpenCV write."""
 _ALONE = threading.Lock()
@@ -107,6 +108,8 @@ def _checked_content(path: str | Path) -> bytes:
         raise _error(path, "a colour picture")
     if bits > 8:
         raise _error(path, f"{bits}-bit values")
+    if content.startswith(_PNG) and not _is_whole_png(content):
+        raise _error(path, "a damaged PNG")
     return content
 
 
@@ -124,6 +127,21 @@ def _form(content: bytes) -> tuple[int, int, int, bool] | None:
         # A marker may be preceded by any number of FF; else a segment says its length.
         at += 1 if marker == 0xFF else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
     return None
+
+
+def _is_whole_png(content: bytes) -> bool:
+    """Whether the chunks follow one another up to the last, each with its checksum.
+
+    OpenCV 5 takes seconds, and gigabytes, for a chunk that says it is longer than the file.
+    """
+    at, chunk = len(_PNG), b""
+    while at + 12 <= len(content) and not chunk.startswith(b"IEND"):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        chunk = content[at + 4 : end - 4]
+        if zlib.crc32(chunk) != int.from_bytes(content[end - 4 : end], "big"):
+            return False
+        at = end
+    return chunk.startswith(b"IEND")
 
 
 def _decode(contents: Sequence[bytes]) -> tuple[list[np.ndarray], str]:

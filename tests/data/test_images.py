@@ -90,6 +90,7 @@ DAMAGED = {
     "40 bytes cut out": encoded(crop())[:400] + encoded(crop())[440:],
     "left over": left_over(encoded(crop())),
     "no header": b"\xff\xd8\xff\xd9",
+    "a PNG of a long chunk": png(32, 32) + b"\x7f\xff\xff\xffIDAT" + bytes(200),
     "a PNG cut off": encoded(crop(), "png")[:-40],
     "a PNG with zeros": encoded(crop(), "png")[:300] + bytes(9) + encoded(crop(), "png")[309:],
 }
