@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import lungdx_paddle
-from lungdx_paddle.errors import CheckpointError, printable
+from lungdx_paddle.errors import CheckpointError, short_line
 from lungdx_paddle.files import UnreadableError, read_json, write_text
 from lungdx_paddle.runtime import available_cores, chosen_threads, cpu_field
 
@@ -110,7 +110,7 @@ class Environment:
         """(what, the paper's, ours) for each entry: the paper's Table 1 and ours."""
         names = {"memory_gb": "memory (GB)"}
         return [
-            (names.get(name, name), PAPER.get(name, "-"), printable(str(value)) or "-")
+            (names.get(name, name), PAPER.get(name, "-"), short_line(str(value)) or "-")
             for name, value in dataclasses.asdict(self).items()
         ]
 

@@ -9,24 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from lungdx_paddle.words import printable
+
 LONGEST_PART = 600
 """Characters of one part of a message, at most: one that quotes another of ours has 500, and a
 value of 10 MB from a file must not flood the screen.  Of a longer one the middle is left out,
 since a path tells most at its end and a value at its beginning."""
 
 
-def printable(text: str) -> str:
-    """The text as a part of one line: control characters escaped, a long middle left out.
-
-    What comes from a file may hold line breaks, and escape sequences that would move a
-    terminal's cursor or change its title.
-    """
+def short_line(text: str) -> str:
+    """The text as a part of one line: printable, of a long one the middle left out."""
     if len(text) > LONGEST_PART:
         half = (LONGEST_PART - len("...")) // 2
         text = f"{text[:half]}...{text[-half:]}"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(text)
 
 
 class LungdxError(Exception):
@@ -40,7 +36,7 @@ class LungdxError(Exception):
     """
 
     def __init__(self, where: str, expected: str, found: str, fix: str) -> None:
-        where, expected, found, fix = map(printable, (where, expected, found, fix))
+        where, expected, found, fix = map(short_line, (where, expected, found, fix))
         super().__init__(f"{where}: expected {expected}, found {found}; {fix}")
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[type[LungdxError], str]]:

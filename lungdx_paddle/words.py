@@ -1,4 +1,4 @@
-"""Counts in words: one image, two images."""
+"""Texts for people: counts in words, and what a terminal may be sent."""
 
 from __future__ import annotations
 
@@ -6,3 +6,10 @@ from __future__ import annotations
 def count_of(number: int, noun: str) -> str:
     """A number with its noun, such as ``1 image``, ``2 images`` or ``2 series``."""
     return f"{number} {noun}" if number == 1 or noun.endswith("series") else f"{number} {noun}s"
+
+
+def printable(text: str) -> str:
+    """The text with each character that is none, or steers a terminal, written as its escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

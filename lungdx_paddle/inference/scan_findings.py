@@ -13,8 +13,8 @@ from lungdx_paddle.inference.area import area_at, measures
 from lungdx_paddle.inference.findings import Finding
 from lungdx_paddle.inference.locate import Point, one_series, place_mm
 from lungdx_paddle.inference.predictor import Predictor
-from lungdx_paddle.lidc import Annotations, Nodule, Scan, Series, read_annotations
-from lungdx_paddle.lidc.pixels import AIR_HU
+from lungdx_paddle.lidc import Nodule, Scan, Series, read_annotations
+from lungdx_paddle.lidc.pixels import AIR_HU, air_warnings, darkest_hu
 from lungdx_paddle.preprocess.crop import make_crop
 from lungdx_paddle.preprocess.series import SeriesCrops, crop_series
 from lungdx_paddle.preprocess.window import apply_window
@@ -46,7 +46,7 @@ def findings_from_readings(
     named = () if series_uid else (annotations.series_uid, xml.name)
     series, warnings = one_series(folder, *(named or (series_uid,)))
     found = crop_series(Scan(series, annotations), predictor.window, predictor.crop_rule)
-    warnings = (*warnings, *found.warnings, *_of_another_ct(series, annotations, xml.name))
+    warnings = (*warnings, *found.warnings)
     answered = False
     for nodule in found.nodules:
         about, doubts = _about(series, found, nodule)
@@ -83,7 +83,8 @@ def findings_from_points(
 
     Raises:
         LidcError: the folder holds no CT series, several, or one that is not axial, or a point
-            lies outside; then nothing is predicted.
+            lies outside; then nothing is predicted.  Or the values are no HU
+            (:func:`~lungdx_paddle.lidc.pixels.air_warnings`).
     """
     series, warnings = one_series(folder, series_uid)
     for point in points:
@@ -92,7 +93,9 @@ def findings_from_points(
     spacing_mm = series.spacing_zyx_mm[1:]
     for number, (x, y, index) in enumerate(points):
         hu = series.slice_hu(index)
-        # THE CHECK OF HU GOES HERE: what it finds in ``hu`` joins ``warnings`` of this finding.
+        slice_ = series.slices[index]
+        darkest = darkest_hu(slice_, hu)
+        no_air = air_warnings(series.series_uid, [darkest], slice_.has_rescale)
         area = area_at(hu, x, y, spacing_mm)
         gray = apply_window(hu, *predictor.window)
         image, scale = make_crop(gray, area.mask, spacing_mm, predictor.crop_rule, air)
@@ -106,7 +109,7 @@ def findings_from_points(
             "scale": round(scale, 3),
         }
         doubts = [f"nodule {number}: {doubt}" for doubt in area.doubts]
-        yield _mean_finding(predictor, [image], about, (*warnings, *doubts))
+        yield _mean_finding(predictor, [image], about, (*warnings, *no_air, *doubts))
 
 
 def _about(series: Series, found: SeriesCrops, nodule: Nodule) -> tuple[dict[str, Any], list[str]]:
@@ -143,19 +146,6 @@ def _about(series: Series, found: SeriesCrops, nodule: Nodule) -> tuple[dict[str
     else:
         about["reason"] = "its outlines enclose no pixel"
     return about, [f"nodule {nodule.number}: {doubt}" for doubt in doubts]
-
-
-def _of_another_ct(series: Series, annotations: Annotations, xml: str) -> list[str]:
-    """A warning if the marks name another series, or another study of it."""
-    names = {
-        "series": (annotations.series_uid, series.series_uid),
-        "study": (annotations.study_uid, series.study_uid),
-    }
-    return [
-        f"{xml} is of {what} {marks} and the slices are of {what} {own}"
-        for what, (marks, own) in names.items()
-        if own and marks != own
-    ]
 
 
 def _check_inside(series: Series, point: Point) -> None:

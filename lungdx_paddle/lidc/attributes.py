@@ -18,6 +18,8 @@ from typing import Any
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
+from lungdx_paddle.words import printable
+
 LONGEST_SIDE = 8192
 """Rows and columns of a slice: CT has 512 to 2048, and this many need 128 MiB."""
 
@@ -245,11 +247,6 @@ class Attributes:
             if element is not None and (values := _unpacked(element, vr)):
                 return values
         return []
-
-
-def printable(text: str) -> str:
-    """The text, with what no terminal should be sent written as its escape."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _unpacked(element: Any, usual_vr: str) -> Sequence[Any]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from lungdx_paddle.errors import LungdxError
-from lungdx_paddle.lidc.attributes import NotASlice, printable
+from lungdx_paddle.lidc.attributes import NotASlice
 from lungdx_paddle.lidc.pixels import read_hu
 from lungdx_paddle.lidc.series_checks import (
     SAME_POSITION_MM,
@@ -30,7 +30,7 @@ from lungdx_paddle.lidc.series_checks import (
 from lungdx_paddle.lidc.slices import Slice, read_slices
 from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, SourceFile, list_files
 from lungdx_paddle.progress import bar
-from lungdx_paddle.words import count_of
+from lungdx_paddle.words import count_of, printable
 from lungdx_paddle.workers import run_all
 
 __all__ = ["Series", "Skipped", "find_series"]

@@ -12,7 +12,6 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from lungdx_paddle.errors import InstallError, LidcError
 from lungdx_paddle.extras import install_hint
-from lungdx_paddle.lidc.attributes import printable
 from lungdx_paddle.lidc.codestreams import coded_size
 from lungdx_paddle.lidc.parse import parse_header, quiet
 from lungdx_paddle.lidc.slices import Slice
@@ -136,6 +135,8 @@ def _stored_values(s: Slice) -> np.ndarray:
                 stream,
                 index=s.frame,
                 raw=True,
+                # pylibjpeg's is in Rust: on damaged data it panics, which is no Exception.
+                decoding_plugin="pydicom" if syntax == RLELossless else "",
                 rows=s.rows,
                 columns=s.columns,
                 number_of_frames=s.pixels.frames,
@@ -160,7 +161,7 @@ def _stored_values(s: Slice) -> np.ndarray:
                 fix=install_hint("compressed"),
             ) from error
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        found, cause = printable(text), error
+        found, cause = text, error
     raise LidcError(
         str(s.file),
         expected=f"{s.rows} x {s.columns} pixels",

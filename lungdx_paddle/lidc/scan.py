@@ -38,7 +38,7 @@ class Scan:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is unusual about the series and its XML file, and about how the marks fit it."""
-        doubts = _other_study, _other_places, _unknown_places, _outside
+        doubts = _other_ct, _other_places, _unknown_places, _outside
         found = (doubt(self.series, self.annotations) for doubt in doubts)
         return (*self.series.warnings, *self.annotations.warnings, *filter(None, found))
 
@@ -50,14 +50,20 @@ class Scan:
         return tuple(group_readings(self.annotations, (row_mm, column_mm), step_mm, places))
 
 
-def _other_study(series: Series, annotations: Annotations) -> str:
-    """That the study UID, DICOM (0020,000D), is not that of the XML."""
-    if series.study_uid in ("", annotations.study_uid):
+def _other_ct(series: Series, annotations: Annotations) -> str:
+    """That the study or series UID, DICOM (0020,000D) and (0020,000E), is not that of the XML."""
+    uids = {
+        "series": (annotations.series_uid, series.series_uid),
+        "study": (annotations.study_uid, series.study_uid),
+    }
+    others = [
+        f"{what} {marks}, the DICOM {own}"
+        for what, (marks, own) in uids.items()
+        if own and own != marks
+    ]
+    if not others:
         return ""
-    return (
-        f"the XML names study {annotations.study_uid}, the DICOM {series.study_uid}: "
-        "one of them was anonymised again"
-    )
+    return f"the XML names {'; '.join(others)}: another CT, or one of them was anonymised again"
 
 
 def _other_places(series: Series, annotations: Annotations) -> str:

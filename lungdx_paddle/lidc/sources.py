@@ -21,6 +21,7 @@ from typing import BinaryIO, cast
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.files import LARGEST_BYTES, gunzip, open_file
 from lungdx_paddle.locks import LOCK
+from lungdx_paddle.words import printable
 
 OPEN_ARCHIVES = 4
 """Zip archives kept open in a process; one is normal, its directory is slow to read twice."""
@@ -249,13 +250,6 @@ def _not_read(file: SourceFile) -> str:
 
 def _is_by_product(name: str) -> bool:
     return name.startswith(("._", "~$")) or name.lower() in BY_PRODUCTS
-
-
-def printable(text: str) -> str:
-    """A name as it can be shown: control characters and bytes that are no text are escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _archive(path: Path) -> zipfile.ZipFile:

@@ -51,6 +51,11 @@ from lungdx_paddle.progress import bar
 from lungdx_paddle.words import count_of
 from lungdx_paddle.workers import run_all
 
+_SCANS = {
+    "expected": "DICOM files of CT series",
+    "fix": "give the folder of the LIDC-IDRI download",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class _Job:
@@ -97,9 +102,7 @@ def preprocess(
     with as_given(*sources):
         series, skipped = find_series(source, pool)
         annotations, skipped_xml = find_annotations(absolute(xml) if xml else source)
-    fix = "give the folder of the LIDC-IDRI download"
-    left_out = renamed(skipped, *sources)
-    check_found(lidc, series, left_out, expected="DICOM files of CT series", fix=fix)
+    check_found(lidc, series, renamed(skipped, *sources), **_SCANS)
     table = read_diagnoses(Path(diagnosis)) if diagnosis else find_diagnoses(source)
     table = table.of(s.patient_id for s in series)
     marked = [s for s in series if s.series_uid in annotations]

@@ -210,6 +210,7 @@ def check_crops(source: Path, report: Report) -> None:
         found = f"{len(failed)} that cannot, the first because {failed[0].reason}"
         expected = "at least one series that can be read"
     else:
-        found = f"none in {len(done)} series, the first because {done[0].reason}"
+        why = "; ".join((done[0].reason, *done[0].warnings))
+        found = f"none in {len(done)} series, the first because {why}"
         expected = "outlined nodules in its slices"
     raise LidcError(str(source), expected=expected, found=found, fix="report.json has all reasons")

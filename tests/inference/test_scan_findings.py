@@ -174,7 +174,8 @@ def test_marks_of_another_ct_are_not_taken_for_those_of_the_series(
     study.write_text(ct.read_text("utf-8").replace(series.study_uid, "1.2.3"), encoding="utf-8")
     for finding in predict(world, "--series", ct.parent, "--xml", study):
         assert finding["warnings"] == [
-            f"study.xml is of study 1.2.3 and the slices are of study {series.study_uid}"
+            f"the XML names study 1.2.3, the DICOM {series.study_uid}: "
+            "another CT, or one of them was anonymised again"
         ]
 
 

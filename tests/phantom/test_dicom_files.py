@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pydicom
-from defusedxml import ElementTree
 
 from lungdx_paddle.lidc.diagnosis import read_diagnoses
 from lungdx_paddle.lidc.dicom import Series

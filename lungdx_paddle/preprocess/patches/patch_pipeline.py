@@ -49,6 +49,11 @@ SOURCE = "lidc-slices"
 """The manifest's ``source`` of these crops."""
 
 
+_THE_SET = {
+    "expected": "pictures such as LIDC-IDRI-0001/nodule-0/images/slice-0.png",
+    "fix": "give the folder or archive of the set of nodule slices",
+}
+
 _Patient = tuple[str, Sequence[PictureFolder], Sequence[Annotations]]
 """Patient ID, pictures, and annotations of the patient's series by UID, if there are any."""
 
@@ -85,9 +90,7 @@ def preprocess_slices(
     with as_given(*sources):
         folders, skipped = find_pictures(absolute(slices))
         annotations, skipped_xml = find_annotations(absolute(xml))
-    wanted = "pictures such as LIDC-IDRI-0001/nodule-0/images/slice-0.png"
-    fix = "give the folder or archive of the set of nodule slices"
-    check_found(slices, folders, renamed(skipped, *sources), expected=wanted, fix=fix)
+    check_found(slices, folders, renamed(skipped, *sources), **_THE_SET)
     table = read_diagnoses(Path(diagnosis)) if diagnosis else DiagnosisTable("", {})
     table = table.of(folder.patient_id for folder in folders)
     patients = _patients(folders, annotations)
