@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from lungdx_paddle.config import load_config
+from lungdx_paddle.lidc.attributes import NEEDED, NUMBERS, STATED, TEXTS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -205,3 +206,13 @@ def test_the_notebook_is_small_and_its_cells_run(tmp_path: Path) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_every_dicom_attribute_is_documented_with_what_it_is_needed_for() -> None:
+    page = (DOCS / "reference" / "reading.md").read_text(encoding="utf-8")
+    page = page.partition("## LIDC XML")[0]
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (needed|stated|helpful) \|", page, re.MULTILINE)
+    documented = {name: need for names, need in rows for name in re.findall(r"\w+", names)}
+    needs = {**{name: rule.need for name, rule in NUMBERS.items()}, **TEXTS}
+    words = {NEEDED: "needed", STATED: "stated"}
+    assert documented == {name: words.get(need, "helpful") for name, need in needs.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,26 @@ def test_an_onnx_file_is_read_without_paddle(onnx: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.stdout.strip() == "['malignancy', 'pathology']", ran.stderr
+
+
+def test_a_prediction_by_onnx_runtime_leaves_nothing_in_the_home_folder(
+    onnx: Path, tmp_path: Path
+) -> None:
+    """From 1.30 on it has telemetry: a store below the home folder."""
+    crops = "numpy.zeros((3, 32, 32), numpy.uint8)"
+    code = (
+        "import sys, numpy; from pathlib import Path\n"
+        "from lungdx_paddle.inference.predictor import Predictor\n"
+        "predictor = Predictor(Path(sys.argv[1])); assert predictor.runtime == 'ONNX Runtime'\n"
+        f"assert len(predictor.probabilities({crops})['malignancy']) == 3\n"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    hidden = {name: os.environ[name] for name in os.environ if name != "ORT_DISABLE_TELEMETRY"}
+    places = dict.fromkeys(("HOME", "USERPROFILE", "XDG_CACHE_HOME", "APPDATA"), str(home))
+    run = [sys.executable, "-c", code, str(onnx)]
+    subprocess.run(run, env={**hidden, **places}, check=True)
+    assert not list(home.rglob("*"))
 
 
 def test_without_onnxruntime_paddle_reads_the_model(
