@@ -38,8 +38,11 @@ class DataConfig:
     """The part that is the test, from 0; -1: each in turn, and all networks are one model."""
     min_readers: int = field(default=3, metadata={"from": 1})
     """Use a slice that at least so many readers outlined."""
-    label_set: str = field(default="paper6", metadata={"choices": ("paper6", "tcia4", "binary")})
-    """Pathology classes: the paper's six, the diagnosis codes, benign against malignant."""
+    label_set: str = field(
+        default="paper6", metadata={"choices": ("paper6", "tcia4", "binary", "none")}
+    )
+    """Pathology classes: the paper's six, the diagnosis codes, benign against malignant; none:
+    the network has one task, malignancy, and needs no diagnosis."""
     batch_size: int = field(default=128, metadata={"from": 2})
     """Images a step; at least 2, since batch normalisation needs a spread."""
 
@@ -65,7 +68,8 @@ class SharingConfig:
     sites: tuple[str, ...] = field(
         default=("pool1", "pool2", "fc"), metadata={"choices": (*STAGES, TRUNK)}
     )
-    """Single-task: none.  Hard: [trunk].  Soft: all five.  Partial soft: these three."""
+    """Single-task: none.  Hard: [trunk].  Soft: all five.  Partial soft: these three.  A network
+    of one task (``data.label_set: none``) has one tower and does not use them."""
     unit: str = field(default="channel", metadata={"choices": ("dense", "channel", "scalar")})
     """dense (the paper's matrix, for a GPU), one 2x2 a channel, or one 2x2 in all."""
     cross_floor: float = field(default=0.05, metadata={"from": 0.0, "up_to": 0.5})

@@ -163,7 +163,9 @@ def report_lines(report: Report) -> list[str]:
     lines += _some(report.diagnosis_notes)
     if not report.diagnosed_patients:
         why = "no patient has a diagnosis" if report.diagnosis_notes else "no diagnosis table"
-        lines.append(f"{why}: the crops lack pathology labels")
+        lines.append(
+            f"{why}: the crops lack pathology labels; train them with -o data.label_set=none"
+        )
     if report.left_out:
         lines.append(f"pictures and nodules left out, see report.json: {len(report.left_out)}")
     if report.stretched_pictures:

@@ -21,10 +21,12 @@ CLOSING_NOTE = f"For {RESEARCH_USE}."
 def accuracy_lines(scores: Scores) -> list[str]:
     """A table of accuracies at image, nodule and patient level, with what each rests on."""
     tasks = list(scores.image)
-    lines = [f"  {'accuracy':10}" + "".join(f"{name:>12}" for name in ("both", *tasks))]
+    columns = {"total": "both"} if len(tasks) > 1 else {}
+    columns |= {task: task for task in tasks}
+    lines = [f"  {'accuracy':10}" + "".join(f"{name:>12}" for name in columns.values())]
     for level in SCORE_LEVELS:
         texts = scores.shown(level)
-        shown = "".join(f"{texts[name]:>12}" for name in ("total", *tasks))
+        shown = "".join(f"{texts[name]:>12}" for name in columns)
         lines.append(f"  {level:10}{shown}   of {getattr(scores, f'{level}s')} {level}s")
     labelled = {task: scores.accuracy("image", task).patients for task in tasks}
     lines.append("  patients with a label: " + ", ".join(f"{labelled[t]} with {t}" for t in tasks))

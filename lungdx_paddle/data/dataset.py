@@ -12,7 +12,7 @@ import numpy as np
 import paddle
 
 from lungdx_paddle.data.images import read_images
-from lungdx_paddle.data.labels import LABEL_SETS, PATHOLOGY, LabelSet, labels_of
+from lungdx_paddle.data.labels import LABEL_SETS, LabelSet, labels_of
 from lungdx_paddle.data.splits import Split, make_fold, make_split
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.manifest import Manifest, read_manifest
@@ -33,11 +33,12 @@ class Batch:
 
 
 class NoduleDataset(paddle.io.Dataset):
-    """The crops of a manifest with both tasks' labels.
+    """The crops of a manifest with each task's labels.
 
     Item ``i`` is ``(image, malignancy, pathology)``: a (1, 32, 32) float32 array of gray
-    values from 0 to 255 and two int64 classes, -1 where the task has no label.  It works
-    with ``paddle.io.DataLoader``; training takes whole batches with :meth:`batch`.
+    values from 0 to 255 and an int64 class for each task of the label set, -1 where it has no
+    label.  It works with ``paddle.io.DataLoader``; training takes whole batches with
+    :meth:`batch`.
 
     Args:
         manifest: the rows to serve, in their order.
@@ -129,8 +130,12 @@ class TrainingOrder:
 
 
 def split_of(dataset: NoduleDataset, config: DataConfig) -> Split:
-    """Split a dataset by a config's ``split_seed``, the rarer task's classes balanced."""
-    manifest, strata, seed = dataset.manifest, dataset.labels[PATHOLOGY], config.split_seed
+    """Split a dataset by a config's ``split_seed``, the last task's classes balanced.
+
+    Of two tasks it is the one with fewer labels.
+    """
+    *_, strata = dataset.labels.values()
+    manifest, seed = dataset.manifest, config.split_seed
     if config.folds:
         return make_fold(manifest, config.split, (config.fold, config.folds), seed, strata)
     return make_split(manifest, config.split, config.test_fraction, seed, strata)

@@ -23,7 +23,7 @@ UNLABELLED = -1
 
 MALIGNANCY, PATHOLOGY = "malignancy", "pathology"
 TASKS: tuple[str, ...] = (MALIGNANCY, PATHOLOGY)
-"""The two tasks, in the order in which every output lists them."""
+"""Every task, in the order in which every output lists those of a network."""
 
 LEVELS: tuple[str, ...] = ("1", "2", "3", "4", "5")
 """Malignancy levels, most benign first (paper, section on nodule images)."""
@@ -44,7 +44,7 @@ PAPER6: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The pathology classes of one reading of the diagnosis table."""
+    """The pathology classes of one reading of the diagnosis table; none: it is not read."""
 
     name: str
     classes: tuple[str, ...]
@@ -54,8 +54,8 @@ class LabelSet:
 
     @property
     def task_classes(self) -> dict[str, tuple[str, ...]]:
-        """{task: class names} for both tasks."""
-        return {MALIGNANCY: LEVELS, PATHOLOGY: self.classes}
+        """{task: class names} of the tasks: malignancy, and pathology where it has classes."""
+        return {MALIGNANCY: LEVELS, **({PATHOLOGY: self.classes} if self.classes else {})}
 
 
 def malignancy_class(ratings: Sequence[int]) -> int:
@@ -75,14 +75,16 @@ def pathology_class(diagnosis: int | None, primary_site: str, label_set: LabelSe
 
 
 def labels_of(manifest: Manifest, label_set: LabelSet) -> dict[str, np.ndarray]:
-    """Classes of every row: {task: (rows,) int64, -1 where the task has no label}."""
+    """Classes of every row: {task: (rows,) int64, -1 where the task has no label}.
+
+    The tasks are those of the label set.
+    """
     rows = manifest.rows
-    malignancy = [malignancy_class(row.malignancy_ratings) for row in rows]
-    pathology = [pathology_class(row.diagnosis, row.primary_site, label_set) for row in rows]
-    return {
-        MALIGNANCY: np.array(malignancy, dtype=np.int64),
-        PATHOLOGY: np.array(pathology, dtype=np.int64),
+    found = {
+        MALIGNANCY: [malignancy_class(row.malignancy_ratings) for row in rows],
+        PATHOLOGY: [pathology_class(r.diagnosis, r.primary_site, label_set) for r in rows],
     }
+    return {task: np.array(found[task], dtype=np.int64) for task in label_set.task_classes}
 
 
 @functools.cache
@@ -116,5 +118,6 @@ LABEL_SETS: Mapping[str, LabelSet] = {
         ("benign", "malignant"),
         lambda diagnosis, _: {BENIGN: 0, PRIMARY: 1, METASTATIC: 1}.get(diagnosis, UNLABELLED),
     ),
+    "none": LabelSet("none", (), lambda diagnosis, _: UNLABELLED),
 }
 """Every label set by its name in ``data.label_set``."""

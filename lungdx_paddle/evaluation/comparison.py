@@ -76,9 +76,10 @@ class Comparison:
 def compare_methods(results: Results) -> Comparison:
     """Accuracy of each method on each split and task, and every pair of methods tested.
 
-    Holm's correction is for the pairs of one split and task.  For BOTH, an accuracy is the
-    mean of the tasks' accuracies, while a patient's score in a test is the mean over all that
-    is labelled of them.
+    The tasks of a split are those that all its predictions have, and BOTH if they are two.
+    Holm's correction is for the pairs of one split and task.  For BOTH, an accuracy is the mean
+    of the tasks' accuracies, while a patient's score in a test is the mean over all that is
+    labelled of them.
 
     Args:
         results: {split: {method: predictions of each seed's test part}}.
@@ -98,8 +99,9 @@ def compare_methods(results: Results) -> Comparison:
                 found=", ".join(f"{sum(map(len, s))} of {name}" for name, s in methods.items()),
                 fix="compare runs of one manifest and the same seeds",
             )
-        own = list(next(iter(methods.values()))[0].labels)
-        for task in (BOTH, *own):
+        every = [predictions for seeds in methods.values() for predictions in seeds]
+        own = [task for task in every[0].labels if all(task in p.labels for p in every)]
+        for task in (BOTH, *own) if len(own) > 1 else own:
             tasks = own if task == BOTH else [task]
             for method, seeds in methods.items():
                 each = tuple(_accuracy([seed], tasks).value for seed in seeds)

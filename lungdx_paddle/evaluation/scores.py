@@ -1,7 +1,8 @@
 """Every score of a set of predictions: :func:`evaluate` is the one way in, :class:`Scores` out.
 
 Conventions.  A label of -1 is no label, and what has none does not count.  A number that the
-data do not define is None with a reason, never NaN.  A number is an
+data do not define is None with a reason, never NaN.  The tasks are those of the predictions:
+malignancy, and pathology unless the label set is ``none``.  A number is an
 :class:`~lungdx_paddle.evaluation.intervals.Estimate`: its value, a 95 % percentile interval of
 a bootstrap over patients (the slices and nodules of one patient are alike), and the patients
 that it rests on.  One that rests on fewer than
@@ -41,7 +42,7 @@ from typing import Any
 
 import numpy as np
 
-from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY, TASKS
+from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
 from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.evaluation.calibration import bin_sums, ece, reliability_curve
 from lungdx_paddle.evaluation.counts import (
@@ -169,7 +170,9 @@ def evaluate(predictions: Predictions, seed: int = 0) -> Scores:
                 fix="predict the crops again with a model whose training ended well",
             )
     nodules, patients = predictions.pooled("nodule"), predictions.pooled("patient")
-    by_nodule = {task: _task_scores(task, nodules, seed) for task in TASKS}
+    by_nodule = {task: _task_scores(task, nodules, seed) for task in predictions.labels}
+    by_patient = {task: _task_scores(task, patients, seed) for task in predictions.labels}
+    by_patient[MALIGNANCY] = _of_most_suspicious(nodules, seed)
     clear, malignant = clear_nodules(nodules)
     auc = auc_estimate(malignant, clear.expected_levels, clear.patients, seed)
     by_nodule[MALIGNANCY] = replace(by_nodule[MALIGNANCY], auc=auc)
@@ -177,12 +180,9 @@ def evaluate(predictions: Predictions, seed: int = 0) -> Scores:
         images=rows,
         nodules=len(nodules),
         patients=len(patients),
-        image={task: _task_scores(task, predictions, seed) for task in TASKS},
+        image={task: _task_scores(task, predictions, seed) for task in predictions.labels},
         nodule=by_nodule,
-        patient={
-            MALIGNANCY: _of_most_suspicious(nodules, seed),
-            PATHOLOGY: _task_scores(PATHOLOGY, patients, seed),
-        },
+        patient=by_patient,
         diagnosis_auc=diagnosis_auc(nodules.rows, nodules.expected_levels, seed),
         readers=reader_agreement(predictions.rows, seed),
     )
@@ -212,8 +212,8 @@ def binary_rankings(predictions: Predictions) -> dict[str, tuple[np.ndarray, np.
     clear, malignant = clear_nodules(nodules)
     question = f"malignancy: above {MALIGNANT_ABOVE} against below {BENIGN_BELOW}"
     found = {question: (malignant, clear.expected_levels)}
-    known = nodules.select(np.flatnonzero(nodules.labels[PATHOLOGY] >= 0))
     for k, name in enumerate(predictions.label_set.classes):
+        known = nodules.select(np.flatnonzero(nodules.labels[PATHOLOGY] >= 0))
         yes = known.labels[PATHOLOGY] == k
         found[f"{PATHOLOGY}: {name}"] = (yes, known.probabilities[PATHOLOGY][:, k])
     return {name: (yes, score) for name, (yes, score) in found.items() if 0 < yes.sum() < len(yes)}

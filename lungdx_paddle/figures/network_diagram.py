@@ -13,6 +13,7 @@ from matplotlib.patches import Circle, Polygon, Rectangle
 
 from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY
 from lungdx_paddle.manifest import CROP_SIZE
+from lungdx_paddle.models.network import sites_of
 from lungdx_paddle.models.tower import stage_shapes
 from lungdx_paddle.settings import STAGES, TRUNK, Config
 
@@ -63,8 +64,9 @@ def unit_weights(unit: str, shape: Shape) -> int:
 
 def _draw_panel(axes: Axes, config: Config) -> None:
     classes = LABEL_SETS[config.data.label_set].task_classes
-    heads = {task: HEIGHT * (1 - 2 * k) for k, task in enumerate(classes)}
-    towers = {TRUNK: 0.0} if TRUNK in config.sharing.sites else heads
+    heads = {task: HEIGHT * (len(classes) - 1 - 2 * k) for k, task in enumerate(classes)}
+    sites = sites_of(config)
+    towers = {TRUNK: 0.0} if TRUNK in sites else heads
     axes.add_patch(Rectangle((-0.5, -0.5), 1, 1, facecolor="black"))
     axes.add_patch(Circle((0, 0), 0.22, facecolor="0.75"))
     text = f"crop\n{CROP_SIZE} x {CROP_SIZE}"
@@ -73,7 +75,7 @@ def _draw_panel(axes: Axes, config: Config) -> None:
         _arrow(axes, (0.55, 0.0), (PITCH - BEFORE, y), OWN)
         _draw_tower(axes, y, stage_shapes(config.model), face)
     for k, (stage, shape) in enumerate(stage_shapes(config.model).items()):
-        if stage in config.sharing.sites:
+        if stage in sites:
             left, right = PITCH * (k + 1) + AFTER, PITCH * (k + 2) - BEFORE
             for y in towers.values():
                 _arrow(axes, (left, y), (right, -y), CROSS)
@@ -92,10 +94,10 @@ def _draw_panel(axes: Axes, config: Config) -> None:
         kind = "levels" if task == MALIGNANCY else f"classes ({config.data.label_set})"
         text = f"{task}: {len(names)} {kind}\n{textwrap.fill(', '.join(names), 30)}"
         axes.text(x + 0.25, y, text, ha="left", va="center", fontsize=8)
-        if y > 0:
+        if y == max(heads.values()):
             text = f"dropout {config.model.dropout:g},\nlinear"
             axes.text(x, y + 0.68, text, ha="center", va="bottom", fontsize=8)
-    axes.set_title(_title(config), fontsize=10, loc="left", fontweight="bold")
+    axes.set_title(_title(config, tuple(classes)), fontsize=10, loc="left", fontweight="bold")
     axes.set(xlim=(-0.7, PITCH * (len(STAGES) + 1) + 3.1), ylim=(-2.5, 2.7))
     axes.set_aspect("equal")
     axes.axis("off")
@@ -137,12 +139,13 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], col
     axes.annotate("", end, start, arrowprops=look)
 
 
-def _title(config: Config) -> str:
-    sites = config.sharing.sites
+def _title(config: Config, tasks: tuple[str, ...]) -> str:
+    sites = sites_of(config)
     if not sites:
         return f"{config.name}: two towers that share nothing"
     if TRUNK in sites:
-        return f"{config.name}: one trunk for both tasks"
+        whose = "both tasks" if len(tasks) > 1 else f"{tasks[0]} alone"
+        return f"{config.name}: one trunk for {whose}"
     after = ", ".join(stage for stage in STAGES if stage in sites)
     floor = config.sharing.cross_floor
     least = f"each takes at least {floor:g} from the other" if floor else "free weights"

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lungdx_paddle import RESEARCH_USE
-from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
+from lungdx_paddle.data.labels import MALIGNANCY
 from lungdx_paddle.evaluation.calibration import bin_sums, reliability_curve
 from lungdx_paddle.evaluation.counts import confusion
 from lungdx_paddle.evaluation.intervals import LEAST_PATIENTS, too_few
@@ -19,16 +19,17 @@ from lungdx_paddle.evaluation.scores import BENIGN_BELOW, MALIGNANT_ABOVE, clear
 
 
 def draw_scores(predictions: Predictions, title: str) -> Figure:
-    """Draw both confusions by image, the ROC by nodule, and the calibration by image.
+    """Draw each task's confusion by image, the ROC by nodule, and the calibration by image.
 
     Args:
         predictions: of one crop or more.
         title: which crops they are.
     """
-    figure = Figure(figsize=(15, 4.2), layout="constrained")
-    left, middle, roc, calibration = figure.subplots(1, 4)
-    _draw_confusion(left, predictions, MALIGNANCY)
-    _draw_confusion(middle, predictions, PATHOLOGY)
+    panels = len(predictions.labels) + 2
+    figure = Figure(figsize=(3.75 * panels, 4.2), layout="constrained")
+    *confusions, roc, calibration = figure.subplots(1, panels)
+    for axes, task in zip(confusions, predictions.labels):
+        _draw_confusion(axes, predictions, task)
 
     clear, malignant = clear_nodules(predictions.pooled("nodule"))
     few = 0 < len(set(clear.patients)) < LEAST_PATIENTS

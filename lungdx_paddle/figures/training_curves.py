@@ -14,6 +14,7 @@ from matplotlib.ticker import LogFormatter
 
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.config import load_config
+from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.figures.canvas import PHANTOM_DATA
 from lungdx_paddle.files import UnreadableError, read_json
@@ -125,9 +126,10 @@ def draw_curves(*runs: Curves) -> Figure:
         left.set_yscale("log")
         left.yaxis.set_major_formatter(_Decimal())
         left.yaxis.set_minor_formatter(_Decimal(labelOnlyBase=False))
-        left.set_ylabel("loss of the step, both tasks and L2")
+        tasks = LABEL_SETS[curves.config.data.label_set].task_classes
+        left.set_ylabel(f"loss of the step: {', '.join(tasks)}, L2")
         right.set_ylim(0, 1)
-        right.set_ylabel("accuracy (share of images)")
+        right.set_ylabel(f"accuracy: {', '.join(tasks)}")
         config = curves.config
         state = {"": " (not finished)", "phantom": f" ({PHANTOM_DATA})"}.get(curves.data, "")
         for axes in (left, right):
@@ -137,7 +139,7 @@ def draw_curves(*runs: Curves) -> Figure:
             axes.set_xlim(0)
             axes.grid(alpha=0.3)
             axes.legend(fontsize=8)
-    note = "accuracy: mean of the two tasks, over images"
+    note = "accuracy: share of images, the mean of a network's tasks"
     figure.suptitle(f"{note}; {RESEARCH_USE}", fontsize=10)
     return figure
 

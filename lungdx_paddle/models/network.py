@@ -2,11 +2,13 @@
 
 The paper's four methods are this one class with different ``sharing.sites``: none
 (single-task), the trunk (hard), all five stages (soft), pool1, pool2 and fc (partial soft).
+A network for one task is a trunk with one head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import paddle
@@ -25,12 +27,13 @@ one level of the 8-bit values there is nothing to normalise."""
 
 
 class TwoTaskNetwork(nn.Layer):
-    """Gray images to logits of both tasks.
+    """Gray images to logits of each task.
 
     Args:
         model: sizes of a tower.
         sharing: sites and kind of the sharing units.
-        classes: {task: number of classes}, in the order of the outputs; two tasks.
+        classes: {task: number of classes}, in the order of the outputs; two tasks, or one with a
+            trunk.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class TwoTaskNetwork(nn.Layer):
         """
         x = (images - self.pixel_mean) / self.pixel_deviation
         features = self.run_towers([x for _ in self.towers])
-        # Of a trunk, whose features both tasks take, there are only one task's.
+        # Of a trunk, whose features every task takes, there are only one task's.
         return dict(zip(self.tasks, [*features, *features]))
 
     def run_towers(self, features: Sequence[paddle.Tensor]) -> Sequence[paddle.Tensor]:
@@ -122,5 +125,13 @@ def build_network(config: Config) -> TwoTaskNetwork:
     """
     tasks = LABEL_SETS[config.data.label_set].task_classes
     return TwoTaskNetwork(
-        config.model, config.sharing, {task: len(names) for task, names in tasks.items()}
+        config.model,
+        replace(config.sharing, sites=sites_of(config)),
+        {task: len(names) for task, names in tasks.items()},
     )
+
+
+def sites_of(config: Config) -> tuple[str, ...]:
+    """Where a config's towers share: ``sharing.sites``; with one task the trunk, whatever it is."""
+    tasks = LABEL_SETS[config.data.label_set].task_classes
+    return config.sharing.sites if len(tasks) > 1 else (TRUNK,)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lungdx_paddle.config import load_config
+from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.settings import Config
@@ -45,7 +46,8 @@ def plan_methods(
     """Read the methods' configs.
 
     Raises:
-        ConfigError: a config is bad, two have one name, or there is nothing to compare.
+        ConfigError: a config is bad, two have one name, there is nothing to compare, or a network
+            has one task only.
     """
     methods = {config.name: config for config in (load_config(c, overrides) for c in configs)}
     if len(methods) < len(configs) or len(methods) < 2 or seeds < 1:
@@ -54,6 +56,15 @@ def plan_methods(
             expected="two configs or more, of different names, and a seed or more",
             found=f"{', '.join(c.stem for c in configs)}; {seeds} seeds",
             fix="see tools/compare.py --help",
+        )
+    alone = [n for n, c in methods.items() if len(LABEL_SETS[c.data.label_set].task_classes) == 1]
+    if alone:
+        raise ConfigError(
+            "data.label_set=none",
+            expected="two tasks: the methods are ways in which they share",
+            found=f"malignancy alone, of which all methods make one network ({', '.join(alone)})",
+            fix="compare with crops that have diagnoses, without this setting; tools/train.py "
+            "trains malignancy alone",
         )
     return Plan(methods, seeds, tuple(dict.fromkeys(splits)), out)
 

@@ -57,7 +57,7 @@ class StepResult:
     """Loss and accuracy of one step on its batch, before its update."""
 
     loss: float
-    """Both tasks' and the L2 loss."""
+    """The tasks' and the L2 loss."""
     losses: Mapping[str, float]
     """{task: mean cross-entropy over the batch's labelled images, 0 without any}."""
     accuracies: Mapping[str, float | None]
@@ -120,19 +120,24 @@ def _check_labels(config: Config, train: NoduleDataset, test: NoduleDataset) -> 
         others = [
             name
             for name, label_set in LABEL_SETS.items()
-            if (labels_of(train.manifest, label_set)[task] != UNLABELLED).any()
+            if task in label_set.task_classes
+            and (labels_of(train.manifest, label_set)[task] != UNLABELLED).any()
         ]
         if (test.labels[task] != UNLABELLED).any():
             fix = "its labels are all in the test part: set another data.split_seed"
         elif others:
             fix = f"set data.label_set={others[0]}, which has some"
         elif task == PATHOLOGY:
-            fix = "preprocess again with --diagnosis FILE, a table that has some of these patients"
+            fix = (
+                "train malignancy alone with -o data.label_set=none, or preprocess again with "
+                "--diagnosis FILE, a table that has some of these patients"
+            )
         else:
             fix = "preprocess again with XML that rates these nodules"
+        tasks = " and ".join(train.labels)
         raise ManifestError(
             config.data.manifest,
-            expected=f"images with a label for {task}; a network is trained for both tasks",
+            expected=f"images with a label for {task}; a network is trained for {tasks}",
             found=f"none among {len(train)} training images",
             fix=fix,
         )

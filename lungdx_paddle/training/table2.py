@@ -19,11 +19,7 @@ PAPER_COLUMNS = (
     "accuracy_train_value",
     "accuracy_test_value",
 )
-"""The paper's five columns; its accuracy is the mean of the two tasks."""
-
-
-SCREEN_HEADER = "  step  epoch    loss   accuracy: train    test   (malignancy  pathology, test)"
-"""Stands above the rows on the screen."""
+"""The paper's five columns; its accuracy is the mean of the two tasks, or that of the only one."""
 
 
 def table_row(
@@ -95,8 +91,13 @@ class Table2:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
         return row
 
+    @property
+    def screen_header(self) -> str:
+        """Stands above the rows on the screen."""
+        return f"  step  epoch    loss   accuracy: train    test   ({'  '.join(self.tasks)}, test)"
+
     def screen_line(self, row: Mapping[str, str]) -> str:
-        """A row as it is printed while training runs, below :data:`SCREEN_HEADER`."""
+        """A row as it is printed while training runs, below :attr:`screen_header`."""
 
         def shown(name: str, digits: int = 4) -> str:
             return f"{float(row[name]):.{digits}f}" if row.get(name) else "   -  "

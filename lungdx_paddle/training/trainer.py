@@ -46,7 +46,7 @@ from lungdx_paddle.training.run import (
 from lungdx_paddle.training.run_metrics import RunMetrics, write_results
 from lungdx_paddle.training.split_record import TEST, TRAIN, SplitRecord
 from lungdx_paddle.training.step import TrainingState, prepare, training_step
-from lungdx_paddle.training.table2 import SCREEN_HEADER, Table2, table_row
+from lungdx_paddle.training.table2 import Table2, table_row
 
 Pictures = Callable[[Predictions, int], Mapping[str, np.ndarray]]
 """(predictions of the test part, step) -> {tag: (rows, columns, 3) uint8 RGB} for the dashboard."""
@@ -164,7 +164,7 @@ def _loop(
     with progress, Dashboard(run.folder / LOG, state.step) as dashboard:
         show_settings(dashboard, run.config, state.test)
         show_environment(dashboard, run.environment)
-        log.info(SCREEN_HEADER)
+        log.info(table.screen_header)
         while state.step < settings.steps:
             start = time.perf_counter()
             result = training_step(state)
@@ -194,13 +194,15 @@ def _loop(
 
 def _opening(state: TrainingState, place: str) -> str:
     config = state.config
-    sites = ", ".join(config.sharing.sites) or "nowhere"
+    sites = f"towers share at: {', '.join(config.sharing.sites) or 'nowhere'}"
     labelled = {task: int((labels >= 0).sum()) for task, labels in state.train.labels.items()}
     counts = ", ".join(f"{count} with {task}" for task, count in labelled.items())
+    if len(labelled) == 1:
+        sites = f"{', '.join(labelled)} alone: one tower, and every accuracy is of this task"
     several = f" x {state.processes.count} processes" if state.processes.count > 1 else ""
     return (
         f"{config.name}: {len(state.train)} training images ({counts}), {len(state.test)} test "
-        f"images, split by {config.data.split}; towers share at: {sites}; on {place}{several}, "
+        f"images, split by {config.data.split}; {sites}; on {place}{several}, "
         f"{max(state.threads.count, 1)} threads"
     )
 

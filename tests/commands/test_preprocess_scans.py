@@ -97,7 +97,7 @@ def test_an_archive_that_is_not_read_is_named_before_single_files() -> None:
 
 def test_why_there_are_no_pathology_labels() -> None:
     none = replace(report(done(1)), diagnosed_patients=0)
-    lack = "the crops lack pathology labels"
+    lack = "the crops lack pathology labels; train them with -o data.label_set=none"
     assert f"no diagnosis table: {lack}" in report_lines(none)
     lines = report_lines(replace(none, diagnosis_notes=("2 IDs of 2 are no patient's here",)))
     assert lines[1:3] == ["2 IDs of 2 are no patient's here", f"no patient has a diagnosis: {lack}"]

@@ -16,7 +16,7 @@ from lungdx_paddle.data.labels import (
     pathology_class,
     site_classes,
 )
-from lungdx_paddle.manifest import Manifest, read_manifest
+from lungdx_paddle.manifest import Manifest, ManifestRow, read_manifest
 
 TABLE = Path(__file__).parents[2] / "lungdx_paddle" / "data" / "site_classes.csv"
 
@@ -56,6 +56,21 @@ def test_pathology_follows_code_and_site(
 ) -> None:
     found = [pathology_class(code, site, LABEL_SETS[s]) for s in ("paper6", "tcia4", "binary")]
     assert found == [paper6, tcia4, binary]
+
+
+def test_without_pathology_classes_malignancy_is_the_only_task(
+    crop_rows: list[ManifestRow],
+) -> None:
+    manifest, alone, both = (
+        Manifest(Path(), tuple(crop_rows)),
+        LABEL_SETS["none"],
+        LABEL_SETS["binary"],
+    )
+    assert list(alone.task_classes) == ["malignancy"]
+    assert list(both.task_classes) == ["malignancy", "pathology"]
+    found = labels_of(manifest, alone)
+    assert list(found) == ["malignancy"]
+    assert found["malignancy"].tolist() == labels_of(manifest, both)["malignancy"].tolist()
 
 
 def test_every_row_of_the_site_table_has_a_known_class_or_none_and_a_reason() -> None:

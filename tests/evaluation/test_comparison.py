@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.comparison import (
     BOTH,
@@ -64,6 +65,25 @@ def test_a_task_without_labels_does_not_count_and_no_label_at_all_has_no_number(
     nothing = compare_methods({"image": {"a": [bare], "b": [bare]}})
     assert {row.accuracy.why for row in nothing.accuracies} == {"no image has a label"}
     assert {pair.p for pair in nothing.differences} == {None}
+
+
+def test_a_task_that_some_method_lacks_is_not_compared_and_one_task_has_no_mean(
+    golden: tuple[Predictions, dict[str, Any]],
+) -> None:
+    both = golden[0]
+    one = (
+        {"malignancy": both.labels["malignancy"]},
+        {"malignancy": both.probabilities["malignancy"]},
+    )
+    alone = replace(both, labels=one[0], probabilities=one[1], label_set=LABEL_SETS["none"])
+    of_both = compare_methods({"image": {"a": [both], "b": [both]}})
+    wanted = next(row.accuracy for row in of_both.accuracies if row.task == "malignancy")
+    for methods in ({"a": [alone], "b": [alone]}, {"a": [both], "b": [alone]}):
+        found = compare_methods({"image": methods})
+        assert [(row.task, row.accuracy) for row in found.accuracies] == [
+            ("malignancy", wanted)
+        ] * 2
+        assert [pair.task for pair in found.differences] == ["malignancy"]
 
 
 def test_methods_that_were_tested_on_other_images_are_refused(

@@ -54,6 +54,14 @@ def test_sizes_and_labels_follow_the_config(configs: Path) -> None:
     assert crosses(axes) == 2
 
 
+def test_one_task_is_one_tower_that_shares_nothing(configs: Path) -> None:
+    (axes,) = draw_network(load_config(configs / "testing.yaml", ["data.label_set=none"])).axes
+    text = "\n".join(words(axes))
+    assert text.count("conv1\n") == 1 and crosses(axes) == 0
+    assert "malignancy: 5 levels" in text and "pathology" not in text
+    assert axes.get_title(loc="left") == "testing: one trunk for malignancy alone"
+
+
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("shape", [(3, 4, 4), (10,)])
 def test_the_weights_of_a_unit_are_counted_as_they_are(unit: str, shape: tuple) -> None:

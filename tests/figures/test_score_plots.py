@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.evaluation.scores import evaluate
 from lungdx_paddle.figures.score_plots import draw_confusion, draw_scores
@@ -48,6 +49,18 @@ def test_what_has_no_label_says_so(
     assert [text.get_text() for text in roc.texts] == ["undefined:\n0 benign, 0 malignant"]
     entries = [text.get_text() for text in calibration.get_legend().get_texts()]
     assert entries == ["malignancy: no label", "pathology: no label"]
+    shown(figure)
+
+
+def test_one_task_has_one_confusion(
+    predictions: Predictions, shown: Callable[..., np.ndarray]
+) -> None:
+    labels = {"malignancy": predictions.labels["malignancy"]}
+    alone = replace(predictions, labels=labels, label_set=LABEL_SETS["none"])
+    figure = draw_scores(alone, "made up")
+    confusion, _, calibration = figure.axes
+    assert confusion.get_title() == "malignancy, 80 images"
+    assert [t.get_text() for t in calibration.get_legend().get_texts()] == ["malignancy"]
     shown(figure)
 
 

@@ -71,6 +71,18 @@ def test_the_curves_are_the_tables_and_the_logs(
     assert len(np.unique(shown(figure).reshape(-1, 4), axis=0)) > 20
 
 
+@pytest.mark.parametrize(
+    ("label_set", "tasks"), [("binary", "malignancy, pathology"), ("none", "malignancy")]
+)
+def test_the_axes_say_of_which_tasks_loss_and_accuracy_are(
+    label_set: str, tasks: str, tmp_path: Path, configs: Path
+) -> None:
+    config = load_config(configs / "testing.yaml", [f"data.label_set={label_set}"])
+    loss, accuracy = draw_curves(read_curves(training(tmp_path / "run", config))).axes
+    assert loss.get_ylabel() == f"loss of the step: {tasks}, L2"
+    assert accuracy.get_ylabel() == f"accuracy: {tasks}"
+
+
 def test_the_losses_of_the_axis_are_written_in_one_style(
     run: Path, shown: Callable[..., np.ndarray]
 ) -> None:

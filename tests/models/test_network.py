@@ -72,6 +72,19 @@ def test_logits_of_both_tasks(sites: tuple) -> None:
     }
 
 
+def test_a_network_of_one_task_is_a_trunk_with_one_head_whatever_the_sites(configs: Path) -> None:
+    found = []
+    for name in ("single_task", "hard", "soft", "partial_soft"):
+        paddle.seed(0)
+        network = build_network(load_config(configs / f"{name}.yaml", ["data.label_set=none"]))
+        network.eval()
+        found.append({task: x.numpy() for task, x in network(images(3)).items()})
+        assert (len(network.towers), len(network.units), network.shares()) == (1, 0, {})
+    for logits in found:
+        assert list(logits) == ["malignancy"] and logits["malignancy"].shape == (3, 5)
+        np.testing.assert_array_equal(logits["malignancy"], found[0]["malignancy"])
+
+
 def reached(network: TwoTaskNetwork, task: str) -> dict[str, bool]:
     """Whether the other task's loss reaches this task's conv1."""
     other = next(t for t in network.tasks if t != task)

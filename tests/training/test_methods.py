@@ -126,6 +126,11 @@ def test_identical_methods_do_not_differ(
         assert (row["difference"], row["p"], row["p_holm"]) == ("0.0000", "1.0000", "1.0000")
 
 
+def test_methods_of_one_task_are_no_different_methods(make_plan: Callable[..., Plan]) -> None:
+    with pytest.raises(ConfigError, match=r"two tasks: .* one network \(sharing, alone\); compare"):
+        make_plan("data.label_set=none")
+
+
 def test_a_folder_with_another_run_is_refused(
     make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:

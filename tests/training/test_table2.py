@@ -10,7 +10,6 @@ import pytest
 from lungdx_paddle.errors import CheckpointError, OutputError
 from lungdx_paddle.training.table2 import (
     PAPER_COLUMNS,
-    SCREEN_HEADER,
     Table2,
     read_table2,
 )
@@ -122,8 +121,10 @@ def test_a_row_that_cannot_be_written_is_an_output_error(path: Path) -> None:
 
 
 def test_a_row_on_the_screen_stands_below_its_header(path: Path) -> None:
-    line = Table2(path, TASKS, keep_until=10).screen_line(read_table2(path)[0])
+    table = Table2(path, TASKS, keep_until=10)
+    line = table.screen_line(read_table2(path)[0])
     assert line.split() == ["10", "1", "0.1000", "0.7500", "0.2500", "0.2500", "-"]
     for shown in ("train", "test"):
-        column = SCREEN_HEADER.index(f" {shown}") + len(shown)
+        column = table.screen_header.index(f" {shown}") + len(shown)
         assert line[column] != " "
+    assert table.screen_header.endswith(" (malignancy  pathology, test)")

@@ -158,7 +158,9 @@ def test_a_task_without_a_label_is_an_error(make_config: Make) -> None:
     manifest = Path(config.data.manifest)
     rows = read_manifest(manifest).rows
     write_manifest(manifest, [replace(row, diagnosis=None) for row in rows])
-    with pytest.raises(ManifestError, match="a label for pathology; .* with --diagnosis FILE"):
+    with pytest.raises(
+        ManifestError, match="a label for pathology; .* again with --diagnosis FILE"
+    ):
         train(config, "cpu")
     unknown = [replace(row, diagnosis=0, primary_site="") for row in rows]
     write_manifest(manifest, unknown)
