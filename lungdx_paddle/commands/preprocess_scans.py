@@ -26,10 +26,9 @@ from lungdx_paddle.preprocess.report import (
     UNMARKED,
     Report,
     by_reason,
-    renamed,
 )
 from lungdx_paddle.preprocess.slice_images import LUNG_MASKS, write_slice_images
-from lungdx_paddle.preprocess.source_names import absolute
+from lungdx_paddle.preprocess.source_names import absolute, named
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, parse_window
 from lungdx_paddle.workers import executor
 
@@ -124,7 +123,7 @@ def _write_jpg(args: argparse.Namespace, pool: Executor | None) -> tuple[list[st
     unusual = [f"{s.patient_id}: {text}" for s in report.series for text in s.warnings]
     no_ct = [file for file in report.skipped if not file.path.lower().endswith(".xml")]
     lines += _some(unusual, "slices.json")
-    lines += skipped_lines([*no_ct, *renamed(left_out, args.lidc)], "slices.json")
+    lines += skipped_lines([*no_ct, *named(left_out, args.lidc)], "slices.json")
     others = f", but of {len(annotations)} others" if annotations else ""
     return [*lines, f"no crops: there is no LIDC XML of these series{others}"], False
 

@@ -12,7 +12,7 @@ from lungdx_paddle.lidc import Annotations, Nodule, Skipped, find_annotations, g
 from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM, known_series
 from lungdx_paddle.lidc.scan import first_numbers
 from lungdx_paddle.lidc.sources import FEW_FILES
-from lungdx_paddle.preprocess.report import check_found, renamed
+from lungdx_paddle.preprocess.report import check_found
 from lungdx_paddle.preprocess.source_names import absolute, as_given, named
 from lungdx_paddle.progress import bar
 
@@ -52,7 +52,7 @@ def write_nodule_table(xml: Path, out: Path) -> NoduleTable:
     xml, out = Path(xml), writable_folder(Path(out))
     with as_given(xml):
         annotations, left_out = find_annotations(absolute(xml))
-    skipped = renamed(left_out, xml)
+    skipped = named(left_out, xml)
     fix = "give the folder or archive of the XML files"
     check_found(xml, annotations, skipped, expected="LIDC XML files of CT series", fix=fix)
     series = list(annotations.values())
@@ -77,7 +77,7 @@ def write_nodule_table(xml: Path, out: Path) -> NoduleTable:
         nodules=sum(map(len, grouped.values())),
         readings=sum(len(a.readings) for a in series),
         unknown=len(set(annotations) - set(known_series())),
-        skipped=skipped,
+        skipped=tuple(skipped),
         warnings=tuple(
             named(f"{of_series.source}: {text}", xml)
             for of_series in series

@@ -37,7 +37,6 @@ from lungdx_paddle.preprocess.report import (
     attempt,
     check_crops,
     check_found,
-    renamed,
 )
 from lungdx_paddle.preprocess.resume import (
     FinishedSeries,
@@ -46,7 +45,7 @@ from lungdx_paddle.preprocess.resume import (
     store_finished,
 )
 from lungdx_paddle.preprocess.series import crop_series
-from lungdx_paddle.preprocess.source_names import absolute, as_given
+from lungdx_paddle.preprocess.source_names import absolute, as_given, named
 from lungdx_paddle.progress import bar
 from lungdx_paddle.words import count_of
 from lungdx_paddle.workers import run_all
@@ -102,7 +101,7 @@ def preprocess(
     with as_given(*sources):
         series, skipped = find_series(source, pool)
         annotations, skipped_xml = find_annotations(absolute(xml) if xml else source)
-    check_found(lidc, series, renamed(skipped, *sources), **_SCANS)
+    check_found(lidc, series, named(skipped, *sources), **_SCANS)
     table = read_diagnoses(Path(diagnosis)) if diagnosis else find_diagnoses(source)
     table = table.of(s.patient_id for s in series)
     marked = [s for s in series if s.series_uid in annotations]
@@ -119,7 +118,8 @@ def preprocess(
         annotated_elsewhere=len(elsewhere),
         other_series=elsewhere[0] if elsewhere else "",
         skipped=tuple(dict.fromkeys((*no_ct, *skipped_xml))),
-    ).named(*sources)
+    )
+    report = named(report, *sources)
     report.write(out / "report.json")
     if not marked:
         raise no_marks(lidc, series, annotations, report.skipped)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,6 @@ from lungdx_paddle.errors import LidcError, LungdxError, OutputError
 from lungdx_paddle.files import write_text
 from lungdx_paddle.lidc import Skipped
 from lungdx_paddle.lidc.annotations import LeftOutXml
-from lungdx_paddle.preprocess.source_names import named
 from lungdx_paddle.preprocess.window import Window
 
 DONE, FAILED, UNMARKED = "done", "failed", "no annotations"
@@ -77,23 +76,6 @@ class Report:
         named = ", ".join(f"{number} {name}" for name, number in self.totals().items() if number)
         return f"Report({self.crop} crops: {named})"
 
-    def named(self, *sources: Path | None) -> Report:
-        """The report with files named from their source on, see :func:`.source_names.named`."""
-        return replace(
-            self,
-            series=tuple(
-                replace(
-                    s,
-                    reason=named(s.reason, *sources),
-                    warnings=tuple(named(text, *sources) for text in s.warnings),
-                )
-                for s in self.series
-            ),
-            diagnosis_notes=tuple(named(note, *sources) for note in self.diagnosis_notes),
-            skipped=renamed(self.skipped, *sources),
-            left_out=renamed(self.left_out, *sources),
-        )
-
     def having(self, status: str) -> list[SeriesReport]:
         """The series of one status."""
         return [series for series in self.series if series.status == status]
@@ -145,14 +127,6 @@ class Report:
             "left_out": [asdict(entry) for entry in self.left_out],
         }
         write_text(path, json.dumps(content, indent=1) + "\n")
-
-
-def renamed(skipped: Sequence[Skipped], *sources: Path | None) -> tuple[Skipped, ...]:
-    """Files that were left out, named from their source on."""
-    return tuple(
-        replace(file, path=named(file.path, *sources), reason=named(file.reason, *sources))
-        for file in skipped
-    )
 
 
 def by_reason(skipped: Sequence[Skipped]) -> dict[str, list[Skipped]]:

@@ -30,7 +30,7 @@ from lungdx_paddle.files import writable_folder, write_text, writing
 from lungdx_paddle.lidc import Series, Skipped, find_series
 from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
 from lungdx_paddle.preprocess.lungs.paper_steps import lung_steps
-from lungdx_paddle.preprocess.report import attempt, check_found, renamed
+from lungdx_paddle.preprocess.report import attempt, check_found
 from lungdx_paddle.preprocess.resume import file_name
 from lungdx_paddle.preprocess.series import header_window
 from lungdx_paddle.preprocess.source_names import absolute, as_given, named
@@ -160,14 +160,13 @@ def write_slice_images(
     out = absolute(out)
     with as_given(lidc):
         found, skipped = find_series(absolute(lidc), pool)
-    skipped = list(renamed(skipped, lidc))
+    skipped = named(skipped, lidc)
     fix = "give the folder or zip archive of a CT"
     check_found(lidc, found, skipped, expected="DICOM files of CT series", fix=fix)
     jobs = [_Job(s, window, lungs, out, _fingerprint(s, window, lungs)) for s in found]
-    failures = {
-        uid: named(reason, lidc) for uid, reason in _run(jobs, out / "slices.csv", pool).items()
-    }
-    report = SliceImagesReport(tuple(_outcome(s, failures) for s in found), tuple(skipped))
+    failures = _run(jobs, out / "slices.csv", pool)
+    outcomes = named(tuple(_outcome(s, failures) for s in found), lidc)
+    report = SliceImagesReport(outcomes, tuple(skipped))
     write_text(out / "slices.json", json.dumps(asdict(report), indent=1) + "\n")
     if not report.slices:
         raise LidcError(

@@ -9,9 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from lungdx_paddle.errors import LungdxError
+
+Value = TypeVar("Value")
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
@@ -19,17 +23,23 @@ def absolute(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(path))
 
 
-def named(text: str, *sources: Path | None) -> str:
-    """A text in which files are named from their source on, its own name first.
+def named(value: Value, *sources: Path | None) -> Value:
+    """The same with files named from their source on, its own name first.
 
     Args:
-        text: a path, a reason or a warning with absolute paths.
+        value: a text with absolute paths, or a list, tuple or dataclass that holds such.
         sources: what the user gave.
     """
-    for path in (absolute(source) for source in sources if source is not None):
-        if path.name:
-            text = text.replace(str(path), path.name)
-    return text
+    found: Any = value
+    if isinstance(found, str):
+        for path in (absolute(source) for source in sources if source is not None):
+            found = found.replace(str(path), path.name) if path.name else found
+    elif isinstance(found, (list, tuple)):
+        found = type(found)(named(item, *sources) for item in found)
+    elif is_dataclass(value):
+        its = {f.name: named(getattr(value, f.name), *sources) for f in fields(value)}
+        found = replace(found, **its)
+    return found
 
 
 @contextlib.contextmanager

@@ -38,9 +38,8 @@ from lungdx_paddle.preprocess.report import (
     SeriesReport,
     attempt,
     check_found,
-    renamed,
 )
-from lungdx_paddle.preprocess.source_names import absolute, as_given
+from lungdx_paddle.preprocess.source_names import absolute, as_given, named
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW
 from lungdx_paddle.progress import bar
 from lungdx_paddle.workers import run_all
@@ -90,7 +89,7 @@ def preprocess_slices(
     with as_given(*sources):
         folders, skipped = find_pictures(absolute(slices))
         annotations, skipped_xml = find_annotations(absolute(xml))
-    check_found(slices, folders, renamed(skipped, *sources), **_THE_SET)
+    check_found(slices, folders, named(skipped, *sources), **_THE_SET)
     table = read_diagnoses(Path(diagnosis)) if diagnosis else DiagnosisTable("", {})
     table = table.of(folder.patient_id for folder in folders)
     patients = _patients(folders, annotations)
@@ -106,7 +105,8 @@ def preprocess_slices(
         skipped=(*skipped, *skipped_xml),
         left_out=tuple(entry for found in results for entry in found.left_out),
         stretched_pictures=sum(found.stretched for found in results),
-    ).named(*sources)
+    )
+    report = named(report, *sources)
     report.write(out / "report.json")
     if not report.having(DONE):
         raise LidcError(
