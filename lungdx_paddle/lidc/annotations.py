@@ -70,7 +70,7 @@ def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped
 
 
 def _completeness(annotations: Annotations) -> tuple[int, int, int]:
-    points = sum(len(c.points_xy) for r in annotations.readings for c in r.contours)
+    points = sum(len(contour.points_xy) for contour in annotations.contours)
     return annotations.readers, len(annotations.readings), points
 
 

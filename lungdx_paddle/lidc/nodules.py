@@ -208,7 +208,7 @@ def group_readings(
         steps = np.diff(np.unique(list(placed.values())))
         slice_spacing_mm = float(steps.min()) if len(steps) else max(row_mm, column_mm)
     planes = dict(placed)
-    for contour in (c for reading in annotations.readings for c in reading.contours):
+    for contour in annotations.contours:
         planes.setdefault(contour.sop_uid, UNKNOWN_MM * (1 + len(planes)))
     points = [  # of each reading (n, 3): x, y, z in mm
         np.concatenate(
@@ -279,12 +279,9 @@ def slice_positions(annotations: Annotations, z_mm: Mapping[str, float]) -> dict
     by_xml = xml_positions(annotations)
     moved_mm = [z_mm[uid] - xml_mm for uid, xml_mm in by_xml.items() if uid in z_mm]
     shift_mm = float(np.median(moved_mm)) if moved_mm else 0.0
-    outlined = dict.fromkeys(c.sop_uid for r in annotations.readings for c in r.contours)
-    return {
-        uid: z_mm[uid] if uid in z_mm else by_xml[uid] + shift_mm
-        for uid in outlined
-        if uid in z_mm or uid in by_xml
-    }
+    placed = {uid: xml_mm + shift_mm for uid, xml_mm in by_xml.items()} | dict(z_mm)
+    outlined = dict.fromkeys(contour.sop_uid for contour in annotations.contours)
+    return {uid: placed[uid] for uid in outlined if uid in placed}
 
 
 def xml_positions(annotations: Annotations) -> dict[str, float]:
@@ -293,8 +290,7 @@ def xml_positions(annotations: Annotations) -> dict[str, float]:
     That is the most frequent one of its contours: single ones are wrong.
     """
     votes: dict[str, Counter[float]] = {}
-    for reading in annotations.readings:
-        for contour in reading.contours:
-            if contour.z_mm is not None:
-                votes.setdefault(contour.sop_uid, Counter())[contour.z_mm] += 1
+    for contour in annotations.contours:
+        if contour.z_mm is not None:
+            votes.setdefault(contour.sop_uid, Counter())[contour.z_mm] += 1
     return {uid: counter.most_common(1)[0][0] for uid, counter in votes.items()}

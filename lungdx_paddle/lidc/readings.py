@@ -99,6 +99,11 @@ class Annotations:
     """What is unusual about the file: positions that are no numbers, sessions that repeat."""
 
     @property
+    def contours(self) -> tuple[Contour, ...]:
+        """Those of all readings."""
+        return tuple(contour for reading in self.readings for contour in reading.contours)
+
+    @property
     def content(self) -> tuple[object, ...]:
         """All that the readers said, to be compared with another file of the series."""
         readings = tuple((reading.reader, *reading.content) for reading in self.readings)

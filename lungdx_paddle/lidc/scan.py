@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,9 +38,8 @@ class Scan:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is unusual about the series and its XML file, and about how the marks fit it."""
-        doubts = _other_ct, _other_places, _unknown_places, _outside
-        found = (doubt(self.series, self.annotations) for doubt in doubts)
-        return (*self.series.warnings, *self.annotations.warnings, *filter(None, found))
+        own = (*self.series.warnings, *self.annotations.warnings)
+        return (*own, *_doubts(self.series, self.annotations))
 
     @cached_property
     def nodules(self) -> tuple[Nodule, ...]:
@@ -50,62 +49,40 @@ class Scan:
         return tuple(group_readings(self.annotations, (row_mm, column_mm), step_mm, places))
 
 
-def _other_ct(series: Series, annotations: Annotations) -> str:
-    """That the study or series UID, DICOM (0020,000D) and (0020,000E), is not that of the XML."""
-    uids = {
+def _doubts(series: Series, annotations: Annotations) -> Iterator[str]:
+    """How the marks do not fit the series."""
+    named = {
         "series": (annotations.series_uid, series.series_uid),
         "study": (annotations.study_uid, series.study_uid),
     }
-    others = [
+    others = "; ".join(
         f"{what} {marks}, the DICOM {own}"
-        for what, (marks, own) in uids.items()
+        for what, (marks, own) in named.items()
         if own and own != marks
-    ]
-    if not others:
-        return ""
-    return f"the XML names {'; '.join(others)}: another CT, or one of them was anonymised again"
-
-
-def _other_places(series: Series, annotations: Annotations) -> str:
-    """That slices lie elsewhere than the XML says."""
+    )
+    if others:
+        yield f"the XML names {others}: another CT, or one of them was anonymised again"
+    by_xml = xml_positions(annotations)
     dicom_mm = {s.sop_uid: s.position_mm[2] for s in series.slices}
-    apart_mm = [
-        abs(dicom_mm[uid] - z_mm)
-        for uid, z_mm in xml_positions(annotations).items()
-        if uid in dicom_mm
-    ]
-    others = sum(mm > Z_TOLERANCE_MM for mm in apart_mm)
-    if not others:
-        return ""
-    return (
-        f"{others} of {count_of(len(apart_mm), 'outlined slice')} elsewhere in the XML than in "
-        f"the DICOM, which counts: by up to {max(apart_mm):.4g} mm"
-    )
-
-
-def _unknown_places(series: Series, annotations: Annotations) -> str:
-    """That the place of outlined slices stands nowhere."""
-    outlined = {contour.sop_uid for r in annotations.readings for contour in r.contours}
-    unknown = outlined - set(series.sop_uids) - set(xml_positions(annotations))
-    if not unknown:
-        return ""
-    return (
-        f"{len(unknown)} of {count_of(len(outlined), 'outlined slice')} without a place, in the "
-        "series or in the XML: joined with no other slice's outlines"
-    )
-
-
-def _outside(series: Series, annotations: Annotations) -> str:
-    """That outlines reach over the edge of their slice."""
+    apart_mm = [abs(dicom_mm[uid] - z_mm) for uid, z_mm in by_xml.items() if uid in dicom_mm]
+    if elsewhere := sum(mm > Z_TOLERANCE_MM for mm in apart_mm):
+        yield (
+            f"{elsewhere} of {count_of(len(apart_mm), 'outlined slice')} elsewhere in the XML than "
+            f"in the DICOM, which counts: by up to {max(apart_mm):.4g} mm"
+        )
+    outlined = {contour.sop_uid for contour in annotations.contours}
+    if unknown := outlined - set(dicom_mm) - set(by_xml):
+        yield (
+            f"{len(unknown)} of {count_of(len(outlined), 'outlined slice')} without a place, in "
+            "the series or in the XML: joined with no other slice's outlines"
+        )
     _, rows, columns = series.shape_zyx
-    points = [contour.points_xy for r in annotations.readings for contour in r.contours]
-    outside = sum(bool((p >= (columns, rows)).any()) for p in points)
-    if not outside:
-        return ""
-    return (
-        f"{outside} of {count_of(len(points), 'outline')} reaching beyond the slice's "
-        f"{rows} x {columns} pixels, and cut off there"
-    )
+    points = [contour.points_xy for contour in annotations.contours]
+    if outside := sum(bool((p >= (columns, rows)).any()) for p in points):
+        yield (
+            f"{outside} of {count_of(len(points), 'outline')} reaching beyond the slice's "
+            f"{rows} x {columns} pixels, and cut off there"
+        )
 
 
 def find_scans(lidc: Path, xml: Path | None = None) -> list[Scan]:

@@ -182,7 +182,7 @@ def _series_report(
 
 
 def _why_no_crop(series: Series, annotations: Annotations) -> str:
-    outlined = {contour.sop_uid for r in annotations.readings for contour in r.contours}
+    outlined = {contour.sop_uid for contour in annotations.contours}
     absent = outlined - set(series.sop_uids)
     if not outlined:
         return "no reader outlined a nodule"

@@ -55,11 +55,7 @@ def fingerprint(scan: Scan, window: Window | None, rule: str) -> str:
         LidcError: a file cannot be read.
     """
     series = scan.series
-    readings = [
-        (r.reader, r.nodule_id, sorted(r.characteristics.items()))
-        + tuple((c.sop_uid, c.z_mm, c.inclusion, c.points_xy.tolist()) for c in r.contours)
-        for r in scan.annotations.readings
-    ]
+    readings = [(reading.reader, *reading.content) for reading in scan.annotations.readings]
     how = (CROP_VERSION, JPG_QUALITY, rule, window, series.header_window, scan.warnings)
     geometry = (series.sop_uids, series.z_mm.tolist(), series.spacing_zyx_mm)
     digest = hashlib.sha256(repr((how, series.patient_id, geometry, readings)).encode())
