@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -32,15 +32,11 @@ angles correct for how the patient lay."""
 
 def series_warnings(slices: Sequence[Slice], z_mm: np.ndarray, step_mm: float) -> tuple[str, ...]:
     """All that is unusual about the slices of a series, sorted along their normal."""
-    steps = np.diff(z_mm)
-    double = int((steps <= SAME_POSITION_MM).sum())
     return (
-        *_step_warnings(steps[steps > SAME_POSITION_MM], step_mm),
-        *([f"{double} slices lie at the place of another one"] if double else []),
-        *_plane_warnings(slices),
-        *_identity_warnings(slices),
-        *_rescale_warnings(slices),
-        *_notes(slices),
+        *_of_steps(np.diff(z_mm), step_mm),
+        *_of_plane(slices),
+        *_of_identity(slices),
+        *_of_values(slices),
     )
 
 
@@ -56,21 +52,28 @@ def plane_of(direction: np.ndarray) -> str:
     return PLANES[int(np.argmax(np.abs(direction)))]
 
 
-def _step_warnings(steps: np.ndarray, usual: float) -> list[str]:
-    warnings = []
-    gaps, even = steps[steps > GAP * usual], steps[steps <= GAP * usual]
+def shared_uids(slices: Sequence[Slice]) -> list[str]:
+    """SOP instance UIDs that several slices carry."""
+    return [uid for uid, count in Counter(s.sop_uid for s in slices).items() if count > 1]
+
+
+def _of_steps(steps: np.ndarray, usual: float) -> Iterator[str]:
+    double = int((steps <= SAME_POSITION_MM).sum())
+    gaps = steps[steps > GAP * usual]
+    even = steps[(steps > SAME_POSITION_MM) & (steps <= GAP * usual)]
     if len(gaps):
         missing = int(np.rint(gaps / usual - 1).sum())
-        warnings.append(
+        yield (
             f"{missing} slices missing in {len(gaps)} gaps of up to {gaps.max():.4g} mm, "
             f"where {usual:.4g} mm is usual"
         )
     if len(even) and np.abs(even - usual).max() > STEP_TOLERANCE * usual:
-        warnings.append(f"uneven steps of {even.min():.4g} to {even.max():.4g} mm")
-    return warnings
+        yield f"uneven steps of {even.min():.4g} to {even.max():.4g} mm"
+    if double:
+        yield f"{double} slices lie at the place of another one"
 
 
-def _plane_warnings(slices: Sequence[Slice]) -> list[str]:
+def _of_plane(slices: Sequence[Slice]) -> Iterator[str]:
     """Gantry tilt is no oblique plane: its slices follow each other along the table.
 
     Those of an oblique reformat follow each other along their normal.
@@ -84,22 +87,15 @@ def _plane_warnings(slices: Sequence[Slice]) -> list[str]:
     direction = path / np.linalg.norm(path) if tilted else normal
     angle = float(np.degrees(np.arccos(min(1.0, abs(float(direction[2]))))))
     plane = plane_of(direction)
-    warnings = []
     if plane != "axial" or angle > OBLIQUE_DEGREES:
         kind = plane if plane != "axial" else "oblique"
-        warnings.append(
-            f"{kind} slices, {angle:.0f} degrees from axial: readers and models know axial ones"
-        )
+        yield f"{kind} slices, {angle:.0f} degrees from axial: readers and models know axial ones"
     if tilted:
-        warnings.append(
-            f"gantry tilt of {tilt:.1f} degrees: the slices are shifted by {across:.4g} mm in all"
-        )
-    return warnings
+        yield f"gantry tilt of {tilt:.1f} degrees: the slices are shifted by {across:.4g} mm in all"
 
 
-def _identity_warnings(slices: Sequence[Slice]) -> list[str]:
+def _of_identity(slices: Sequence[Slice]) -> Iterator[str]:
     """What should be one for all slices, or one for each."""
-    warnings = []
     for name, noun, values in (
         ("PatientID", "patients", [s.patient_id for s in slices]),
         ("StudyInstanceUID", "studies", [s.study_uid for s in slices]),
@@ -108,32 +104,22 @@ def _identity_warnings(slices: Sequence[Slice]) -> list[str]:
         counts = Counter(filter(None, values)).most_common()
         if len(counts) > 1:
             examples = ", ".join(f"{value} ({count})" for value, count in counts[:2])
-            warnings.append(f"slices of {len(counts)} {noun} by {name}: {examples}")
+            yield f"slices of {len(counts)} {noun} by {name}: {examples}"
     if shared := shared_uids(slices):
-        uids = [s.sop_uid for s in slices]
-        found = f"{uids.count(shared[0])} different slices carry one SOP instance UID {shared[0]}"
+        count = sum(s.sop_uid == shared[0] for s in slices)
+        found = f"{count} different slices carry one SOP instance UID {shared[0]}"
         more = f" ({len(shared) - 1} more UIDs are shared)" if len(shared) > 1 else ""
-        warnings.append(f"{found}{more}: marks cannot be placed on them")
-    return warnings
+        yield f"{found}{more}: marks cannot be placed on them"
 
 
-def shared_uids(slices: Sequence[Slice]) -> list[str]:
-    """SOP instance UIDs that several slices carry."""
-    return [uid for uid, count in Counter(s.sop_uid for s in slices).items() if count > 1]
-
-
-def _rescale_warnings(slices: Sequence[Slice]) -> list[str]:
-    lacking = sum(not s.has_rescale for s in slices)
-    if not lacking:
-        return []
-    return [
-        f"{lacking} of {count_of(len(slices), 'slice')} lack RescaleIntercept or RescaleSlope: "
-        "their values may be no HU"
-    ]
-
-
-def _notes(slices: Sequence[Slice]) -> list[str]:
-    """What was noted of the attributes: one line each, with its first example."""
+def _of_values(slices: Sequence[Slice]) -> Iterator[str]:
+    """Values that may be no HU; then one line for each attribute that was noted."""
+    if lacking := sum(not s.has_rescale for s in slices):
+        yield (
+            f"{lacking} of {count_of(len(slices), 'slice')} lack RescaleIntercept or RescaleSlope: "
+            "their values may be no HU"
+        )
     counts = Counter(name for s in slices for name, _ in s.notes)
     examples = {name: note for s in reversed(slices) for name, note in s.notes}
-    return [f"{count_of(count, 'slice')}: {examples[name]}" for name, count in counts.items()]
+    for name, count in counts.items():
+        yield f"{count_of(count, 'slice')}: {examples[name]}"
