@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from lungdx_paddle.words import printable
 
@@ -136,13 +136,7 @@ TEXTS: Mapping[str, Need] = {
 SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 
 
-def _tag(name: str) -> int:
-    tag = tag_for_keyword(name)
-    assert tag is not None, name
-    return tag
-
-
-TAG: Mapping[str, int] = {name: _tag(name) for name in (*NUMBERS, *TEXTS, SHARED, PER_FRAME)}
+TAG: Mapping[str, int] = {name: Tag(name) for name in (*NUMBERS, *TEXTS, SHARED, PER_FRAME)}
 """All that is parsed of a file, by name."""
 
 
@@ -178,7 +172,9 @@ class Attributes:
             NotASlice: it has no sane value and is needed.
         """
         rule = NUMBERS[name]
-        values = self._values(name, rule.vr, rule.group)
+        of_frames = (item for g in self._groups if rule.group for item in g.get(rule.group) or [])
+        elements = (item.get_item(TAG[name]) for item in (self._dataset, *of_frames))
+        values = next(filter(None, (_unpacked(e, rule.vr) for e in elements if e is not None)), ())
         if not values:
             if rule.need is NEEDED:
                 raise NotASlice(f"no {name}")
@@ -223,9 +219,8 @@ class Attributes:
             found = f"{name} has {len(text)} characters: {_shown([text])}"
             if TEXTS[name] is NEEDED:
                 raise NotASlice(found)
-            # A digest behind it, lest two of them become one.
             digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
-            text = f"{text[:SHOWN]}-{digest}"
+            text = f"{text[:SHOWN]}-{digest}"  # lest two of them become one
             self.notes[name] = f"{found}, shortened"
         return text
 
@@ -235,18 +230,6 @@ class Attributes:
             return found if isinstance(found, str) else "\\".join(map(str, found or ()))
         except Exception:  # pydicom raises nearly anything
             return value.decode("latin-1")
-
-    def _values(self, name: str, vr: str, group: str) -> Sequence[Any]:
-        """Of the file, else of the frame, else shared by all frames; none if it is empty."""
-        tag = TAG[name]
-        element = self._dataset.get_item(tag)
-        if element is not None and (values := _unpacked(element, vr)):
-            return values
-        for item in (item for g in self._groups if group for item in g.get(group) or []):
-            element = item.get_item(tag)
-            if element is not None and (values := _unpacked(element, vr)):
-                return values
-        return []
 
 
 def _unpacked(element: Any, usual_vr: str) -> Sequence[Any]:
