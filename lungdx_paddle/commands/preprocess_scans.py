@@ -30,10 +30,8 @@ from lungdx_paddle.preprocess.report import (
 from lungdx_paddle.preprocess.slice_images import LUNG_MASKS, write_slice_images
 from lungdx_paddle.preprocess.source_names import absolute, named
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, parse_window
+from lungdx_paddle.words import EXAMPLES, first_few
 from lungdx_paddle.workers import executor
-
-EXAMPLES = 3
-"""How many of many patients a line names."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -138,7 +136,7 @@ def report_lines(report: Report) -> list[str]:
     lines += _some([f"{s.patient_id}: failed: {s.reason}" for s in report.having(FAILED)])
     unmarked = [s.patient_id for s in report.having(UNMARKED)]
     if unmarked:
-        lines.append(f"{len(unmarked)} series without LIDC XML: {_first_few(unmarked)}")
+        lines.append(f"{len(unmarked)} series without LIDC XML: {first_few(unmarked)}")
     if unmarked and report.other_series:
         uid = report.having(UNMARKED)[0].series_uid
         lines.append(
@@ -151,12 +149,12 @@ def report_lines(report: Report) -> list[str]:
         if not s.crops:
             without.setdefault(s.reason, []).append(s.patient_id)
     lines += _some(
-        [f"{len(ids)} series without a crop, {r}: {_first_few(ids)}" for r, ids in without.items()]
+        [f"{len(ids)} series without a crop, {r}: {first_few(ids)}" for r, ids in without.items()]
     )
     lacking = [s for s in report.series if s.missing_slices]
     if lacking:
         count = cli.count_of(sum(len(s.missing_slices) for s in lacking), "outlined slice")
-        where = _first_few([f"{s.patient_id} ({len(s.missing_slices)})" for s in lacking])
+        where = first_few([f"{s.patient_id} ({len(s.missing_slices)})" for s in lacking])
         lines.append(f"{count} missing, see report.json: {where}")
     lines += _some([f"{s.patient_id}: {text}" for s in report.series for text in s.warnings])
     lines += _some(report.diagnosis_notes)
@@ -208,8 +206,3 @@ def _some(lines: Sequence[str], file: str = "report.json") -> list[str]:
     more = len(lines) - EXAMPLES
     rest = f"{more} more" + (f" in {file}" if file else "")
     return [*lines[:EXAMPLES], *([rest] if more > 0 else [])]
-
-
-def _first_few(items: Sequence[str]) -> str:
-    more = len(items) - EXAMPLES
-    return ", ".join(items[:EXAMPLES]) + (f" and {more} more" if more > 0 else "")

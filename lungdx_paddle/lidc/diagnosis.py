@@ -16,7 +16,7 @@ from types import MappingProxyType
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc.sources import SourceFile, list_files
 from lungdx_paddle.tables import LARGEST_TABLE_BYTES, Table, TableKind, read_table
-from lungdx_paddle.words import count_of
+from lungdx_paddle.words import count_of, first_few
 
 CODES: Mapping[int, str] = MappingProxyType(
     {
@@ -46,8 +46,7 @@ Nodules have diagnoses and methods of their own, whose headings begin with "Nodu
 SUFFIXES = (".xls", ".xlsx", ".csv", ".tsv", ".txt", ".ods", ".numbers")
 """Endings of a file that may be a diagnosis table, if "diagnosis" stands in its name."""
 
-EXAMPLES = 3
-"""How many IDs or lines a note names."""
+_FIX = "give TCIA's tcia-diagnosis-data-2012-04-20.xls or a table with its columns"
 
 
 @dataclass(frozen=True)
@@ -104,12 +103,12 @@ class DiagnosisTable:
             found[patient] = _agreed(self.source, diagnosis, found.get(patient))
         notes = list(self.notes)
         if guessed:
-            notes.append(f"{self._ids(guessed)} taken for a patient's: {_first_few(guessed)}")
+            notes.append(f"{self._ids(guessed)} taken for a patient's: {first_few(guessed)}")
         if unsure:
-            notes.append(f"{self._ids(unsure)} left out, as several fit: {_first_few(unsure)}")
+            notes.append(f"{self._ids(unsure)} left out, as several fit: {first_few(unsure)}")
         if unknown and known:
-            whose = f"no patient's here: {_first_few(unknown)}"
-            whose += "" if found else f" (here they are {_first_few(known)})"
+            whose = f"no patient's here: {first_few(unknown)}"
+            whose += "" if found else f" (here they are {first_few(known)})"
             notes.append(f"{self._ids(unknown)} {whose}")
         return replace(self, by_patient=found, notes=tuple(notes))
 
@@ -170,11 +169,12 @@ def _read(file: SourceFile) -> tuple[Table, Mapping[str, int]]:
     twice = [name for name, places in columns.items() if len(places) > 1]
     if missing or twice:
         names = [table.header[i] for i in columns[twice[0]]] if twice and not missing else []
-        raise _error(
+        raise LidcError(
             f"{file}:{table.header_line}",
-            f"one column each for {', '.join(HEADINGS)}",
-            " and ".join(f'"{" ".join(name.split())}"' for name in names)
+            expected=f"one column each for {', '.join(HEADINGS)}",
+            found=" and ".join(f'"{" ".join(name.split())}"' for name in names)
             or f"no {', '.join(missing)}",
+            fix=_FIX,
         )
     return table, {name: places[0] for name, places in columns.items()}
 
@@ -191,15 +191,15 @@ def _diagnoses(source: str, table: Table, columns: Mapping[str, int]) -> Diagnos
             without += [line] if patient_id or site else []
             continue
         if not patient_id:
-            raise _error(where, "a patient ID", "none")
+            raise LidcError(where, expected="a patient ID", found="none", fix=_FIX)
         number = re.fullmatch(r"(\d)(?:[.,]0*)?", code)  # spreadsheets hold 3 as 3.0
         if not number or int(number[1]) not in CODES:
-            raise _error(where, "a diagnosis from 0 to 3", repr(code))
+            raise LidcError(where, expected="a diagnosis from 0 to 3", found=repr(code), fix=_FIX)
         diagnosis = Diagnosis(patient_id, int(number[1]), site, line)
         diagnoses[patient_id] = _agreed(source, diagnosis, diagnoses.get(patient_id))
     notes = [f"{source}: {note}" for note in table.notes]
     if without:
-        lines = _first_few([str(line) for line in without])
+        lines = first_few([str(line) for line in without])
         notes.append(f"{source}: {count_of(len(without), 'row')} without a code (line {lines})")
     if not diagnoses:
         notes.append(f"{source}: a diagnosis table without diagnoses")
@@ -211,7 +211,7 @@ def _agreed(source: str, new: Diagnosis, old: Diagnosis | None) -> Diagnosis:
     if old and (old.code, old.primary_site.lower()) != (new.code, new.primary_site.lower()):
         one, other = (f"{d.patient_id} {d.code} {d.primary_site}".strip() for d in (old, new))
         found = f"{one!r} on line {old.line} and {other!r} on line {new.line}"
-        raise _error(source, "one diagnosis a patient", found)
+        raise LidcError(source, expected="one diagnosis a patient", found=found, fix=_FIX)
     return old or new
 
 
@@ -233,23 +233,9 @@ def _find_columns(header: Sequence[str]) -> dict[str, list[int]]:
     return found
 
 
-def _first_few(items: Sequence[str]) -> str:
-    more = len(items) - EXAMPLES
-    return ", ".join(items[:EXAMPLES]) + (f" and {more} more" if more > 0 else "")
-
-
 _KIND = TableKind(
     "a diagnosis table",
     lambda cells: sum(map(bool, _find_columns(cells).values())),
     LidcError,
     latin=True,
 )
-
-
-def _error(where: str, expected: str, found: str) -> LidcError:
-    return LidcError(
-        where,
-        expected=expected,
-        found=found,
-        fix="give TCIA's tcia-diagnosis-data-2012-04-20.xls or a table with its columns",
-    )

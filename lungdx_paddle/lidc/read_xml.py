@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,14 +74,8 @@ def read_annotations(source: str | Path | tuple[str, bytes]) -> Annotations:
     outermost, content = parse_xml(name, data)
     if outermost != CT_ROOT:
         found = XRAY if outermost == XRAY_ROOT else f"<{outermost[:80]}>"
-        raise _error(name, found, expected=f"a CT reading ({CT_ROOT})", fix="leave the file out")
+        raise LidcError(name, f"a CT reading ({CT_ROOT})", found, fix="leave the file out")
     return _Walk(name).annotations(content)
-
-
-def _error(
-    where: str, found: str, *, expected: str, fix: str = "leave the file out or correct it"
-) -> LidcError:
-    return LidcError(where, expected=expected, found=found, fix=fix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +92,7 @@ class _Walk:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.error = partial(LidcError, name, fix="leave the file out or correct it")
         self.odd_z: list[str] = []
         self.outlined_px = 0
 
@@ -111,8 +107,7 @@ class _Walk:
             warnings.append("no reading session in the XML file")
         readings = tuple(reading for session in kept for reading in session.readings)
         if len(readings) > MOST_READINGS:
-            wanted = f"at most {MOST_READINGS} readings"
-            raise _error(self.name, str(len(readings)), expected=wanted)
+            raise self.error(f"at most {MOST_READINGS} readings", str(len(readings)))
         if self.odd_z:
             outlines = count_of(len(self.odd_z), "outline")
             warnings.append(f"{outlines} whose z is no number, such as {self.odd_z[0]!r}")
@@ -128,9 +123,9 @@ class _Walk:
         )
 
     def _uid(self, headers: Sequence[Content], tag: str) -> str:
-        found = next((uid for uid in (text_of(header, tag) for header in headers) if uid), "")
+        found = next(filter(None, (text_of(header, tag) for header in headers)), "")
         if not found:
-            raise _error(self.name, "none", expected=f"a {tag} in the ResponseHeader")
+            raise self.error(f"a {tag} in the ResponseHeader", "none")
         return found
 
     def _session(self, number: int, session: Content) -> _Session:
@@ -142,8 +137,8 @@ class _Walk:
             ratings = self._ratings(children(nodule, "characteristics"))
             reading = Reading(number, text_of(nodule, "noduleID"), ratings, contours)
             if not any(len(contour.points_xy) for contour in contours):
-                wanted = f"an outline or a point of nodule {reading.nodule_id[:20]!r}"
-                raise _error(self.name, "none", expected=wanted)
+                nodule_id = repr(reading.nodule_id[:20])
+                raise self.error(f"an outline or a point of nodule {nodule_id}", "none")
             # A nodule under 3 mm is one point; some carry an empty <characteristics/> or
             # ratings of 0 all the same, and some nodules with outlines have no ratings: the
             # outline decides.
@@ -169,22 +164,19 @@ class _Walk:
             except ValueError:
                 rating = -1
             if not 0 <= rating <= CHARACTERISTICS[name]:
-                wanted = f"a {name} from 0 to {CHARACTERISTICS[name]}"
-                raise _error(self.name, repr(text[:20]), expected=wanted)
+                raise self.error(f"a {name} from 0 to {CHARACTERISTICS[name]}", repr(text[:20]))
             if rating and ratings.setdefault(name, rating) != rating:
-                found = f"{ratings[name]} and {rating}"
-                raise _error(self.name, found, expected=f"one {name} of a nodule")
+                raise self.error(f"one {name} of a nodule", f"{ratings[name]} and {rating}")
         return {name: ratings[name] for name in CHARACTERISTICS if name in ratings}
 
     def _contour(self, roi: Content) -> Contour:
         points_xy = self._points_xy(roi)
         sop_uid = text_of(roi, "imageSOP_UID")
         if not sop_uid:
-            raise _error(self.name, "none", expected="an imageSOP_UID of each outline")
+            raise self.error("an imageSOP_UID of each outline", "none")
         inclusion = text_of(roi, "inclusion")
         if inclusion.upper() not in INCLUSION:
-            found = repr(inclusion[:20])
-            raise _error(self.name, found, expected="TRUE or FALSE as inclusion")
+            raise self.error("TRUE or FALSE as inclusion", repr(inclusion[:20]))
         return Contour(
             sop_uid=sop_uid,
             z_mm=self._z_mm(text_of(roi, "imageZposition")),
@@ -206,7 +198,7 @@ class _Walk:
             points = [_point(edge) for edge in edges]
         except ValueError as error:
             wanted = "whole pixel coordinates, an x and a y for each point"
-            raise _error(self.name, str(error), expected=wanted) from error
+            raise self.error(wanted, str(error)) from error
         points_xy = np.array(points, np.int32).reshape(-1, 2)
         if points:
             left, top = points_xy.min(axis=0).tolist()
@@ -214,11 +206,10 @@ class _Walk:
             if min(left, top) < 0 or max(right, bottom) > LARGEST_COORDINATE:
                 found = f"{min(left, top)} to {max(right, bottom)}"
                 wanted = f"pixel coordinates from 0 to {LARGEST_COORDINATE}"
-                raise _error(self.name, found, expected=wanted)
+                raise self.error(wanted, found)
             self.outlined_px += (right - left + 1) * (bottom - top + 1)
         if self.outlined_px > MOST_OUTLINED_PX:
-            wanted = f"outlines around {MOST_OUTLINED_PX} pixels in all at most"
-            raise _error(self.name, "more", expected=wanted)
+            raise self.error(f"outlines around {MOST_OUTLINED_PX} pixels in all at most", "more")
         return points_xy
 
 

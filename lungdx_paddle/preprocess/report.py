@@ -14,12 +14,10 @@ from lungdx_paddle.files import write_text
 from lungdx_paddle.lidc import Skipped
 from lungdx_paddle.lidc.annotations import LeftOutXml
 from lungdx_paddle.preprocess.window import Window
+from lungdx_paddle.words import EXAMPLES
 
 DONE, FAILED, UNMARKED = "done", "failed", "no annotations"
 """A series' status; unmarked is one for which there is no XML file."""
-
-EXAMPLES = 3
-"""How many files are named for a reason."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
