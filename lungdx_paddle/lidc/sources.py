@@ -156,19 +156,23 @@ def list_files(source: Path) -> tuple[list[SourceFile], list[Skipped]]:
     skipped: list[Skipped] = []
     if source.is_dir():
         for path in _walk(source, skipped):
-            try:
-                is_archive = path.suffix.lower() == ".zip"
-                files += _members(path, skipped) if is_archive else _read_here(path, skipped)
-            except LidcError as error:
-                name = printable(str(path))
-                skipped.append(Skipped(name, str(error).removeprefix(f"{name}: ")))
+            file = SourceFile(path)
+            if path.suffix.lower() == ".zip":
+                try:
+                    files += _members(path, skipped)
+                except LidcError as error:
+                    skipped.append(Skipped(str(file), str(error).removeprefix(f"{file}: ")))
+            elif reason := _not_read(file):
+                skipped.append(Skipped(str(file), reason))
+            else:
+                files.append(file)
         return files, skipped
     found = "a pipe, a socket or a device" if source.exists() else "nothing"
     if source.is_file():
         found = _not_read(SourceFile(source)).removesuffix(UNPACK)
     if found:
         raise LidcError(
-            printable(str(source)),
+            str(source),
             expected="a folder, a zip archive or a file",
             found=found,
             fix="unpack it and give the folder" if source.is_file() else "check the path",
@@ -219,24 +223,16 @@ def _members(path: Path, skipped: list[Skipped]) -> list[SourceFile]:
         file, entry = SourceFile(path, name), entries[name]
         if not parts[-1] or _is_by_product(parts[-1]) or BY_PRODUCT_FOLDERS.intersection(parts):
             continue  # PowerShell ended the names of folders in a backslash
+        reason = _not_read(file)
         if entry.flag_bits & ENCRYPTED:
             reason = f"encrypted{UNPACK}"
         elif entry.compress_type not in METHODS:
             reason = f"packed by a method that is not read ({entry.compress_type}){UNPACK}"
-        else:
-            reason = _not_read(file)
         if reason:
             skipped.append(Skipped(str(file), reason))
         else:
             files.append(file)
     return files
-
-
-def _read_here(path: Path, skipped: list[Skipped]) -> list[SourceFile]:
-    file = SourceFile(path)
-    reason = _not_read(file)
-    skipped += [Skipped(str(file), reason)] if reason else []
-    return [] if reason else [file]
 
 
 def _not_read(file: SourceFile) -> str:
@@ -258,7 +254,7 @@ def _archive(path: Path) -> zipfile.ZipFile:
         return _opened(path, entry.st_mtime_ns, entry.st_size)
     except (*READ_ERRORS, struct.error) as error:
         raise LidcError(
-            printable(str(path)),
+            str(path),
             expected="a zip archive",
             found=f"a broken one ({error})",
             fix="download it again",
