@@ -17,6 +17,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,15 @@ TIMEOUT_S = 60
 LAYOUT = "%PatientID/%StudyInstanceUID/%SeriesInstanceUID"
 """TCIA's own; in idc-index's words."""
 
-
 ALL, DIAGNOSED = "all", "diagnosed"
 """Choices of patients: all 1010 (125 GB), or the 157 of the diagnosis table."""
+
+_commons_error = partial(
+    LidcError,
+    "Imaging Data Commons",
+    "all series of the patients",
+    fix="check network and disk and run again: it fetches what is missing",
+)
 
 
 @dataclass(frozen=True)
@@ -189,12 +196,3 @@ def _fetch(address: str, first_bytes: bytes) -> bytes:
             fix="check the network and run again, or save it by hand in the folder of --out",
         )
     return data
-
-
-def _commons_error(found: str) -> LidcError:
-    return LidcError(
-        "Imaging Data Commons",
-        expected="all series of the patients",
-        found=found,
-        fix="check network and disk and run again: it fetches what is missing",
-    )

@@ -50,11 +50,6 @@ from lungdx_paddle.progress import bar
 from lungdx_paddle.words import count_of
 from lungdx_paddle.workers import run_all
 
-_SCANS = {
-    "expected": "DICOM files of CT series",
-    "fix": "give the folder of the LIDC-IDRI download",
-}
-
 
 @dataclass(frozen=True, eq=False)
 class _Job:
@@ -101,13 +96,15 @@ def preprocess(
     with as_given(*sources):
         series, skipped = find_series(source, pool)
         annotations, skipped_xml = find_annotations(absolute(xml) if xml else source)
-    check_found(lidc, series, named(skipped, *sources), **_SCANS)
+    wanted, fix = "DICOM files of CT series", "give the folder of the LIDC-IDRI download"
+    check_found(lidc, series, named(skipped, *sources), expected=wanted, fix=fix)
     table = read_diagnoses(Path(diagnosis)) if diagnosis else find_diagnoses(source)
     table = table.of(s.patient_id for s in series)
     marked = [s for s in series if s.series_uid in annotations]
     jobs = [_Job(Scan(s, annotations[s.series_uid]), crops, out) for s in marked]
     results = _run(jobs, pool)
-    no_ct = [s for s in skipped if not _is_mark_or_table(SourceFile(Path(s.path)))]
+    others = [(s, SourceFile(Path(s.path))) for s in skipped]
+    no_ct = [s for s, file in others if file.suffix != ".xml" and not is_table(file)]
     elsewhere = sorted(set(annotations) - {s.series_uid for s in series})
     report = Report(
         crop=crops.rule,
@@ -202,7 +199,3 @@ def _rows(series: Sequence[Series], results: Mapping[str, _Result]) -> Iterator[
     for s, result in finished:
         for row in result.rows:
             yield replace(row, nodule=first[s.series_uid] + row.nodule)
-
-
-def _is_mark_or_table(file: SourceFile) -> bool:
-    return file.suffix == ".xml" or is_table(file)
