@@ -51,9 +51,11 @@ def alone_in(folder: Path, wait: bool = False) -> Iterator[bool]:
         yield False
         return
     waited = False
-    with writing(path):
-        file = _locked(path)
-    while file is None:
+    while True:
+        with writing(path):
+            file = _locked(path)
+        if file is not None:
+            break
         if not wait:
             raise OutputError(
                 str(folder),
@@ -65,8 +67,6 @@ def alone_in(folder: Path, wait: bool = False) -> Iterator[bool]:
             log.info("Waiting for %s, which writes into %s", _holder(path), folder)
         waited = True
         time.sleep(LOOK_S)
-        with writing(path):
-            file = _locked(path)
     _held.add(path)
     try:
         yield waited

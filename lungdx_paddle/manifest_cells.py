@@ -89,7 +89,7 @@ CELLS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 }
 """Column -> what its cells may hold, and what makes a value of one or raises ValueError."""
 
-NUMBERS = frozenset(CELLS) - set(
-    ("image", "patient_id", "series_uid", "primary_site", "crop", "sop_uid", "source")
-)
+_TEXTS = ("image", "patient_id", "series_uid", "primary_site", "crop", "sop_uid", "source")
+
+NUMBERS = frozenset(CELLS).difference(_TEXTS)
 """Columns in which a decimal comma may stand."""
