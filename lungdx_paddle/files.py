@@ -9,6 +9,7 @@ import gzip
 import json
 import math
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -169,6 +170,34 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         finally:
             for left in new.values():
                 left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path, listed_in: Path | None = None) -> Iterator[Path]:
+    """A folder beside ``folder``, which takes its place when all is written into it.
+
+    Args:
+        folder: what it will be; an earlier one is replaced as a whole.
+        listed_in: a table of the earlier one's files, which goes before them.
+
+    Raises:
+        OutputError: in place of an OSError.
+    """
+    # A name of its own: the worker of a killed run may still be at work on the same folder.
+    new = folder.with_name(f"{folder.name}~{uuid.uuid4().hex}")
+    try:
+        with writing(folder):
+            for left in folder.parent.glob(f"{glob.escape(folder.name)}~*"):
+                shutil.rmtree(left, ignore_errors=True)
+            new.mkdir(parents=True)
+            yield new
+            if folder.exists():
+                if listed_in is not None:
+                    listed_in.unlink(missing_ok=True)
+                shutil.rmtree(folder)
+            new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 @contextlib.contextmanager

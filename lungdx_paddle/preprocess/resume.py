@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lungdx_paddle.files import write_text, writing
+from lungdx_paddle.files import new_folder, write_text
 from lungdx_paddle.lidc import Scan, Series
 from lungdx_paddle.lidc.catalogue import collection_of
 from lungdx_paddle.manifest import ManifestRow
@@ -105,17 +104,9 @@ def store_finished(
         warnings=crops.warnings,
     )
     folder = out / crop_folder(patient_id, series_uid)
-    partial = folder.with_name(f"{folder.name}.partial")
-    with writing(folder):
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
+    with new_folder(folder, listed_in=out / "manifest.csv") as new:
         for crop, row in zip(crops.crops, finished.rows):
-            (partial / Path(row.image).name).write_bytes(encode_jpg(crop.image))
-        if folder.exists():
-            (out / "manifest.csv").unlink(missing_ok=True)
-            shutil.rmtree(folder)
-        partial.rename(folder)
+            (new / Path(row.image).name).write_bytes(encode_jpg(crop.image))
         _path(out, series).parent.mkdir(exist_ok=True)
     write_text(_path(out, series), json.dumps(asdict(finished), indent=1) + "\n")
     return finished

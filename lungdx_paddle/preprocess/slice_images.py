@@ -13,8 +13,6 @@ import functools
 import hashlib
 import io
 import json
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, fields
@@ -26,7 +24,7 @@ import numpy as np
 
 from lungdx_paddle import __version__
 from lungdx_paddle.errors import ConfigError, LidcError
-from lungdx_paddle.files import writable_folder, write_text, writing
+from lungdx_paddle.files import new_folder, writable_folder, write_text, writing
 from lungdx_paddle.lidc import Series, Skipped, find_series
 from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
 from lungdx_paddle.preprocess.lungs.paper_steps import lung_steps
@@ -240,22 +238,10 @@ def _write_series(job: _Job) -> None:
     Raises:
         OutputError: the disk is full, or the folder cannot be written to.
     """
-    final = job.out / job.folder
-    # A name of its own: the worker of a killed run may still be at work on the same series.
-    partial = final.with_name(f"{final.name}~{uuid.uuid4().hex}")
-    try:
-        with writing(final):
-            for left_over in final.parent.glob(f"{final.name}~*"):
-                shutil.rmtree(left_over, ignore_errors=True)
-            partial.mkdir(parents=True)
-            rows = [asdict(row) for row in _write_slices(job, partial)]
-            record = {"fingerprint": job.fingerprint, "rows": rows}
-            (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            if final.exists():
-                shutil.rmtree(final)
-            partial.rename(final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with new_folder(job.out / job.folder) as new:
+        rows = [asdict(row) for row in _write_slices(job, new)]
+        record = {"fingerprint": job.fingerprint, "rows": rows}
+        (new / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_slices(job: _Job, folder: Path) -> Iterator[SliceImage]:

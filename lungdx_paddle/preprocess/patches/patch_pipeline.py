@@ -10,14 +10,13 @@ LIDC-IDRI-0001 are -989 to -1024 and 940 to 1121 HU.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 
 from lungdx_paddle.errors import LidcError
-from lungdx_paddle.files import writable_folder, writing
+from lungdx_paddle.files import new_folder, writable_folder
 from lungdx_paddle.lidc import (
     Annotations,
     DiagnosisTable,
@@ -172,9 +171,7 @@ def _series_reports(
 def _write_crops(out: Path, results: Sequence[PatientCrops]) -> list[ManifestRow]:
     """Write all crops beside those of an earlier run, then replace them; the crops' rows."""
     rows: list[ManifestRow] = []
-    new, old = out / "crops.partial", out / "crops"
-    with writing(new):
-        shutil.rmtree(new, ignore_errors=True)
+    with new_folder(out / "crops", listed_in=out / "manifest.csv") as new:
         for found in results:
             crops = ((*key[:2], crop.index, crop) for key, crop in found.crops.items())
             for series_uid, _, _, crop in sorted(crops, key=lambda item: item[:3]):
@@ -183,9 +180,4 @@ def _write_crops(out: Path, results: Sequence[PatientCrops]) -> list[ManifestRow
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(encode_jpg(crop.image))
                 rows.append(row)
-    with writing(old):
-        (out / "manifest.csv").unlink(missing_ok=True)
-        if old.exists():
-            shutil.rmtree(old)
-        new.rename(old)
     return rows
