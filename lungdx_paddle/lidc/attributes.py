@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
@@ -80,8 +81,6 @@ class Numbers:
     count: int = 1
     several: bool = False
     """Further values are legal, and the first counts."""
-    vr: str = "DS"
-    """How files write it that do not say."""
     group: str = ""
     """Where enhanced files have it: for each frame, or shared by all."""
 
@@ -89,10 +88,10 @@ class Numbers:
 NEEDED, STATED, HELPFUL = Need
 
 NUMBERS: Mapping[str, Numbers] = {
-    "Rows": Numbers(NEEDED, 1, LONGEST_SIDE, vr="US"),
-    "Columns": Numbers(NEEDED, 1, LONGEST_SIDE, vr="US"),
-    "BitsAllocated": Numbers(NEEDED, 1, 64, vr="US"),
-    "PixelRepresentation": Numbers(NEEDED, 0, 1, vr="US"),
+    "Rows": Numbers(NEEDED, 1, LONGEST_SIDE),
+    "Columns": Numbers(NEEDED, 1, LONGEST_SIDE),
+    "BitsAllocated": Numbers(NEEDED, 1, 64),
+    "PixelRepresentation": Numbers(NEEDED, 0, 1),
     "ImagePositionPatient": Numbers(
         NEEDED, -FARTHEST_MM, FARTHEST_MM, count=3, group="PlanePositionSequence"
     ),
@@ -104,13 +103,13 @@ NUMBERS: Mapping[str, Numbers] = {
     "RescaleSlope": Numbers(
         STATED, -STEEPEST_SLOPE, STEEPEST_SLOPE, group="PixelValueTransformationSequence"
     ),
-    "NumberOfFrames": Numbers(HELPFUL, 0, 2**31, vr="IS"),  # some exporters write 0
-    "SamplesPerPixel": Numbers(HELPFUL, 1, 64, vr="US"),
-    "BitsStored": Numbers(HELPFUL, 1, 64, vr="US"),
-    "HighBit": Numbers(HELPFUL, 0, 63, vr="US"),
-    "PixelPaddingValue": Numbers(HELPFUL, -(2**16), 2**16, vr="US"),
-    "PixelPaddingRangeLimit": Numbers(HELPFUL, -(2**16), 2**16, vr="US"),
-    "InstanceNumber": Numbers(HELPFUL, -(2**31), 2**31, vr="IS"),
+    "NumberOfFrames": Numbers(HELPFUL, 0, 2**31),  # some exporters write 0
+    "SamplesPerPixel": Numbers(HELPFUL, 1, 64),
+    "BitsStored": Numbers(HELPFUL, 1, 64),
+    "HighBit": Numbers(HELPFUL, 0, 63),
+    "PixelPaddingValue": Numbers(HELPFUL, -(2**16), 2**16),
+    "PixelPaddingRangeLimit": Numbers(HELPFUL, -(2**16), 2**16),
+    "InstanceNumber": Numbers(HELPFUL, -(2**31), 2**31),
     "SliceThickness": Numbers(HELPFUL, *THICKNESS_MM, group="PixelMeasuresSequence"),
     "WindowCenter": Numbers(
         HELPFUL, -LARGEST_HU, LARGEST_HU, several=True, group="FrameVOILUTSequence"
@@ -174,7 +173,7 @@ class Attributes:
         rule = NUMBERS[name]
         of_frames = (item for g in self._groups if rule.group for item in g.get(rule.group) or [])
         elements = (item.get_item(TAG[name]) for item in (self._dataset, *of_frames))
-        values = next(filter(None, (_unpacked(e, rule.vr) for e in elements if e is not None)), ())
+        values = next(filter(None, (_unpacked(e) for e in elements if e is not None)), ())
         if not values:
             if rule.need is NEEDED:
                 raise NotASlice(f"no {name}")
@@ -232,13 +231,14 @@ class Attributes:
             return value.decode("latin-1")
 
 
-def _unpacked(element: Any, usual_vr: str) -> Sequence[Any]:
+def _unpacked(element: Any) -> Sequence[Any]:
     """The values of a data element: numbers, or texts as they are written."""
     value = element.value
     if not isinstance(value, bytes):  # an empty one, or unpacked before
         values = [value] if isinstance(value, (str, int, float)) else list(value or [])
         return [v for v in values if v not in (None, "")]
-    vr = usual_vr if element.VR in (None, "UN") else element.VR
+    # What the file does not say, the dictionary does: "US" of "US or SS".
+    vr = dictionary_VR(element.tag)[:2] if element.VR in (None, "UN") else element.VR
     if code := BINARY.get(vr):
         order = "<" if element.is_little_endian else ">"
         count = len(value) // struct.calcsize(code)
