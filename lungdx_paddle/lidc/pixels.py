@@ -13,7 +13,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 from lungdx_paddle.errors import InstallError, LidcError
 from lungdx_paddle.extras import install_hint
 from lungdx_paddle.lidc.codestreams import coded_size
-from lungdx_paddle.lidc.parse import parse_header, quiet
+from lungdx_paddle.lidc.header import parse_header, quiet
 from lungdx_paddle.lidc.slices import Slice
 from lungdx_paddle.words import count_of
 

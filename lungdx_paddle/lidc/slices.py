@@ -20,7 +20,7 @@ from lungdx_paddle.lidc.attributes import (
     Attributes,
     NotASlice,
 )
-from lungdx_paddle.lidc.parse import parse_header, quiet
+from lungdx_paddle.lidc.header import parse_header, quiet
 from lungdx_paddle.lidc.sources import SourceFile
 
 CT_CLASSES = {

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from lungdx_paddle.lidc import find_series, parse
+from lungdx_paddle.lidc import find_series, header
 
 WriteSlice = Callable[..., Path]
 
@@ -36,7 +36,7 @@ def test_a_deflated_file_is_inflated_up_to_a_limit(
     write_slice: WriteSlice, scan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_slice(syntax=DeflatedExplicitVRLittleEndian)
-    monkeypatch.setattr(parse, "INFLATED_BYTES", 2**20)
+    monkeypatch.setattr(header, "INFLATED_BYTES", 2**20)
     deflate_anew(path, lambda content: content + bytes(2**20 - len(content)))
     assert find_series(scan)[0][0].volume_hu().shape == (1, 6, 5)
     deflate_anew(path, lambda content: content + bytes(1))
@@ -57,10 +57,10 @@ def test_a_header_has_an_end(
         frame.is_undefined_length_sequence_item = undefined_length
     frames.is_undefined_length = undefined_length
     write_slice(NumberOfFrames=50, PerFrameFunctionalGroupsSequence=frames)
-    monkeypatch.setattr(parse, "MOST_ITEMS", 49)
+    monkeypatch.setattr(header, "MOST_ITEMS", 49)
     assert reasons(scan) == ["a header with sequences of more than 49 items"]
-    monkeypatch.setattr(parse, "MOST_ITEMS", 50)
-    monkeypatch.setattr(parse, "HEADER_BYTES", 2**10)
+    monkeypatch.setattr(header, "MOST_ITEMS", 50)
+    monkeypatch.setattr(header, "HEADER_BYTES", 2**10)
     assert reasons(scan) == ["a header of more than 0 MiB"]
 
 
