@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -82,9 +82,9 @@ def read_annotations(source: str | Path | tuple[str, bytes]) -> Annotations:
 class _Session:
     """What one reader marked."""
 
-    readings: tuple[Reading, ...]
-    small_nodules: tuple[Mark, ...]
-    non_nodules: tuple[Mark, ...]
+    readings: list[Reading] = field(default_factory=list)
+    small_nodules: list[Mark] = field(default_factory=list)
+    non_nodules: list[Mark] = field(default_factory=list)
 
 
 class _Walk:
@@ -129,9 +129,7 @@ class _Walk:
         return found
 
     def _session(self, number: int, session: Content) -> _Session:
-        readings: list[Reading] = []
-        small: list[Mark] = []
-        non_nodules: list[Mark] = []
+        found = _Session()
         for nodule in children(session, "unblindedReadNodule"):
             contours = tuple(self._contour(e) for e in children(nodule, "roi"))
             ratings = self._ratings(children(nodule, "characteristics"))
@@ -143,13 +141,14 @@ class _Walk:
             # ratings of 0 all the same, and some nodules with outlines have no ratings: the
             # outline decides.
             if any(len(contour.points_xy) > 1 for contour in contours):
-                readings.append(reading)
+                found.readings.append(reading)
             else:
-                small.extend(_marks(reading))
+                found.small_nodules.extend(_marks(reading))
         for finding in children(session, "nonNodule"):
             name = text_of(finding, "nonNoduleID")
-            non_nodules += _marks(Reading(number, name, {}, (self._contour(finding),)))
-        return _Session(tuple(readings), tuple(small), tuple(non_nodules))
+            mark = Reading(number, name, {}, (self._contour(finding),))
+            found.non_nodules.extend(_marks(mark))
+        return found
 
     def _ratings(self, blocks: Sequence[Content]) -> Mapping[str, int]:
         # <characteristics> may be absent or empty, and ratings of 0 stand for "not rated".
@@ -239,7 +238,7 @@ def _without_repetitions(sessions: Sequence[_Session]) -> tuple[list[_Session], 
     for number, session in enumerate(sessions):
         if session.readings:
             original = first.setdefault(tuple(r.content for r in session.readings), number)
-            contours = [c for reading in session.readings for c in reading.contours]
+            contours = (c for reading in session.readings for c in reading.contours)
             outlines.add(tuple((c.sop_uid, c.points_xy.tobytes()) for c in contours))
             if original != number:
                 repeated[number] = original
