@@ -19,11 +19,9 @@ from typing import Any
 
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.files import read_file, write_text
-from lungdx_paddle.manifest_cells import CELLS, CROP_RULES, NO_VALUE, NUMBERS, THOUSANDS
+from lungdx_paddle.manifest_cells import CELLS, NO_VALUE, NUMBERS, THOUSANDS
+from lungdx_paddle.manifest_cells import CROP_RULES as CROP_RULES
 from lungdx_paddle.tables import LARGEST_TABLE_BYTES, Table, TableKind, read_table
-
-__all__ = ["COLUMNS", "CROP_RULES", "CROP_SIZE", "OPTIONAL", "Manifest", "ManifestRow"]
-__all__ += ["manifest_file", "read_manifest", "read_rows", "write_manifest"]
 
 CROP_SIZE = 32
 """Side of a crop in pixels (paper, section on nodule images)."""

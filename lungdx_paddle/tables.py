@@ -17,16 +17,8 @@ from itertools import islice
 
 from lungdx_paddle.errors import LungdxError
 from lungdx_paddle.files import gunzip
-from lungdx_paddle.workbooks import (
-    LARGEST_TABLE_BYTES,
-    XLS_START,
-    XLSX_START,
-    NoTableError,
-    Row,
-    sheets_of,
-)
-
-__all__ = ["LARGEST_TABLE_BYTES", "Table", "TableKind", "read_table"]
+from lungdx_paddle.workbooks import LARGEST_TABLE_BYTES as LARGEST_TABLE_BYTES
+from lungdx_paddle.workbooks import XLS_START, XLSX_START, NoTableError, Row, sheets_of
 
 MOST_COLUMNS = 16384
 """As many as Excel has; a row of more is no table's."""

@@ -13,8 +13,6 @@ from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, list_files
 from lungdx_paddle.lidc.xml_elements import LARGEST_XML_BYTES
 from lungdx_paddle.progress import bar
 
-__all__ = ["Annotations", "LeftOutXml", "find_annotations", "read_annotations"]
-
 COPY = "one more XML file of a series, whose most complete one is used"
 """Why 17 of the 1318 files are left out that TCIA ships: they say the same as another."""
 

@@ -33,8 +33,6 @@ from lungdx_paddle.progress import bar
 from lungdx_paddle.words import count_of, printable
 from lungdx_paddle.workers import run_all
 
-__all__ = ["Series", "Skipped", "find_series"]
-
 FILES_AT_ONCE = 1000
 """Headers that a worker reads at a time, about a second's work.  Fewer than these, such as a
 single series, are read in this process."""

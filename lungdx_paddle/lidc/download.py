@@ -27,13 +27,14 @@ from lungdx_paddle.extras import install_hint
 from lungdx_paddle.files import UnreadableError, read_text, writable_folder, write_together
 from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.lidc.diagnosis import read_diagnoses
+from lungdx_paddle.workbooks import XLS_START, XLSX_START
 
 XML_ARCHIVE, DIAGNOSIS_TABLE = "LIDC-XML-only.zip", "tcia-diagnosis-data-2012-04-20.xls"
 
 TCIA_FOLDER = "https://www.cancerimagingarchive.net/wp-content/uploads/"
 """Where TCIA's page of the collection links to for both files."""
 
-_FIRST_BYTES = {XML_ARCHIVE: b"PK\x03\x04", DIAGNOSIS_TABLE: b"\xd0\xcf\x11\xe0"}
+_FIRST_BYTES = {XML_ARCHIVE: XLSX_START, DIAGNOSIS_TABLE: XLS_START}
 """A zip archive and an Excel 97 file: an error page begins otherwise."""
 
 LARGEST_FILE_BYTES = 2**28

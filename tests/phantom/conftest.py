@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lungdx_paddle.lidc.annotations import Annotations, find_annotations
+from lungdx_paddle.lidc.annotations import find_annotations
 from lungdx_paddle.lidc.dicom import Series, find_series
+from lungdx_paddle.lidc.readings import Annotations
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
 
 

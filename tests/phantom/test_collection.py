@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.errors import ConfigError, OutputError
-from lungdx_paddle.lidc.annotations import Annotations
 from lungdx_paddle.lidc.dicom import Series
 from lungdx_paddle.lidc.nodules import group_readings
+from lungdx_paddle.lidc.readings import Annotations
 from lungdx_paddle.phantom import PhantomSettings, collection, write_phantom
 from lungdx_paddle.phantom.diseases import DISEASES
 

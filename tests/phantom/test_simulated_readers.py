@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lungdx_paddle.lidc.annotations import Annotations
 from lungdx_paddle.lidc.dicom import Series
 from lungdx_paddle.lidc.nodules import group_readings
+from lungdx_paddle.lidc.readings import Annotations
 from lungdx_paddle.phantom import PhantomSettings
 from lungdx_paddle.phantom.simulated_readers import outline
 
