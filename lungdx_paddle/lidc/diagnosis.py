@@ -83,24 +83,22 @@ class DiagnosisTable:
         Raises:
             LidcError: two IDs fit one patient and their diagnoses differ.
         """
-        known = sorted(set(patients))
+        known = dict.fromkeys(sorted(patients))
         by_key: dict[str, set[str]] = {}
         for patient in known:
             for key in _keys(patient):
                 by_key.setdefault(key, set()).add(patient)
+        fits = {
+            own: {own} if own in known else by_key.get(_keys(own)[0], set())
+            for own in self.by_patient
+        }
+        patient_of = {own: min(fitting) for own, fitting in fits.items() if len(fitting) == 1}
         found: dict[str, Diagnosis] = {}
-        guessed: list[str] = []
-        unknown: list[str] = []
-        unsure: list[str] = []
-        for own, diagnosis in self.by_patient.items():
-            fitting = {own} & set(known) or by_key.get(_keys(own)[0], set())
-            if len(fitting) != 1:
-                (unsure if fitting else unknown).append(own)
-                continue
-            (patient,) = fitting
-            if patient != own:
-                guessed.append(f"{own} is {patient}")
-            found[patient] = _agreed(self.source, diagnosis, found.get(patient))
+        for own, patient in patient_of.items():
+            found[patient] = _agreed(self.source, self.by_patient[own], found.get(patient))
+        guessed = [f"{own} is {patient}" for own, patient in patient_of.items() if own != patient]
+        unsure = [own for own, fitting in fits.items() if len(fitting) > 1]
+        unknown = [own for own, fitting in fits.items() if not fitting]
         notes = list(self.notes)
         if guessed:
             notes.append(f"{self._ids(guessed)} taken for a patient's: {first_few(guessed)}")
@@ -108,7 +106,7 @@ class DiagnosisTable:
             notes.append(f"{self._ids(unsure)} left out, as several fit: {first_few(unsure)}")
         if unknown and known:
             whose = f"no patient's here: {first_few(unknown)}"
-            whose += "" if found else f" (here they are {first_few(known)})"
+            whose += "" if found else f" (here they are {first_few(list(known))})"
             notes.append(f"{self._ids(unknown)} {whose}")
         return replace(self, by_patient=found, notes=tuple(notes))
 
