@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungdx_paddle.files import writable_folder, write_text
-from lungdx_paddle.lidc import Annotations, Nodule, Skipped, find_annotations, group_readings
-from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM, known_series
+from lungdx_paddle.lidc import Nodule, Skipped, find_annotations, group_readings
+from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM, SeriesFacts, known_series
 from lungdx_paddle.lidc.scan import first_numbers
 from lungdx_paddle.lidc.sources import FEW_FILES
 from lungdx_paddle.preprocess.report import check_found
@@ -56,16 +56,22 @@ def write_nodule_table(xml: Path, out: Path) -> NoduleTable:
     fix = "give the folder or archive of the XML files"
     check_found(xml, annotations, skipped, expected="LIDC XML files of CT series", fix=fix)
     series = list(annotations.values())
-    few = len(series) < FEW_FILES
-    grouped = {
-        of_series.series_uid: _group(of_series)
-        for of_series in bar(series, desc="nodules", unit="series", disable=few, leave=False)
+    facts = {  # of an unknown series what is usual, and the XML says how far slices are apart
+        uid: known_series().get(uid) or SeriesFacts(uid, USUAL_PIXEL_SPACING_MM, 0.0, 0.0)
+        for uid in annotations
     }
-    first = first_numbers((_patient(uid), uid, len(nodules)) for uid, nodules in grouped.items())
+    few = len(series) < FEW_FILES
+    grouped: dict[str, list[Nodule]] = {}
+    for marks in bar(series, desc="nodules", unit="series", disable=few, leave=False):
+        its = facts[marks.series_uid]
+        grouped[marks.series_uid] = group_readings(
+            marks, its.pixel_spacing_mm, its.slice_spacing_mm
+        )
+    first = first_numbers((facts[uid].patient_id, uid, len(grouped[uid])) for uid in grouped)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for series_uid in sorted(grouped, key=lambda uid: (_patient(uid), uid)):
+    for series_uid in sorted(grouped, key=lambda uid: (facts[uid].patient_id, uid)):
         for nodule in grouped[series_uid]:
             ratings = ";".join(map(str, nodule.malignancy_ratings))
             contours = sum(len(reading.contours) for reading in nodule.readings)
@@ -84,15 +90,3 @@ def write_nodule_table(xml: Path, out: Path) -> NoduleTable:
             for text in of_series.warnings
         ),
     )
-
-
-def _patient(series_uid: str) -> str:
-    facts = known_series().get(series_uid)
-    return facts.patient_id if facts else series_uid
-
-
-def _group(annotations: Annotations) -> list[Nodule]:
-    facts = known_series().get(annotations.series_uid)
-    if facts is None:
-        return group_readings(annotations, USUAL_PIXEL_SPACING_MM)
-    return group_readings(annotations, facts.pixel_spacing_mm, facts.slice_spacing_mm)
