@@ -237,11 +237,10 @@ def _drop_inconsistent(slices: Sequence[Slice], skipped: list[Skipped]) -> list[
     """Keep the most frequent size, spacing and orientation: a volume can have but one of each."""
     groups: list[list[Slice]] = []
     for s in slices:
-        group = next((group for group in groups if _same_grid(s, group[0])), None)
-        if group is None:
-            groups.append([s])
-        else:
-            group.append(s)
+        group = next((group for group in groups if _same_grid(s, group[0])), [])
+        if not group:
+            groups.append(group)
+        group.append(s)
     usual = max(groups, key=len)
     reason = "other size, spacing or orientation than its series"
     others = (s for group in groups if group is not usual for s in group)

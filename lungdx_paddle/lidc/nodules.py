@@ -145,7 +145,7 @@ class Nodule:
         """
         row_mm, column_mm = self.spacing_yx_mm
         widths = [
-            [width_px(area, column_mm / row_mm) for area in _areas(r).values()]
+            [width_px(area, column_mm / row_mm) for area in _enclosed(r).values()]
             for r in self.readings
         ]
         greatest = [max(of_reader) for of_reader in widths if of_reader]
@@ -171,7 +171,7 @@ class Nodule:
         """By slice, the area of each reader who enclosed a pixel there."""
         areas: dict[str, list[Area]] = {}
         for reading in self.readings:
-            for sop_uid, area in _areas(reading).items():
+            for sop_uid, area in _enclosed(reading).items():
                 areas.setdefault(sop_uid, []).append(area)
         return areas
 
@@ -255,7 +255,7 @@ def _join(
     return [sorted(group) for i, group in enumerate(group_of) if i == min(group)]
 
 
-def _areas(reading: Reading) -> dict[str, Area]:
+def _enclosed(reading: Reading) -> dict[str, Area]:
     """What the reader enclosed, by slice.
 
     Slices where that is nothing are left out: a single point, or a line at the tip of the

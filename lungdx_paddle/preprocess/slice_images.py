@@ -13,7 +13,7 @@ import functools
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -163,8 +163,13 @@ def write_slice_images(
     check_found(lidc, found, skipped, expected="DICOM files of CT series", fix=fix)
     jobs = [_Job(s, window, lungs, out, _fingerprint(s, window, lungs)) for s in found]
     failures = _run(jobs, out / "slices.csv", pool)
-    outcomes = named(tuple(_outcome(s, failures) for s in found), lidc)
-    report = SliceImagesReport(outcomes, tuple(skipped))
+    outcomes = tuple(
+        SeriesImages(
+            s.patient_id, s.series_uid, len(s.slices), failures.get(s.series_uid, ""), s.warnings
+        )
+        for s in found
+    )
+    report = SliceImagesReport(named(outcomes, lidc), tuple(skipped))
     write_text(out / "slices.json", json.dumps(asdict(report), indent=1) + "\n")
     if not report.slices:
         raise LidcError(
@@ -180,11 +185,6 @@ def write_slice_images(
         writer.writerows([] if job.series.series_uid in failures else _rows(job))
     write_text(out / "slices.csv", text.getvalue())
     return report
-
-
-def _outcome(s: Series, failures: Mapping[str, str]) -> SeriesImages:
-    failure = failures.get(s.series_uid, "")
-    return SeriesImages(s.patient_id, s.series_uid, len(s.slices), failure, s.warnings)
 
 
 def _fingerprint(series: Series, window: Window | None, lungs: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -20,6 +21,13 @@ HEADER = "header"
 
 NAMED_WINDOWS: Mapping[str, Window] = MappingProxyType({"lung": (-600.0, 1500.0)})
 """Windows with a name, for ``--window``."""
+
+_error = partial(
+    LidcError,
+    expected="centre,width in HU with a width above 0, or one of "
+    + ", ".join((HEADER, *NAMED_WINDOWS)),
+    fix="use 20,2040 unless you have a reason",
+)
 
 
 def apply_window(hu: np.ndarray, center: float, width: float) -> np.ndarray:
@@ -60,23 +68,13 @@ def parse_window(text: str) -> Window | None:
     try:
         center, width = (float(part) for part in text.split(","))
     except ValueError:
-        raise _error(f"window {text!r}", repr(text)) from None
+        raise _error(f"window {text!r}", found=repr(text)) from None
     _check_width(width, f"window {text!r}")
     if not np.isfinite((center, width)).all():
-        raise _error(f"window {text!r}", repr(text))
+        raise _error(f"window {text!r}", found=repr(text))
     return center, width
 
 
 def _check_width(width: float, where: str) -> None:
     if not width > 0:
-        raise _error(where, f"a width of {width:g}")
-
-
-def _error(where: str, found: str) -> LidcError:
-    names = ", ".join((HEADER, *NAMED_WINDOWS))
-    return LidcError(
-        where,
-        expected=f"centre,width in HU with a width above 0, or one of {names}",
-        found=found,
-        fix="use 20,2040 unless you have a reason",
-    )
+        raise _error(where, found=f"a width of {width:g}")
