@@ -87,24 +87,26 @@ class SourceFile:
     @property
     def size(self) -> int:
         """Length in bytes, unpacked."""
-        if self._is_gzip:
-            with self.open() as stream:
-                return stream.seek(0, os.SEEK_END)
+        if self.name.lower().endswith(".gz"):
+            return len(self.read_bytes())
         if self.member is None:
             return self.path.stat().st_size
         return _archive(self.path).getinfo(self.member).file_size
 
-    def open(self) -> BinaryIO:
+    def open(self, at_most: int = LARGEST_BYTES) -> BinaryIO:
         """A seekable stream of the file's bytes, unpacked; the caller closes it.
 
         Raises:
-            OSError: it is no regular file, or unpacks to more than
-                :data:`lungdx_paddle.files.LARGEST_BYTES`.
+            OSError: it is no regular file, or one in gzip that unpacks to more than ``at_most``.
         """
-        if not self._is_gzip:
-            return self._open_packed()
-        with self._open_packed() as stream:
-            return io.BytesIO(gunzip(stream))
+        if self.member is None:
+            stream = open_file(self.path)
+        else:
+            stream = cast(BinaryIO, _archive(self.path).open(self.member))
+        if not self.name.lower().endswith(".gz"):
+            return stream
+        with stream:
+            return io.BytesIO(gunzip(stream, at_most))
 
     def read_bytes(self, at_most: int = -1) -> bytes:
         """The file's bytes, or the first ``at_most`` of them; of one in gzip, all or none.
@@ -113,9 +115,7 @@ class SourceFile:
             LidcError: it cannot be read, or the archive is damaged or encrypted.
         """
         try:
-            with self._open_packed() as stream:
-                if self._is_gzip:
-                    return gunzip(stream, at_most if at_most >= 0 else LARGEST_BYTES)
+            with self.open(at_most if at_most >= 0 else LARGEST_BYTES) as stream:
                 return stream.read(at_most)
         except READ_ERRORS as error:
             raise LidcError(
@@ -124,15 +124,6 @@ class SourceFile:
                 found=" ".join(str(getattr(error, "strerror", None) or error).split()),
                 fix="download the file again or leave it out",
             ) from error
-
-    def _open_packed(self) -> BinaryIO:
-        if self.member is None:
-            return open_file(self.path)
-        return cast(BinaryIO, _archive(self.path).open(self.member))
-
-    @property
-    def _is_gzip(self) -> bool:
-        return self.name.lower().endswith(".gz")
 
 
 def list_files(source: Path) -> tuple[list[SourceFile], list[Skipped]]:
