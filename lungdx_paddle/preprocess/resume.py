@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lungdx_paddle.files import new_folder, write_text
+from lungdx_paddle.files import new_folder, read_json, write_text
 from lungdx_paddle.lidc import Scan, Series
 from lungdx_paddle.lidc.catalogue import collection_of
 from lungdx_paddle.manifest import ManifestRow
@@ -68,14 +68,14 @@ def fingerprint(scan: Scan, window: Window | None, rule: str) -> str:
 def load_finished(out: Path, series: Series, fingerprint: str) -> FinishedSeries | None:
     """The stored results of a series; None where they are missing, stale or lack a crop."""
     try:
-        record = json.loads(_path(out, series).read_text(encoding="utf-8"))
+        record = read_json(_path(out, series))
         rows = tuple(
             ManifestRow(**{**row, "malignancy_ratings": tuple(row["malignancy_ratings"])})
             for row in record["rows"]
         )
         warnings = tuple(record["warnings"])
         finished = FinishedSeries(**{**record, "rows": rows, "warnings": warnings})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return None
     complete = all((out / row.image).is_file() for row in finished.rows)
     return finished if complete and finished.fingerprint == fingerprint else None

@@ -24,7 +24,7 @@ import numpy as np
 
 from lungdx_paddle import __version__
 from lungdx_paddle.errors import ConfigError, LidcError
-from lungdx_paddle.files import new_folder, writable_folder, write_text, writing
+from lungdx_paddle.files import new_folder, read_json, writable_folder, write_text, writing
 from lungdx_paddle.lidc import Series, Skipped, find_series
 from lungdx_paddle.preprocess.lungs.lung_volume import lung_volume
 from lungdx_paddle.preprocess.lungs.paper_steps import lung_steps
@@ -223,11 +223,11 @@ def _run(jobs: Sequence[_Job], table: Path, pool: Executor | None) -> dict[str, 
 def _rows(job: _Job) -> list[dict[str, Any]]:
     """The rows of a finished series; none if it is missing, stale, or lacks an image."""
     try:
-        record = json.loads((job.out / job.folder / RECORD).read_text(encoding="utf-8"))
+        record = read_json(job.out / job.folder / RECORD)
         rows: list[dict[str, Any]] = record["rows"]
         paths = [row[key] for row in rows for key in ("image", "lungs", "mask") if row[key]]
         whole = record["fingerprint"] == job.fingerprint
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return []
     return rows if whole and all((job.out / path).is_file() for path in paths) else []
 
