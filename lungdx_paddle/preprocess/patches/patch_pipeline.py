@@ -19,6 +19,7 @@ from lungdx_paddle.errors import LidcError
 from lungdx_paddle.files import new_folder, writable_folder
 from lungdx_paddle.lidc import (
     Annotations,
+    Diagnosis,
     DiagnosisTable,
     Skipped,
     find_annotations,
@@ -114,8 +115,7 @@ def preprocess_slices(
             found=f"none, {len(report.left_out)} entries left out",
             fix="give all of LIDC's XML files with --xml; report.json has the reasons",
         )
-    rows = _write_crops(out, results)
-    write_manifest(out / "manifest.csv", list(with_diagnoses(rows, table.by_patient)))
+    write_manifest(out / "manifest.csv", _write_crops(out, results, table.by_patient))
     return report
 
 
@@ -168,7 +168,9 @@ def _series_reports(
             )
 
 
-def _write_crops(out: Path, results: Sequence[PatientCrops]) -> list[ManifestRow]:
+def _write_crops(
+    out: Path, results: Sequence[PatientCrops], diagnoses: Mapping[str, Diagnosis]
+) -> list[ManifestRow]:
     """Write all crops beside those of an earlier run, then replace them; the crops' rows."""
     rows: list[ManifestRow] = []
     with new_folder(out / "crops", listed_in=out / "manifest.csv") as new:
@@ -180,4 +182,4 @@ def _write_crops(out: Path, results: Sequence[PatientCrops]) -> list[ManifestRow
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(encode_jpg(crop.image))
                 rows.append(row)
-    return rows
+    return list(with_diagnoses(rows, diagnoses))
