@@ -143,24 +143,17 @@ def find_series(source: Path, pool: Executor | None = None) -> tuple[list[Series
     """
     files, skipped = list_files(source)
     found: dict[str, list[Slice]] = {}
+    at_once = FILES_AT_ONCE if len(files) > FILES_AT_ONCE else 1
+    portions = [files[i : i + at_once] for i in range(0, len(files), at_once)]
     few = len(files) < FEW_FILES
     with bar(total=len(files), desc="headers", unit="file", disable=few, leave=False) as done:
-        for slices, others in _read_all_headers(files, pool):
+        for slices, others in run_all(pool if at_once > 1 else None, _read_headers, portions):
             for s in slices:  # by series: eight LIDC patients have two
                 found.setdefault(s.series_uid, []).append(s)
             skipped.extend(others)
             done.update(len(slices) + len(others))
     series = [_assemble(group, skipped) for group in found.values()]
     return sorted(series, key=lambda s: (s.patient_id, s.series_uid)), skipped
-
-
-def _read_all_headers(
-    files: Sequence[SourceFile], pool: Executor | None
-) -> Iterable[tuple[list[Slice], list[Skipped]]]:
-    if len(files) <= FILES_AT_ONCE:
-        return (_read_headers([file]) for file in files)
-    portions = [files[i : i + FILES_AT_ONCE] for i in range(0, len(files), FILES_AT_ONCE)]
-    return run_all(pool, _read_headers, portions)
 
 
 def _read_headers(files: Sequence[SourceFile]) -> tuple[list[Slice], list[Skipped]]:
@@ -170,8 +163,7 @@ def _read_headers(files: Sequence[SourceFile]) -> tuple[list[Slice], list[Skippe
         try:
             slices.extend(read_slices(file))
         except NotASlice as reason:
-            in_one_line = printable(" ".join(str(reason).split()))
-            skipped.append(Skipped(str(file), in_one_line))
+            skipped.append(Skipped(str(file), printable(" ".join(str(reason).split()))))
     return slices, skipped
 
 
