@@ -142,11 +142,9 @@ def _finish(job: _Job) -> FinishedSeries:
     # A scan of its own: it keeps its nodules and their masks, and jobs wait for each other.
     scan, (rule, window) = replace(job.scan), (job.crops.rule, job.crops.window)
     key = fingerprint(scan, window, rule)
-    finished = load_finished(job.out, scan.series, key)
-    if finished is None:
-        crops = crop_series(scan, window, rule)
-        finished = store_finished(job.out, scan.series, crops, key)
-    return finished
+    return load_finished(job.out, scan.series, key) or store_finished(
+        job.out, scan.series, crop_series(scan, window, rule), key
+    )
 
 
 def _series_report(
