@@ -71,7 +71,7 @@ class Table:
 
 @dataclass
 class _Reading:
-    """One way to read a file: its first rows, and an iterator of the others."""
+    """One way to read a file: its first rows, the header among them, and the others."""
 
     name: str
     rest: Iterator[Row]
@@ -81,16 +81,18 @@ class _Reading:
     """Whether the last line has a line end."""
     head: list[Row] = field(default_factory=list)
     failure: NoTableError | None = None
+    columns: int = 0
+    at: int = 0
+    """How many wanted columns the header names, and which of the first rows it is."""
 
-    def read_head(self, columns: Callable[[Sequence[str]], int]) -> tuple[int, int]:
-        """(wanted columns of the best of the first rows, its index among them)."""
+    def read_head(self, columns: Callable[[Sequence[str]], int]) -> None:
         try:
             self.head.extend(islice(self.rest, HEADER_ROWS))
         except NoTableError as error:
             self.failure = error
         found = [columns(cells) for _, cells in self.head]
-        best = max(found, default=0)
-        return best, found.index(best) if found else 0
+        self.columns = max(found, default=0)
+        self.at = found.index(self.columns) if found else 0
 
 
 def read_table(name: str, data: bytes, kind: TableKind) -> Table:
@@ -122,22 +124,22 @@ def _read(data: bytes, kind: TableKind) -> Table:
     if len(data) > LARGEST_TABLE_BYTES:
         raise NoTableError(f"more than {LARGEST_TABLE_BYTES} bytes")
     readings, notes = _readings(data, kind.latin)
-    found = [reading.read_head(kind.columns) for reading in readings]
-    best = max(range(len(found)), key=lambda i: found[i][0], default=None)
-    if best is None:
+    if not readings:
         raise NoTableError("a workbook without sheets")
-    reading, (columns, at) = readings[best], found[best]
-    alike = [other.name for other, (n, _) in zip(readings, found) if n == columns > 0]
+    for reading in readings:
+        reading.read_head(kind.columns)
+    reading = max(readings, key=lambda reading: reading.columns)
+    alike = [other.name for other in readings if other.columns == reading.columns > 0]
     if len(alike) > 1 and not reading.is_text:
         notes.append(f"of the sheets {', '.join(alike)} the first is read")
     if reading.failure is not None:
         raise reading.failure
-    line, header = reading.head[at] if reading.head else (1, [])
+    line, header = reading.head[reading.at] if reading.head else (1, [])
     header = [cell.strip() for cell in header]
     while header and not header[-1]:
         header.pop()
     rows = []
-    for number, cells in (*reading.head[at + 1 :], *reading.rest):
+    for number, cells in (*reading.head[reading.at + 1 :], *reading.rest):
         # In a text a delimiter without quotes moves cells; in a sheet it is a remark.
         if reading.is_text and any(map(str.strip, cells[len(header) :])):
             found_cells = f"{len(cells)} cells, more than the header's {len(header)}"
