@@ -78,11 +78,7 @@ def alone_in(folder: Path, wait: bool = False) -> Iterator[bool]:
 
 
 def _locked(path: Path) -> int | None:
-    """Open and lock a file; returns its descriptor, or None if another process has the lock.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
+    """Open and lock a file; returns its descriptor, or None if another process has the lock."""
     # A link is not followed, or its target would be written over.
     file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:

@@ -171,12 +171,9 @@ def _stored_values(s: Slice) -> np.ndarray:
 
 
 def _check_code(s: Slice, stream: BinaryIO) -> None:
-    """See that compressed pixels are of the size that the header says.
+    """A ValueError where compressed pixels say another size than the header.
 
     Decoders take memory for whatever the picture itself says.
-
-    Raises:
-        ValueError: they are not.
     """
     if not s.transfer_syntax.is_encapsulated or s.transfer_syntax == RLELossless:
         return

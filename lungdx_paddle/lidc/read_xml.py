@@ -213,11 +213,7 @@ class _Walk:
 
 
 def _point(edge: list[tuple[str, Content]]) -> tuple[int, int]:
-    """X and y of an ``<edgeMap>`` or a ``<locus>``.
-
-    Raises:
-        ValueError: one is missing, there twice, or no whole number.
-    """
+    """X and y of an ``<edgeMap>`` or ``<locus>``; ValueError if missing, twice or not whole."""
     entries = dict(edge)
     if len(entries) < len(edge):
         raise ValueError(f"{len(edge)} coordinates")

@@ -193,11 +193,8 @@ def _fingerprint(series: Series, window: Window | None, lungs: str | None) -> st
     Of the files that is size and time, as make has it: to resume would else mean to read every
     byte of a collection.
     """
-    files = [s.file.path.stat() for s in series.slices]
-    slices = [
-        {**vars(s), "file": (file.st_size, file.st_mtime_ns)}
-        for s, file in zip(series.slices, files)
-    ]
+    files = ((s, s.file.path.stat()) for s in series.slices)
+    slices = [{**vars(s), "file": (file.st_size, file.st_mtime_ns)} for s, file in files]
     depends_on = (__version__, window, lungs, slices)
     return hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
 
@@ -233,11 +230,7 @@ def _rows(job: _Job) -> list[dict[str, Any]]:
 
 
 def _write_series(job: _Job) -> None:
-    """Write a series' folder.
-
-    Raises:
-        OutputError: the disk is full, or the folder cannot be written to.
-    """
+    """Write a series' folder, whole or not at all."""
     with new_folder(job.out / job.folder) as new:
         rows = [asdict(row) for row in _write_slices(job, new)]
         record = {"fingerprint": job.fingerprint, "rows": rows}
