@@ -75,9 +75,9 @@ def load_finished(out: Path, series: Series, fingerprint: str) -> FinishedSeries
         )
         warnings = tuple(record["warnings"])
         finished = FinishedSeries(**{**record, "rows": rows, "warnings": warnings})
+        complete = all((out / row.image).is_file() for row in rows)
     except (ValueError, TypeError, KeyError):
         return None
-    complete = all((out / row.image).is_file() for row in finished.rows)
     return finished if complete and finished.fingerprint == fingerprint else None
 
 
