@@ -137,11 +137,11 @@ def report_lines(report: Report) -> list[str]:
     unmarked = [s.patient_id for s in report.having(UNMARKED)]
     if unmarked:
         lines.append(f"{len(unmarked)} series without LIDC XML: {first_few(unmarked)}")
-    if unmarked and report.other_series:
+    if unmarked and report.elsewhere:
         uid = report.having(UNMARKED)[0].series_uid
         lines.append(
-            f"the XML files name {report.annotated_elsewhere} other series, such as "
-            f"{report.other_series}; the first without XML is {uid}: if they belong together, "
+            f"the XML files name {len(report.elsewhere)} other series, such as "
+            f"{report.elsewhere[0]}; the first without XML is {uid}: if they belong together, "
             "one of the two was anonymised again"
         )
     without: dict[str, list[str]] = {}

@@ -105,15 +105,13 @@ def preprocess(
     results = _run(jobs, pool)
     others = [(s, SourceFile(Path(s.path))) for s in skipped]
     no_ct = [s for s, file in others if file.suffix != ".xml" and not is_table(file)]
-    elsewhere = sorted(set(annotations) - {s.series_uid for s in series})
     report = Report(
         crop=crops.rule,
         window=crops.window,
         series=tuple(_series_report(s, annotations, results) for s in series),
         diagnosed_patients=len(table.by_patient),
         diagnosis_notes=table.notes,
-        annotated_elsewhere=len(elsewhere),
-        other_series=elsewhere[0] if elsewhere else "",
+        elsewhere=tuple(sorted(set(annotations) - {s.series_uid for s in series})),
         skipped=tuple(dict.fromkeys((*no_ct, *skipped_xml))),
     )
     report = named(report, *sources)

@@ -57,8 +57,8 @@ class Report:
     """By patient and series UID."""
     diagnosed_patients: int
     """Patients of the collection for whom the diagnosis table has a row."""
-    annotated_elsewhere: int
-    """Series that the XML files describe and that are not in the collection."""
+    elsewhere: tuple[str, ...]
+    """UIDs of series that the XML files describe and that are not in the collection."""
     skipped: tuple[Skipped, ...]
     """Files that are neither CT slice nor LIDC XML of one, with the reason."""
     left_out: tuple[Skipped, ...] = ()
@@ -67,8 +67,6 @@ class Report:
     """What is doubtful about the diagnosis table: IDs that fit nobody, rows without a code."""
     stretched_pictures: int = 0
     """Pictures of the public slices that reach from black to white: their gray is no HU."""
-    other_series: str = ""
-    """UID of one of the series of ``annotated_elsewhere``."""
 
     def __repr__(self) -> str:
         named = ", ".join(f"{number} {name}" for name, number in self.totals().items() if number)
@@ -91,7 +89,7 @@ class Report:
             "failed": len(self.having(FAILED)),
             "no_annotations": len(self.having(UNMARKED)),
             "diagnosed_patients": self.diagnosed_patients,
-            "annotated_elsewhere": self.annotated_elsewhere,
+            "annotated_elsewhere": len(self.elsewhere),
             "slices": sum(series.slices for series in self.series),
             "nodules": sum(series.nodules for series in self.series),
             "crops": self.crops,

@@ -22,7 +22,7 @@ def report(*series: SeriesReport, skipped: tuple[Skipped, ...] = ()) -> Report:
         window=(20.0, 2040.0),
         series=series,
         diagnosed_patients=1,
-        annotated_elsewhere=0,
+        elsewhere=(),
         skipped=skipped,
     )
 

@@ -101,7 +101,7 @@ def preprocess_slices(
         series=tuple(report for found in results for report in _series_reports(found, annotations)),
         diagnosed_patients=len(table.by_patient),
         diagnosis_notes=table.notes,
-        annotated_elsewhere=len(annotations) - sum(len(described) for *_, described in patients),
+        elsewhere=tuple(sorted({*annotations} - {a.series_uid for *_, xs in patients for a in xs})),
         skipped=(*skipped, *skipped_xml),
         left_out=tuple(entry for found in results for entry in found.left_out),
         stretched_pictures=sum(found.stretched for found in results),
