@@ -159,7 +159,7 @@ def test_what_differs_between_two_configs_is_named_key_by_key() -> None:
         ("train", "expected KEY=VALUE"),
         ("train.steps=!!int", "a whole number from 1, found !!int"),
         ("train.steps=1e400", "a whole number from 1, found 1e400"),
-        (f"train.learning_rate={'9' * 400}", r"a number above 0, found 999.*\.\.\.999.*; give"),
+        (f"train.learning_rate={'9' * 400}", "a number above 0, found 9{400}; give"),
         (f"train.steps={'9' * 5000}", r"a whole number from 1, found 999.*\.\.\.999.*; give"),
         ("train.learning_rate=nan", "a number above 0, found nan"),
         ("data.folds=1000000000", "from 0 up to 1000"),

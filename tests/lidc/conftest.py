@@ -13,7 +13,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from lungdx_paddle.lidc import Nodule, find_annotations, group_readings, read_annotations
+from lungdx_paddle.lidc import Nodule, group_readings, read_annotations
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 CHARACTERISTICS = (
@@ -210,9 +210,3 @@ def group(xml: Any) -> Callable[..., list[Nodule]]:
         return group_readings(annotations, pixel_mm, slice_mm, z_mm)
 
     return nodules
-
-
-@pytest.fixture(scope="session")
-def collection(lidc_folder: Path) -> Any:
-    """What ``find_annotations`` makes of all 1318 files, in about 10 s."""
-    return find_annotations(lidc_folder / "LIDC-XML-only.zip")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,19 +214,3 @@ def test_a_broken_file_is_one_clear_error(
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LidcError, match="No such file"):
         read_annotations(tmp_path / "069.xml")
-
-
-@pytest.mark.lidc
-def test_the_whole_collection_is_read(collection: Any) -> None:
-    found, skipped = collection
-    assert len(found) == 1018
-    kinds = Counter("X-ray" if "X-ray" in s.reason else s.reason[:12] for s in skipped)
-    assert kinds == {"X-ray": 283, "one more XML": 17}
-    readings = [reading for annotations in found.values() for reading in annotations.readings]
-    assert len(readings) == 6862
-    assert sum(reading.malignancy is None for reading in readings) == 2
-    assert sum(not annotations.readings for annotations in found.values()) == 135
-    assert Counter(a.readers for a in found.values()) == {4: 1016, 3: 1, 8: 1}
-    contours = [contour for reading in readings for contour in reading.contours]
-    assert sum(not contour.inclusion for contour in contours) == 1012
-    assert sum(len(contour.points_xy) == 1 for contour in contours) == 64
