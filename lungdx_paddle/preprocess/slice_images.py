@@ -163,12 +163,7 @@ def write_slice_images(
     check_found(lidc, found, skipped, expected="DICOM files of CT series", fix=fix)
     jobs = [_Job(s, window, lungs, out, _fingerprint(s, window, lungs)) for s in found]
     failures = _run(jobs, out / "slices.csv", pool)
-    outcomes = tuple(
-        SeriesImages(
-            s.patient_id, s.series_uid, len(s.slices), failures.get(s.series_uid, ""), s.warnings
-        )
-        for s in found
-    )
+    outcomes = tuple(_outcome(s, failures.get(s.series_uid, "")) for s in found)
     report = SliceImagesReport(named(outcomes, lidc), tuple(skipped))
     write_text(out / "slices.json", json.dumps(asdict(report), indent=1) + "\n")
     if not report.slices:
@@ -185,6 +180,10 @@ def write_slice_images(
         writer.writerows([] if job.series.series_uid in failures else _rows(job))
     write_text(out / "slices.csv", text.getvalue())
     return report
+
+
+def _outcome(s: Series, failure: str) -> SeriesImages:
+    return SeriesImages(s.patient_id, s.series_uid, len(s.slices), failure, s.warnings)
 
 
 def _fingerprint(series: Series, window: Window | None, lungs: str | None) -> str:
