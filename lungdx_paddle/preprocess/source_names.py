@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,8 +33,8 @@ def named(value: Value, *sources: Path | None) -> Value:
     """
     found: Any = value
     if isinstance(found, str):
-        for path in (absolute(source) for source in sources if source is not None):
-            found = found.replace(str(path), path.name) if path.name else found
+        paths = [absolute(source) for source in sources if source is not None]
+        found = _with_names(found, {str(path): path.name for path in paths if path.name})
     elif isinstance(found, (list, tuple)):
         found = type(found)(named(item, *sources) for item in found)
     elif is_dataclass(value):
@@ -52,8 +53,16 @@ def as_given(*sources: Path | None) -> Iterator[None]:
     try:
         yield
     except LungdxError as error:
-        text = str(error)
-        for source in (source for source in sources if source is not None):
-            text = text.replace(str(absolute(source)), str(source))
-        error.args = (text,)
+        given = {str(absolute(source)): str(source) for source in sources if source is not None}
+        error.args = (_with_names(str(error), given),)
         raise
+
+
+def _with_names(text: str, names: Mapping[str, str]) -> str:
+    """The text with each path's name instead of it; ``/data`` is in ``/data/data`` once."""
+    paths = "|".join(map(re.escape, names))
+    return (
+        text
+        if not names
+        else re.sub(rf"(?<![\w.-])(?:{paths})(?![\w-])", lambda m: names[m[0]], text)
+    )

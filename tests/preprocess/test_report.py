@@ -15,10 +15,12 @@ from pydicom.uid import RLELossless
 
 from lungdx_paddle.commands.preprocess_scans import report_lines
 from lungdx_paddle.errors import LidcError, OutputError
+from lungdx_paddle.lidc import Skipped
 from lungdx_paddle.manifest import read_manifest
 from lungdx_paddle.preprocess.crop_files import CropSettings
 from lungdx_paddle.preprocess.pipeline import preprocess
 from lungdx_paddle.preprocess.report import attempt
+from lungdx_paddle.preprocess.source_names import named
 from lungdx_paddle.workers import executor
 
 
@@ -170,6 +172,20 @@ def test_other_files_are_skipped_and_counted(collection: Path, tmp_path: Path) -
     counts = {reason: s["files"] for reason, s in content["skipped_files"].items()}
     assert counts == {"no DICOM file": 3, "an empty file": 1}
     assert "3 files left out: no DICOM file" in report_lines(report)
+
+
+@pytest.mark.parametrize(
+    ("text", "named_so"),
+    [
+        ("/data/data/P1/a.dcm", "data/data/P1/a.dcm"),
+        ("/data2/a.dcm", "/data2/a.dcm"),
+        ("no CT as (/data/a.dcm) or '/x/marks'", "no CT as (data/a.dcm) or 'marks'"),
+        ("/data", "data"),
+    ],
+)
+def test_a_file_is_named_from_its_source_on_and_once(text: str, named_so: str) -> None:
+    skipped = Skipped(text, text)
+    assert named([skipped], Path("/data"), None, Path("/x/marks")) == [Skipped(named_so, named_so)]
 
 
 def test_what_fails_is_a_reason_but_a_full_disk_ends_all() -> None:
