@@ -6,10 +6,12 @@ import argparse
 import difflib
 import importlib
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from lungdx_paddle import RESEARCH_USE, __version__
-from lungdx_paddle.commands import cli
+from lungdx_paddle.extras import failed_import
 
 COMMANDS = {
     "train": ("train_run", "train the two-task network; without data, on a phantom"),
@@ -25,12 +27,34 @@ COMMANDS = {
 """Subcommand -> its module in :mod:`lungdx_paddle.commands`, and what it gives."""
 
 
+def run_command(name: str, argv: Sequence[str] | None = None) -> NoReturn:
+    """Import a command and run it; a package that cannot be imported for it is named in a line.
+
+    Args:
+        name: one of :data:`COMMANDS`.
+        argv: its arguments; None: those of this process.
+    """
+    try:
+        from lungdx_paddle.commands import cli
+
+        command = importlib.import_module(f"lungdx_paddle.commands.{COMMANDS[name][0]}").main
+    except KeyboardInterrupt:
+        sys.exit(130)  # nothing has begun
+    except Exception as error:  # a broken installation raises anything
+        failed = failed_import(error)
+        if failed is None:
+            raise
+        tool = Path(sys.argv[0]).stem
+        sys.stderr.write(f"{tool if tool == name else f'lungdx {name}'}: {failed}\n")
+        sys.exit(2)
+    cli.run(command, argv)
+
+
 def main() -> NoReturn:
     """Run ``lungdx COMMAND ...``, which is ``python tools/COMMAND.py ...``."""
     words = sys.argv[1:]
     if words and words[0] in COMMANDS:
-        module = importlib.import_module(f"lungdx_paddle.commands.{COMMANDS[words[0]][0]}")
-        cli.run(module.main, words[1:])
+        run_command(words[0], words[1:])
     listed = "\n".join(f"  {name:12}{title}" for name, (_, title) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="lungdx",
@@ -47,7 +71,7 @@ def main() -> NoReturn:
         unknown = parser.parse_known_args(words)[0].command
     near = difflib.get_close_matches(unknown, COMMANDS, n=1, cutoff=0.5)
     hint = f"the nearest is {near[0]!r}" if near else f"there are {', '.join(COMMANDS)}"
-    parser.exit(cli.USER_MISTAKE, f"lungdx: no command {unknown!r}; {hint}\n")
+    parser.exit(2, f"lungdx: no command {unknown!r}; {hint}\n")
 
 
 if __name__ == "__main__":

@@ -156,10 +156,9 @@ def test_a_tool_only_calls_its_command(tool: Path) -> None:
     doc, *lines = tool.read_text(encoding="utf-8").splitlines()
     assert doc.startswith('"""') and doc.endswith('"""')
     assert [line for line in lines if line] == [
-        "from lungdx_paddle.commands import cli",
-        next(line for line in lines if line.endswith(" import main")),
+        "from lungdx_paddle.__main__ import run_command",
         'if __name__ == "__main__":',
-        "    cli.run(main)",
+        f'    run_command("{tool.stem}")',
     ]
 
 

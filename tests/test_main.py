@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +66,18 @@ def test_other_words_end_at_once(
         lungdx.main()
     screen = capsys.readouterr()
     assert end.value.code == code and message in screen.out + screen.err
+
+
+@pytest.mark.parametrize("package", ["yaml", "pydicom"])
+def test_a_package_that_cannot_be_imported_is_named_in_one_line(
+    package: str, tmp_path: Path
+) -> None:
+    (tmp_path / f"{package}.py").write_text("raise ImportError('DLL load failed')")
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    for started in ([str(TOOLS / "preprocess.py")], ["-m", "lungdx_paddle", "preprocess"]):
+        command = [sys.executable, *started, "--lidc", "ct", "--out", str(tmp_path / "out")]
+        environment = {**os.environ, "PYTHONPATH": path}
+        ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+        assert f"preprocess: {package}: expected an installation that can be" in ran.stderr
+        assert "pip install --force-reinstall" in ran.stderr

@@ -1,7 +1,6 @@
 """Compare the four methods: several seeds, both splits, one manifest; the paper's Figure 7."""
 
-from lungdx_paddle.commands import cli
-from lungdx_paddle.commands.compare_methods import main
+from lungdx_paddle.__main__ import run_command
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_command("compare")

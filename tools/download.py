@@ -1,7 +1,6 @@
 """Fetch a part of LIDC-IDRI: scans, the readers' marks (XML) and the diagnosis table."""
 
-from lungdx_paddle.commands import cli
-from lungdx_paddle.commands.download_lidc import main
+from lungdx_paddle.__main__ import run_command
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_command("download")

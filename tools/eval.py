@@ -1,7 +1,6 @@
 """Evaluate a finished training: every score with its interval, and a picture."""
 
-from lungdx_paddle.commands import cli
-from lungdx_paddle.commands.eval_run import main
+from lungdx_paddle.__main__ import run_command
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_command("eval")

@@ -1,7 +1,6 @@
 """Export a training run as an inference model: the weights that it was evaluated with."""
 
-from lungdx_paddle.commands import cli
-from lungdx_paddle.commands.export_model import main
+from lungdx_paddle.__main__ import run_command
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_command("export")

@@ -1,7 +1,6 @@
 """Write a phantom LIDC collection: DICOM slices, LIDC XML and a diagnosis table."""
 
-from lungdx_paddle.commands import cli
-from lungdx_paddle.commands.make_phantom import main
+from lungdx_paddle.__main__ import run_command
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_command("phantom")

@@ -1,7 +1,6 @@
 """Malignancy level and pathology class of nodules, a JSON line each."""
 
-from lungdx_paddle.commands import cli
-from lungdx_paddle.commands.predict_nodules import main
+from lungdx_paddle.__main__ import run_command
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_command("predict")

@@ -1,7 +1,6 @@
 """Train the two-task network; with no data configured, on a phantom made on the spot."""
 
-from lungdx_paddle.commands import cli
-from lungdx_paddle.commands.train_run import main
+from lungdx_paddle.__main__ import run_command
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_command("train")

@@ -16,7 +16,7 @@ from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.lidc import Nodule, Scan, Series, read_annotations
 from lungdx_paddle.lidc.pixels import AIR_HU, air_warnings, darkest_hu
 from lungdx_paddle.preprocess.crop import make_crop
-from lungdx_paddle.preprocess.series import SeriesCrops, crop_series
+from lungdx_paddle.preprocess.series import SeriesCrops, crop_series, shape_warnings
 from lungdx_paddle.preprocess.window import apply_window
 
 
@@ -91,6 +91,7 @@ def findings_from_points(
         _check_inside(series, point)
     air = int(apply_window(np.array(AIR_HU), *predictor.window))
     spacing_mm = series.spacing_zyx_mm[1:]
+    warnings = (*warnings, *shape_warnings(spacing_mm, predictor.crop_rule))
     for number, (x, y, index) in enumerate(points):
         hu = series.slice_hu(index)
         slice_ = series.slices[index]

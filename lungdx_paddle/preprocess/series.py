@@ -99,13 +99,19 @@ def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesC
             f"only {in_lung} of {count_of(len(crops), 'crop')} lie in or at the lung: "
             "the marks may not belong to these pixels"
         )
-    if rule == PAPER and not math.isclose(*spacing_mm, rel_tol=OBLONG):
-        rows_mm, columns_mm = spacing_mm
-        warnings.append(
-            f"pixels of {rows_mm:.4g} mm between rows and {columns_mm:.4g} mm between columns: "
-            "crops of the rule paper are squeezed"
-        )
+    warnings += shape_warnings(spacing_mm, rule)
     return SeriesCrops(scan.nodules, tuple(crops), window, missing, unenclosed, tuple(warnings))
+
+
+def shape_warnings(spacing_mm: tuple[float, float], rule: str) -> tuple[str, ...]:
+    """See whether crops by a rule show the shape of what they are cut from."""
+    if rule != PAPER or math.isclose(*spacing_mm, rel_tol=OBLONG):
+        return ()
+    rows_mm, columns_mm = spacing_mm
+    return (
+        f"pixels of {rows_mm:.4g} mm between rows and {columns_mm:.4g} mm between columns: "
+        "crops of the rule paper are squeezed",
+    )
 
 
 def _is_near_lung(hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, float]) -> bool:

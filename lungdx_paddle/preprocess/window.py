@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
@@ -19,12 +20,18 @@ DEFAULT_WINDOW: Window = (20.0, 2040.0)
 HEADER = "header"
 """Name of the choice: each series' own window, DICOM (0028,1050) and (0028,1051)."""
 
+HU_OF_CT = (-1024.0, 3071.0)
+"""What 12 bits hold: a window that shows nothing of it makes every crop one gray."""
+
+NARROWEST_HU = 1.0
+"""Width of a window: HU are whole numbers."""
+
 NAMED_WINDOWS: Mapping[str, Window] = MappingProxyType({"lung": (-600.0, 1500.0)})
 """Windows with a name, for ``--window``."""
 
 _error = partial(
     LidcError,
-    expected="centre,width in HU with a width above 0, or one of "
+    expected="centre,width in HU with a width of 1 or more, or one of "
     + ", ".join((HEADER, *NAMED_WINDOWS)),
     fix="use 20,2040 unless you have a reason",
 )
@@ -39,15 +46,15 @@ def apply_window(hu: np.ndarray, center: float, width: float) -> np.ndarray:
     Args:
         hu: any shape, any real type.
         center: of the window, in HU.
-        width: of the window, in HU, above 0.
+        width: of the window, in HU, at least :data:`NARROWEST_HU`.
 
     Returns:
         uint8 of the same shape.
 
     Raises:
-        LidcError: the width is not above 0.
+        LidcError: the window shows nothing of a CT.
     """
-    _check_width(width, f"window {center:g},{width:g}")
+    _check(center, width, f"window {center:g},{width:g}")
     gray = hu.astype(np.float32)
     gray -= np.float32(center - width / 2)
     gray *= np.float32(255.0 / width)
@@ -59,22 +66,24 @@ def parse_window(text: str) -> Window | None:
     """Read ``20,2040``, ``lung`` or ``header``; None stands for header.
 
     Raises:
-        LidcError: it is none of these.
+        LidcError: it is none of these, or shows nothing of a CT.
     """
     if text == HEADER:
         return None
     if text in NAMED_WINDOWS:
         return NAMED_WINDOWS[text]
+    where = f"window {text!r}"
     try:
         center, width = (float(part) for part in text.split(","))
     except ValueError:
-        raise _error(f"window {text!r}", found=repr(text)) from None
-    _check_width(width, f"window {text!r}")
-    if not np.isfinite((center, width)).all():
-        raise _error(f"window {text!r}", found=repr(text))
+        raise _error(where, found=repr(text)) from None
+    _check(center, width, where)
     return center, width
 
 
-def _check_width(width: float, where: str) -> None:
-    if not width > 0:
+def _check(center: float, width: float, where: str) -> None:
+    if not NARROWEST_HU <= width < math.inf:
         raise _error(where, found=f"a width of {width:g}")
+    darkest, brightest = HU_OF_CT
+    if not darkest - width / 2 < center < brightest + width / 2:
+        raise _error(where, found=f"one that shows nothing from {darkest:g} to {brightest:g} HU")
