@@ -208,7 +208,7 @@ def _walk(source: Path, skipped: list[Skipped]) -> Iterator[Path]:
 def _members(path: Path, skipped: list[Skipped]) -> list[SourceFile]:
     """What is to be read of a zip archive."""
     files = []
-    entries = {entry.filename: entry for entry in _archive(path).infolist() if not entry.is_dir()}
+    entries = {entry.filename: entry for entry in _archive(path).infolist()}
     for name in sorted(entries):
         parts = name.replace("\\", "/").lower().split("/")
         file, entry = SourceFile(path, name), entries[name]
