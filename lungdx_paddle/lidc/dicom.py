@@ -6,7 +6,6 @@ of the image plane (DICOM PS3.3, C.7.6.2), never by file name, number or series 
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lungdx_paddle.errors import LungdxError
 from lungdx_paddle.lidc.attributes import NotASlice
+from lungdx_paddle.lidc.copies import drop_copies
 from lungdx_paddle.lidc.pixels import read_hu
 from lungdx_paddle.lidc.series_checks import (
     SAME_POSITION_MM,
@@ -42,6 +41,10 @@ SAME_DIRECTION = 1e-3
 
 SAME_SPACING = 1e-4
 """Pixel spacings that differ by a smaller part are one: 0.05 mm over 512 pixels of 0.9 mm."""
+
+MOST_GRIDS = 50
+"""Sizes, spacings and orientations of a series that others are compared with by nearness; a
+series has one or two, and thousands would each be compared with all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +171,11 @@ def _read_headers(files: Sequence[SourceFile]) -> tuple[list[Slice], list[Skippe
 
 
 def _assemble(slices: list[Slice], skipped: list[Skipped]) -> Series:
-    slices = _drop_copies(slices, skipped)
-    slices = _drop_inconsistent(slices, skipped)
+    groups = [drop_copies(group, skipped) for group in _by_grid(slices)]
+    slices = max(groups, key=len)
+    reason = "other size, spacing or orientation than its series"
+    others = (s for group in groups if group is not slices for s in group)
+    skipped.extend(Skipped(str(s.file), reason) for s in others)
     first = slices[0]
     normal = normal_of(first)
     slices.sort(key=lambda s: (round(float(normal @ s.position_mm), 4), s.instance, s.sop_uid))
@@ -197,47 +203,19 @@ def _usual(values: Iterable[str]) -> str:
     return min(counts, key=lambda value: (-counts[value], value), default="")
 
 
-def _drop_copies(slices: Sequence[Slice], skipped: list[Skipped]) -> list[Slice]:
-    """Keep one of several files of one picture; other pictures with its UID are slices too."""
-    kept: dict[tuple[object, ...], list[Slice]] = {}
-    for s in slices:
-        place = (round(mm / SAME_POSITION_MM) for mm in s.position_mm)
-        same = kept.setdefault((s.sop_uid, s.rows, s.columns, s.orientation, *place), [])
-        copied = next((other for other in same if _same_picture(s, other)), None)
-        if copied is not None:
-            skipped.append(Skipped(str(s.file), f"the same SOP instance UID as {copied.file}"))
-        elif other := next((other for other in same if other.instance == s.instance), None):
-            reason = f"another picture with the UID and the place of {other.file}"
-            skipped.append(Skipped(str(s.file), reason))
-        else:
-            same.append(s)
-    return [s for group in kept.values() for s in group]
-
-
-def _same_picture(one: Slice, other: Slice) -> bool:
-    """Whether two slices have the same HU, or lie in files of the same bytes."""
-    try:
-        return np.array_equal(read_hu(one), read_hu(other))
-    except LungdxError:  # no decoder, or broken pixels, which counts when they are wanted
-        with contextlib.suppress(LungdxError):
-            same_frame = one.frame == other.frame
-            return same_frame and one.file.read_bytes() == other.file.read_bytes()
-        return False
-
-
-def _drop_inconsistent(slices: Sequence[Slice], skipped: list[Skipped]) -> list[Slice]:
-    """Keep the most frequent size, spacing and orientation: a volume can have but one of each."""
+def _by_grid(slices: Iterable[Slice]) -> list[list[Slice]]:
+    """Slices of one size, spacing and orientation: a volume can have but one of each."""
     groups: list[list[Slice]] = []
+    known: dict[tuple[object, ...], list[Slice]] = {}
     for s in slices:
-        group = next((group for group in groups if _same_grid(s, group[0])), [])
-        if not group:
-            groups.append(group)
-        group.append(s)
-    usual = max(groups, key=len)
-    reason = "other size, spacing or orientation than its series"
-    others = (s for group in groups if group is not usual for s in group)
-    skipped.extend(Skipped(str(s.file), reason) for s in others)
-    return usual
+        grid = (s.rows, s.columns, s.pixel_spacing_mm, s.orientation)
+        if grid not in known:
+            near = (group for group in groups[:MOST_GRIDS] if _same_grid(s, group[0]))
+            known[grid] = next(near, [])
+            if not known[grid]:
+                groups.append(known[grid])
+        known[grid].append(s)
+    return groups
 
 
 def _same_grid(one: Slice, other: Slice) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import BinaryIO
 
 import numpy as np
@@ -12,9 +14,11 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from lungdx_paddle.errors import InstallError, LidcError
 from lungdx_paddle.extras import install_hint
+from lungdx_paddle.files import LARGEST_BYTES
 from lungdx_paddle.lidc.codestreams import coded_size
 from lungdx_paddle.lidc.header import parse_header, quiet
 from lungdx_paddle.lidc.slices import Slice
+from lungdx_paddle.lidc.sources import SourceFile
 from lungdx_paddle.words import count_of
 
 AIR_HU = -1000
@@ -122,11 +126,9 @@ def _stored_values(s: Slice) -> np.ndarray:
     """(rows, columns) of the values in the file, unused bits and padding among them."""
     found, cause = "", None
     try:
-        with s.file.open() as file, quiet():
-            stream, syntax = file, s.transfer_syntax
-            if syntax == DeflatedExplicitVRLittleEndian:
-                _, _, stream = parse_header(file)
-                syntax = ExplicitVRLittleEndian
+        with _open(s) as stream, quiet():
+            deflated = s.transfer_syntax == DeflatedExplicitVRLittleEndian
+            syntax = ExplicitVRLittleEndian if deflated else s.transfer_syntax
             stream.seek(s.pixels.offset)
             _check_code(s, stream)
             # All options are given: pydicom parses no header again for each of many frames.
@@ -168,6 +170,30 @@ def _stored_values(s: Slice) -> np.ndarray:
         found=found,
         fix="download the file again or leave it out",
     ) from cause
+
+
+def _open(s: Slice) -> BinaryIO:
+    """The slice's file, unpacked: once for all of its frames, which are read in turn."""
+    file, deflated = s.file, s.transfer_syntax == DeflatedExplicitVRLittleEndian
+    packed = deflated or file.name.lower().endswith(".gz")
+    packed = packed or (file.member is not None and file.size <= LARGEST_BYTES)
+    if s.pixels.frames == 1 or not packed:
+        return _inflated(file) if deflated else file.open()
+    entry = file.path.stat()
+    return io.BytesIO(_unpacked(file, deflated, entry.st_mtime_ns, entry.st_size))
+
+
+@lru_cache(maxsize=1)
+def _unpacked(file: SourceFile, deflated: bool, mtime_ns: int, size: int) -> bytes:
+    """The last packed file of several frames, as it was at that time."""
+    with _inflated(file) if deflated else file.open() as stream:
+        stream.seek(0)
+        return stream.read()
+
+
+def _inflated(file: SourceFile) -> BinaryIO:
+    with file.open() as stream, quiet():
+        return parse_header(stream)[2]
 
 
 def _check_code(s: Slice, stream: BinaryIO) -> None:

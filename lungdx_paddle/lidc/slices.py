@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
+from pydicom.encaps import parse_basic_offsets, parse_fragments
 from pydicom.uid import UID
 
 from lungdx_paddle.lidc.attributes import (
@@ -29,6 +30,9 @@ CT_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.2.2": "Legacy Converted Enhanced CT Image Storage",
 }
 """SOP classes that hold CT slices, DICOM (0008,0016)."""
+
+HU_TYPES = ("", "HU", "US", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS")
+"""Values of RescaleType that raise no doubt, in capitals; US is unspecified."""
 
 PIXEL_DATA = (0x7FE0, 0x0010)
 
@@ -118,6 +122,7 @@ def read_slices(file: SourceFile) -> list[Slice]:
             frames = _check_kind(attributes)
             end = len(rest.getvalue()) if isinstance(rest, io.BytesIO) else file.size
             pixels = _find_pixels(attributes, rest, syntax, end, frames)
+            frames = pixels.frames
             return [_slice(file, attributes, frame, syntax, pixels) for frame in range(frames)]
     except NotASlice:
         raise
@@ -142,9 +147,6 @@ def _check_kind(attributes: Attributes) -> int:
     frames = int(attributes.number("NumberOfFrames", 1)) or 1  # some exporters write 0
     if frames > MOST_FRAMES:
         raise NotASlice(f"{frames} frames, where up to {MOST_FRAMES} are known")
-    places = len(attributes.frames) or 1
-    if frames != places:
-        raise NotASlice(f"{frames} frames with {places} positions")
     return frames
 
 
@@ -156,7 +158,7 @@ def _find_pixels(
     if bits not in (8, 16):
         raise NotASlice(f"{bits} bits a pixel, where 8 and 16 are known")
     rows, columns = int(attributes.number("Rows")), int(attributes.number("Columns"))
-    wanted = rows * columns * bits // 8 * frames
+    one = rows * columns * bits // 8
     start, head = stream.tell(), stream.read(12)
     order = "<" if syntax.is_little_endian else ">"
     if len(head) < 12 or struct.unpack(order + "HH", head[:4]) != PIXEL_DATA:
@@ -165,13 +167,29 @@ def _find_pixels(
     offset = start + (12 if vr else 8)
     found = end - offset
     if syntax.is_encapsulated:
-        wanted = SMALLEST_FRAME_BYTES * frames
+        one = SMALLEST_FRAME_BYTES
     else:
         found = min(found, *struct.unpack(order + "I", head[8:] if vr else head[4:8]))
+    places = len(attributes.frames)
+    if frames > 1 and not places and _is_one_frame(stream, offset, syntax, found - one):
+        attributes.notes["NumberOfFrames"] = f"NumberOfFrames {frames}, but one frame of pixels"
+        frames = 1
+    if frames != (places or 1):
+        raise NotASlice(f"{frames} frames with {places or 1} positions")
+    wanted = one * frames
     if found < wanted:
         raise NotASlice(f"cut off: {found} of {wanted} bytes of pixels")
     signed = attributes.number("PixelRepresentation") == 1
     return StoredPixels(offset, vr or "OW", frames, bits, signed)
+
+
+def _is_one_frame(stream: BinaryIO, offset: int, syntax: UID, more: int) -> bool:
+    """Whether the pixels are of one frame; ``more`` bytes than that are no part of it."""
+    if not syntax.is_encapsulated:
+        return more in (0, 1)  # odd lengths are padded
+    stream.seek(offset)
+    parse_basic_offsets(stream)
+    return parse_fragments(stream)[0] == 1
 
 
 def _slice(
@@ -185,7 +203,7 @@ def _slice(
     slope, intercept = its.numbers("RescaleSlope"), its.numbers("RescaleIntercept")
     if slope and abs(slope[0]) < FLATTEST_SLOPE:
         raise NotASlice(f"RescaleSlope is 0 or next to it: {slope[0]:g}")
-    if (kind := its.text("RescaleType")) not in ("", "HU", "US"):  # US: unspecified
+    if (kind := its.text("RescaleType")).upper() not in HU_TYPES:
         its.notes["RescaleType"] = f"RescaleType {kind!r}: the values may be no HU"
     bits = pixels.bits_allocated
     return Slice(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.lidc import Series, find_series
+from lungdx_paddle.lidc.slices import Slice
 
 WriteSlice = Callable[..., Path]
 
@@ -92,7 +93,7 @@ def reasons(source: Path) -> dict[str, str]:
         ({"Rows": 0}, "Rows is out of range (1 to 8192): '0'"),
         ({"PixelSpacing": [0, 0]}, "PixelSpacing is out of range"),
         ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, "no two directions at right angles"),
-        ({"NumberOfFrames": 2}, "2 frames with 1 positions"),
+        ({"NumberOfFrames": 2, "Rows": 3}, "2 frames with 1 positions"),
         ({"BitsAllocated": 32}, "32 bits a pixel"),
         ({"SeriesInstanceUID": None}, "no SeriesInstanceUID"),
         ({"Rows": 7}, "cut off: 60 of 70 bytes"),
@@ -116,34 +117,25 @@ def test_a_folder_without_ct_has_no_series(tmp_path: Path) -> None:
     assert find_series(tmp_path) == ([], [])
 
 
-def test_copies_of_a_slice_count_once(write_slice: WriteSlice, scan: Path) -> None:
-    for name in ("a", "b (copy)", "c"):
-        write_slice(0, name=name)
-    write_slice(0, name="d", stored=np.ones((6, 5), np.int16))
-    write_slice(2.5, name="e")
-    (series,), _ = find_series(scan)
-    assert series.index_of(series.sop_uids[0]) == 0
-    assert len(series.slices) == 2
-    assert [reason.split(" /")[0] for reason in reasons(scan).values()] == [
-        "the same SOP instance UID as",
-        "the same SOP instance UID as",
-        "another picture with the UID and the place of",
-    ]
+def test_a_series_of_many_grids_keeps_the_usual_one(
+    write_slice: WriteSlice, scan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
 
+    def counted(one: Slice, other: Slice) -> bool:
+        nonlocal compared
+        compared += 1
+        return False
 
-def test_different_slices_of_one_uid_are_no_copies(write_slice: WriteSlice, scan: Path) -> None:
-    for number, z_mm in enumerate((0, 2.5, 5, 5)):  # the last: another phase at that place
-        stored = np.full((6, 5), number, np.int16)
-        write_slice(
-            z_mm, name=str(number), stored=stored, SOPInstanceUID="1.9", InstanceNumber=number
-        )
-    series = only(scan)
-    assert series.volume_hu()[:, 0, 0].tolist() == [-1024, -1023, -1022, -1021]
-    assert series.index_of("1.9") is None
-    assert (
-        "4 different slices carry one SOP instance UID 1.9: marks cannot be placed on them"
-        in series.warnings
-    )
+    monkeypatch.setattr("lungdx_paddle.lidc.dicom._same_grid", counted)
+    monkeypatch.setattr("lungdx_paddle.lidc.dicom.MOST_GRIDS", 3)
+    for number in range(8):
+        write_slice(number, name=f"a{number}", PixelSpacing=[0.5, 0.5 + number / 10])
+    write_slice(20, name="b1")
+    write_slice(22, name="b2")
+    (series,), skipped = find_series(scan)
+    assert (len(series.slices), len(skipped)) == (2, 8)
+    assert compared <= 9 * 3
 
 
 # What is unusual is reported, with numbers.

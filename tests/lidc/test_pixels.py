@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,24 +149,27 @@ def test_run_length_packed_pixels_need_no_further_package(
     assert only(scan).slice_hu(0).tolist() == [[0, 1], [2, 3]]
 
 
+def enhanced(count: int) -> dict[str, Any]:
+    """The attributes of frames at 0, 1, 2 mm and so on."""
+    frames = [Dataset() for _ in range(count)]
+    for z_mm, frame in enumerate(frames):
+        place = Dataset()
+        place.ImagePositionPatient = [0, 0, z_mm]
+        frame.PlanePositionSequence = Sequence([place])
+    groups = {"PerFrameFunctionalGroupsSequence": Sequence(frames)}
+    return {"ImagePositionPatient": None, "NumberOfFrames": count, **groups}
+
+
 def test_reading_all_frames_reads_the_file_once(
     write_slice: WriteSlice, scan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not once for each frame, header or pixels, however many there are."""
-    frames = []
-    for z_mm in range(40):
-        place = Dataset()
-        place.ImagePositionPatient = [0, 0, z_mm]
-        frames.append(Dataset())
-        frames[-1].PlanePositionSequence = Sequence([place])
     header = np.array([2, 64, 70] + [0] * 13, "<u4").tobytes()
     packed = header + bytes([3, 4, 4, 4, 4, 0]) + bytes([3, 0, 1, 2, 3, 0])
     path = write_slice(
         stored=np.zeros((2, 2), np.int16),
         syntax=RLELossless,
-        ImagePositionPatient=None,
-        NumberOfFrames=40,
-        PerFrameFunctionalGroupsSequence=Sequence(frames),
+        **enhanced(40),
         PixelData=encapsulate([packed] * 40),
     )
     series = only(scan)
@@ -180,6 +185,36 @@ def test_reading_all_frames_reads_the_file_once(
     monkeypatch.setattr(SourceFile, "open", lambda file: Counted(file.path.read_bytes()))
     assert (series.volume_hu() == [[0, 1], [2, 3]]).all()
     assert 0 < read < 2 * path.stat().st_size
+
+
+@pytest.mark.parametrize("kind", ["zip", "gz", "deflated"])
+def test_a_packed_file_of_many_frames_is_unpacked_once(
+    write_slice: WriteSlice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    source = write_slice(
+        stored=np.arange(36, dtype=np.int16).reshape(18, 2),
+        syntax=DeflatedExplicitVRLittleEndian if kind == "deflated" else ExplicitVRLittleEndian,
+        Rows=2,
+        **enhanced(9),
+    )
+    if kind == "zip":
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(source)
+        source = tmp_path / "a.zip"
+    elif kind == "gz":
+        packed = gzip.compress(source.read_bytes())
+        source = tmp_path / "a.dcm.gz"
+        source.write_bytes(packed)
+    series, open_it = only(source), SourceFile.open
+    opened: list[SourceFile] = []
+
+    def counted(file: SourceFile) -> Any:
+        opened.append(file)
+        return open_it(file)
+
+    monkeypatch.setattr(SourceFile, "open", counted)
+    assert (series.volume_hu().ravel() == np.arange(36) - 1024).all()
+    assert len(opened) == 1
 
 
 def test_packed_pixels_that_are_cut_off_cost_the_slice(write_slice: WriteSlice, scan: Path) -> None:

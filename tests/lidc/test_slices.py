@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import (
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
 from lungdx_paddle.lidc import Series, find_series
 
@@ -142,3 +141,22 @@ def item(**values: Any) -> Dataset:
     for name, value in values.items():
         setattr(dataset, name, value)
     return dataset
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_the_number_of_frames_of_the_series_is_none_of_a_single_slice(
+    write_slice: WriteSlice, scan: Path, packed: bool
+) -> None:
+    write_slice(0, NumberOfFrames=7)
+    if packed:
+        pixels = encapsulate([bytes(70)])
+        write_slice(0, NumberOfFrames=7, syntax=RLELossless, PixelData=pixels)
+    assert only(scan).warnings == ("1 slice: NumberOfFrames 7, but one frame of pixels",)
+
+
+@pytest.mark.parametrize("kind", ["hu", "Hounsfield", "Hounsfield units", "us"])
+def test_hounsfield_units_may_be_written_in_any_way(
+    write_slice: WriteSlice, scan: Path, kind: str
+) -> None:
+    write_slice(RescaleType=kind)
+    assert only(scan).warnings == ()
