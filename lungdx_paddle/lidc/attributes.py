@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,13 @@ PADDING = " \0\t\r\n"
 
 BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 """Value representations of binary numbers, for :mod:`struct`; all others are text."""
+
+
+DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?")
+"""A number as many European programs write it; DICOM knows the point only."""
+
+THOUSANDS = re.compile(r"[+-]?([1-9]\d{0,2},\d{3}|\d+)")
+"""A comma that may part the thousands, or none at all."""
 
 
 class NotASlice(Exception):
@@ -178,8 +186,11 @@ class Attributes:
             if rule.need is NEEDED:
                 raise NotASlice(f"no {name}")
             return ()
-        numbers, wrong = _sane(values, rule)
+        pointed = values if rule.several else _with_points(values, rule)
+        numbers, wrong = _sane(pointed, rule)
         if not wrong:
+            if pointed is not values:
+                self.notes[name] = f"{name} is written with a decimal comma: {_shown(values)}"
             return numbers
         found = f"{name} {wrong}: {_shown(values)}"
         if rule.need is not HELPFUL:
@@ -245,6 +256,17 @@ def _unpacked(element: Any) -> Sequence[Any]:
         return struct.unpack_from(f"{order}{count}{code}", value)
     texts = value.decode("latin-1").strip(PADDING)
     return texts.split("\\") if texts else []
+
+
+def _with_points(values: Sequence[Any], rule: Numbers) -> Sequence[Any]:
+    """The values themselves, or with a point for each comma where nothing else can be meant."""
+    texts = [v.strip(PADDING) for v in values if isinstance(v, str)]
+    if not any("," in text for text in texts) or not all(map(DECIMAL_COMMA.fullmatch, texts)):
+        return values
+    thousands = [text.replace(",", "") for text in texts]
+    if all(map(THOUSANDS.fullmatch, texts)) and not _sane(thousands, rule)[1]:
+        return values
+    return [text.replace(",", ".") for text in texts]
 
 
 def _sane(values: Sequence[Any], rule: Numbers) -> tuple[tuple[float, ...], str]:

@@ -32,7 +32,7 @@ def rewrite(path: Path, name: str, value: bytes, vr: bytes = b"DS") -> None:
 
 BROKEN = {
     b"n/a": "is no number: 'n/a'",
-    b"1,5": "is no number: '1,5'",
+    b"1.5,0": "is no number: '1,5'",
     b"1_0": "is no number: '1_0'",
     b"nan": "is not finite: 'nan'",
     b"-inf": "is not finite: '-inf'",
@@ -156,6 +156,41 @@ def test_one_value_written_twice_is_one_value(write_slice: WriteSlice, scan: Pat
     (series,), (skipped,) = find_series(scan)
     assert len(series.slices) == 1
     assert skipped.reason.startswith("RescaleSlope has 2 numbers where 1 are known: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "meant"),
+    [
+        ("PixelSpacing", b"0,75\\0,75 ", (0.75, 0.75)),
+        ("PixelSpacing", b"1,250\\1,250 ", (1.25, 1.25)),  # 1250 mm it is not
+        ("ImagePositionPatient", b"-36,0\\0\\-1,5E2 ", (-36, 0, -150)),
+        ("ImagePositionPatient", b"-170,250\\0\\-9,500 ", (-170.25, 0, -9.5)),
+        ("RescaleIntercept", b"-1024,0 ", -1024),
+    ],
+)
+def test_a_decimal_comma_is_read_and_told(
+    write_slice: WriteSlice, scan: Path, name: str, written: bytes, meant: object
+) -> None:
+    rewrite(write_slice(), name, written)
+    (series,), _ = find_series(scan)
+    s = series.slices[0]
+    found = {
+        "PixelSpacing": s.pixel_spacing_mm,
+        "ImagePositionPatient": s.position_mm,
+        "RescaleIntercept": s.intercept,
+    }
+    assert found[name] == meant
+    (warning,) = series.warnings
+    assert warning.startswith(f"1 slice: {name} is written with a decimal comma: ")
+
+
+@pytest.mark.parametrize("written", [b"-1,024", b"1,024.0 ", b"1,024,0 ", b",5", b"1,"])
+def test_a_comma_that_may_mean_something_else_is_no_decimal(
+    write_slice: WriteSlice, scan: Path, written: bytes
+) -> None:
+    rewrite(write_slice(), "RescaleIntercept", written)
+    _, (skipped,) = find_series(scan)
+    assert skipped.reason.startswith("RescaleIntercept is no number: ")
 
 
 def test_identifiers_are_printable_whatever_the_file_holds(
