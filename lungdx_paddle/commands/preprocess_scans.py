@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -126,6 +126,19 @@ def _write_jpg(args: argparse.Namespace, pool: Executor | None) -> tuple[list[st
     return [*lines, f"no crops: there is no LIDC XML of these series{others}"], False
 
 
+def _alike(patient_ids: Iterable[str]) -> list[str]:
+    """Patient IDs that may be one: they count as two, in cross-validation too."""
+    alike: dict[str, list[str]] = {}
+    for patient_id in sorted(patient_ids):
+        alike.setdefault("".join(patient_id.split()).casefold(), []).append(patient_id)
+    return [
+        f"patients {' and '.join(map(repr, ids))} differ only by case or blanks, and count as "
+        f"{len(ids)}: if they are one, write one PatientID in their files"
+        for ids in alike.values()
+        if len(ids) > 1
+    ]
+
+
 def report_lines(report: Report) -> list[str]:
     """Totals, then what wants attention; UIDs and single files stand in report.json."""
     done = report.having(DONE)
@@ -134,6 +147,7 @@ def report_lines(report: Report) -> list[str]:
     patients = cli.count_of(len({s.patient_id for s in report.series}), "patient")
     lines = [f"{len(done)} of {len(report.series)} series done: {nodules}, {crops} of {patients}"]
     lines += _some([f"{s.patient_id}: failed: {s.reason}" for s in report.having(FAILED)])
+    lines += _some(_alike({s.patient_id for s in report.series}))
     unmarked = [s.patient_id for s in report.having(UNMARKED)]
     if unmarked:
         lines.append(f"{len(unmarked)} series without LIDC XML: {first_few(unmarked)}")

@@ -32,7 +32,7 @@ def rewrite(path: Path, name: str, value: bytes, vr: bytes = b"DS") -> None:
 
 BROKEN = {
     b"n/a": "is no number: 'n/a'",
-    b"1.5,0": "is no number: '1,5'",
+    b"1.5,0": "is no number: '1.5,0'",
     b"1_0": "is no number: '1_0'",
     b"nan": "is not finite: 'nan'",
     b"-inf": "is not finite: '-inf'",

@@ -69,6 +69,16 @@ def test_slices_of_the_xml_that_are_not_there_are_named(
     assert len(read_manifest(tmp_path / "out")) == 6
 
 
+def test_patients_whose_ids_are_nearly_one_are_named(collection: Path, tmp_path: Path) -> None:
+    for path in (collection / "LIDC-IDRI-0002").rglob("*.dcm"):
+        header = pydicom.dcmread(path)
+        header.PatientID = "lidc-IDRI- 0001"
+        header.save_as(str(path))
+    (line,) = (li for li in report_lines(preprocess(collection, tmp_path / "out")) if "case" in li)
+    named_ids = "patients 'LIDC-IDRI-0001' and 'lidc-IDRI- 0001' differ only by case or blanks"
+    assert line.startswith(named_ids)
+
+
 def test_a_series_without_xml_is_reported(
     collection: Path, tmp_path: Path, series_of: Callable[..., Any]
 ) -> None:
