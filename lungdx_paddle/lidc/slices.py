@@ -163,7 +163,8 @@ def _find_pixels(
     order = "<" if syntax.is_little_endian else ">"
     if len(head) < 12 or struct.unpack(order + "HH", head[:4]) != PIXEL_DATA:
         raise NotASlice("no pixels: cut off, or no image")
-    vr = {b"OB": "OB", b"OW": "OW"}.get(head[4:6])  # None: implicit, which is OW
+    # None: implicit, which is OW.  Some converters write UN.
+    vr = {b"OB": "OB", b"OW": "OW", b"UN": "OW"}.get(head[4:6])
     offset = start + (12 if vr else 8)
     found = end - offset
     if syntax.is_encapsulated:

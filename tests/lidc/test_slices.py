@@ -160,3 +160,11 @@ def test_hounsfield_units_may_be_written_in_any_way(
 ) -> None:
     write_slice(RescaleType=kind)
     assert only(scan).warnings == ()
+
+
+def test_pixels_of_unknown_representation_are_words(write_slice: WriteSlice, scan: Path) -> None:
+    path = write_slice(stored=np.arange(30, dtype=np.int16).reshape(6, 5))
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x10\x00UN"))
+    assert path.read_bytes() != data
+    assert only(scan).slice_hu(0)[0].tolist() == [-1024, -1023, -1022, -1021, -1020]
