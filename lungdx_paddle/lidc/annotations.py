@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungdx_paddle.errors import LidcError
-from lungdx_paddle.lidc.read_xml import XRAY, read_annotations
+from lungdx_paddle.lidc.read_xml import XRAY, is_marks, read_annotations
 from lungdx_paddle.lidc.readings import Annotations
-from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, list_files
+from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, SourceFile, list_files
 from lungdx_paddle.lidc.xml_elements import LARGEST_XML_BYTES
 from lungdx_paddle.progress import bar
 
@@ -32,7 +32,7 @@ class LeftOutXml(Skipped):
 
 
 def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped]]:
-    """Read every LIDC XML file below a folder or in a zip archive.
+    """Read every LIDC XML file below a folder or in a zip archive, whatever its name.
 
     Of several files of one series one counts: that with the most sessions, then the most
     readings, then the most outline points; among equals it is the first by name.
@@ -49,7 +49,9 @@ def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped
         LidcError: there is no such path.
     """
     files, skipped = list_files(source)
-    files = [file for file in files if file.suffix == ".xml"]
+    # A file that was named alone is read whatever it is called, unless it is the scan itself.
+    alone = [file for file in files if file == SourceFile(Path(source)) and not file.is_dicom]
+    files = alone or [file for file in files if is_marks(file)]
     found: dict[str, list[Annotations]] = {}
     for file in bar(files, desc="XML", unit="file", disable=len(files) < FEW_FILES, leave=False):
         try:

@@ -17,7 +17,7 @@ import numpy as np
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Mark, Reading
-from lungdx_paddle.lidc.sources import SourceFile
+from lungdx_paddle.lidc.sources import SourceFile, list_files
 from lungdx_paddle.lidc.xml_elements import (
     LARGEST_XML_BYTES,
     Content,
@@ -62,20 +62,39 @@ def read_annotations(source: str | Path | tuple[str, bytes]) -> Annotations:
     A session that repeats another one, in a file of more than four, does not count.
 
     Args:
-        source: its path, or its name and its bytes.
+        source: its path, that of a folder or zip archive with no other, or its name and its bytes.
 
     Raises:
         LidcError: it cannot be read, is cut off or too large, declares entities or a document
             type, is no CT reading, or holds something other than a number where one belongs.
     """
     if not isinstance(source, tuple):
-        source = str(source), SourceFile(Path(source)).read_bytes(LARGEST_XML_BYTES + 1)
+        source = _only_file(Path(source))
     name, data = source
     outermost, content = parse_xml(name, data)
     if outermost != CT_ROOT:
         found = XRAY if outermost == XRAY_ROOT else f"<{outermost[:80]}>"
         raise LidcError(name, f"a CT reading ({CT_ROOT})", found, fix="leave the file out")
     return _Walk(name).annotations(content)
+
+
+def is_marks(file: SourceFile) -> bool:
+    """Whether a file is to be read as LIDC XML: by its ending, or else by its outermost element."""
+    if file.suffix in (".dcm", ".xml"):
+        return file.suffix == ".xml"
+    start = file.start.replace(b"\0", b"")  # UTF-16
+    return CT_ROOT.encode() in start or XRAY_ROOT.encode() in start
+
+
+def _only_file(source: Path) -> tuple[str, bytes]:
+    """The one XML file that a path means, or is a folder or archive of: its name and its bytes."""
+    files, _ = list_files(source)
+    if files != [SourceFile(source)]:
+        files = [file for file in files if is_marks(file)]
+    if len(files) != 1:
+        found = f"{len(files)} such files in a folder or archive"
+        raise LidcError(str(source), "one LIDC XML file", found, fix="name the file of the series")
+    return str(files[0]), files[0].read_bytes(LARGEST_XML_BYTES + 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ written, so that an archive whose paths climb out of its folder does no harm.
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import os
 import struct
@@ -44,6 +45,18 @@ UNPACK = "; unpack it"
 PACKED = (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 """Endings of archives and packed files that are not read; .zip and .gz are."""
 
+FIRST_BYTES = 1024
+"""Of a file whose name does not say what it is: as many hold the outermost element of XML."""
+
+GZIP, ZIP = b"\x1f\x8b\x08", (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+"""First bytes of gzip (deflated), and of zip archives: usual, empty and in parts."""
+
+NAMED = (".dcm", ".gz", ".xml", ".xlsx", ".xlsm", ".xlsb", ".docx", ".ods", ".numbers")
+"""Endings of files that are not looked into for a zip archive: a collection has 245 000 .dcm."""
+
+DOCUMENT = {"[Content_Types].xml", "mimetype"}
+"""One of these lies in a zip archive that is a document of Microsoft's or LibreOffice."""
+
 BY_PRODUCTS = ("thumbs.db", "desktop.ini", ".ds_store", "dicomdir", LOCK)
 """Files that hold no data of their own, in lower case; DICOMDIR lists what lies beside it."""
 
@@ -64,7 +77,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file on disk, or the member of a zip archive; one in gzip is read unpacked."""
+    """A file on disk, or the member of a zip archive; one in gzip, whatever its name, unpacked."""
 
     path: Path
     """The file itself, or the archive that holds it."""
@@ -87,11 +100,26 @@ class SourceFile:
     @property
     def size(self) -> int:
         """Length in bytes, unpacked."""
-        if self.name.lower().endswith(".gz"):
-            return len(self.read_bytes())
-        if self.member is None:
-            return self.path.stat().st_size
-        return _archive(self.path).getinfo(self.member).file_size
+        with self.open() as stream:
+            if isinstance(stream, io.BytesIO):
+                return len(stream.getbuffer())
+        known = self.member and _archive(self.path).getinfo(self.member).file_size
+        return self.path.stat().st_size if known is None else int(known)
+
+    @property
+    def start(self) -> bytes:
+        """The first :data:`FIRST_BYTES`, unpacked; nothing of a file that cannot be read."""
+        try:
+            with self._stored() as stream:
+                packed = gzip.GzipFile(fileobj=stream) if _in_gzip(stream) else stream
+                return packed.read(FIRST_BYTES)
+        except (*READ_ERRORS, LidcError):
+            return b""
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether the file begins as DICOM does, with its preamble or without."""
+        return self.start[128:132] == b"DICM" or self.start[:2] in (b"\x02\x00", b"\x08\x00")
 
     def open(self, at_most: int = LARGEST_BYTES) -> BinaryIO:
         """A seekable stream of the file's bytes, unpacked; the caller closes it.
@@ -99,14 +127,16 @@ class SourceFile:
         Raises:
             OSError: it is no regular file, or one in gzip that unpacks to more than ``at_most``.
         """
-        if self.member is None:
-            stream = open_file(self.path)
-        else:
-            stream = cast(BinaryIO, _archive(self.path).open(self.member))
-        if not self.name.lower().endswith(".gz"):
+        stream = self._stored()
+        if not _in_gzip(stream):
             return stream
         with stream:
             return io.BytesIO(gunzip(stream, at_most))
+
+    def _stored(self) -> BinaryIO:
+        if self.member is None:
+            return open_file(self.path)
+        return cast(BinaryIO, _archive(self.path).open(self.member))
 
     def read_bytes(self, at_most: int = -1) -> bytes:
         """The file's bytes, or the first ``at_most`` of them; of one in gzip, all or none.
@@ -129,8 +159,8 @@ class SourceFile:
 def list_files(source: Path) -> tuple[list[SourceFile], list[Skipped]]:
     """Every file below a folder or in a zip archive, in the order of the names.
 
-    Zip archives in a folder are listed as if they were unpacked.  By-products of operating
-    systems (``._*``, ``~$*``, :data:`BY_PRODUCTS`) are left out without a word.
+    Zip archives in a folder, whatever their names, are listed as if they were unpacked; so not
+    by-products of operating systems (``._*``, ``~$*``, :data:`BY_PRODUCTS`).
 
     Args:
         source: a folder, a zip archive or a single file.
@@ -148,15 +178,15 @@ def list_files(source: Path) -> tuple[list[SourceFile], list[Skipped]]:
     if source.is_dir():
         for path in _walk(source, skipped):
             file = SourceFile(path)
-            if path.suffix.lower() == ".zip":
-                try:
+            try:
+                if path.suffix.lower() not in NAMED and _is_archive(file):
                     files += _members(path, skipped)
-                except LidcError as error:
-                    skipped.append(Skipped(str(file), str(error).removeprefix(f"{file}: ")))
-            elif reason := _not_read(file):
-                skipped.append(Skipped(str(file), reason))
-            else:
-                files.append(file)
+                elif reason := _not_read(file):
+                    skipped.append(Skipped(str(file), reason))
+                else:
+                    files.append(file)
+            except LidcError as error:
+                skipped.append(Skipped(str(file), str(error).removeprefix(f"{file}: ")))
         return files, skipped
     found = "a pipe, a socket or a device" if source.exists() else "nothing"
     if source.is_file():
@@ -168,7 +198,7 @@ def list_files(source: Path) -> tuple[list[SourceFile], list[Skipped]]:
             found=found,
             fix="unpack it and give the folder" if source.is_file() else "check the path",
         )
-    if source.suffix.lower() == ".zip" or zipfile.is_zipfile(source):
+    if _is_archive(SourceFile(source)):
         return _members(source, skipped), skipped
     return [SourceFile(source)], []
 
@@ -233,6 +263,18 @@ def _not_read(file: SourceFile) -> str:
     if file.member is not None and file.suffix in (".zip", *PACKED):
         return f"an archive in an archive{UNPACK}"
     return f"an archive of another kind than zip{UNPACK}" if file.suffix in PACKED else ""
+
+
+def _in_gzip(stream: BinaryIO) -> bool:
+    return cast(io.BufferedReader, stream).peek(len(GZIP)).startswith(GZIP)
+
+
+def _is_archive(file: SourceFile) -> bool:
+    """Whether a file on disk is a zip archive, and no document, by its content."""
+    is_named = file.suffix == ".zip"
+    if not file.start.startswith(ZIP):
+        return is_named and not file.is_dicom
+    return is_named or DOCUMENT.isdisjoint(_archive(file.path).namelist())
 
 
 def _is_by_product(name: str) -> bool:

@@ -40,7 +40,8 @@ def parse_xml(name: str, data: bytes) -> tuple[str, Content]:
             raise expat.ExpatError("an empty file")
         return _build(data)
     except expat.ExpatError as error:
-        found = f"broken or cut off XML ({error})"
+        start = data.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xfe\xff \t\r\n")[:1]
+        found = f"{'broken or cut off' if start in (b'', b'<') else 'no'} XML ({error})"
     except (ValueError, LookupError) as error:  # an encoding that does not exist
         found = str(error)
     raise LidcError(name, expected="a LIDC XML file", found=found, fix=fix)

@@ -103,8 +103,8 @@ def preprocess(
     marked = [s for s in series if s.series_uid in annotations]
     jobs = [_Job(Scan(s, annotations[s.series_uid]), crops, out) for s in marked]
     results = _run(jobs, pool)
-    others = [(s, SourceFile(Path(s.path))) for s in skipped]
-    no_ct = [s for s, file in others if file.suffix != ".xml" and not is_table(file)]
+    marks = {*(own.source for own in annotations.values()), *(s.path for s in skipped_xml)}
+    no_ct = [s for s in skipped if s.path not in marks and _is_unexpected(s.path)]
     report = Report(
         crop=crops.rule,
         window=crops.window,
@@ -122,6 +122,12 @@ def preprocess(
     rows = with_diagnoses(_rows(marked, results), table.by_patient)
     write_manifest(out / "manifest.csv", list(rows))
     return report
+
+
+def _is_unexpected(path: str) -> bool:
+    """Whether a file that is no CT is none that lies beside one either."""
+    file = SourceFile(Path(path))
+    return file.suffix != ".xml" and not is_table(file)
 
 
 def _run(jobs: Sequence[_Job], pool: Executor | None) -> dict[str, _Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,26 @@ def files(xml: Any, outline: Points) -> dict[str, bytes]:
         "b/006.xml": xml.message(nodule)[:300],
         "b/1-001.dcm": b"no XML",
     }
+
+
+def test_marks_are_known_by_their_content(tmp_path: Path, xml: Any, outline: Points) -> None:
+    content = xml.message(xml.nodule(xml.roi(outline)))
+    utf16 = content.decode().replace("UTF-8", "UTF-16").encode("utf-16")
+    for name, data in (("069.txt", content), ("069", gzip.compress(content)), ("6.dat", utf16)):
+        folder = tmp_path / f"in {name}"
+        folder.mkdir()
+        (folder / name).write_bytes(data)
+        (folder / "readme.txt").write_text("no marks")
+        found, skipped = find_annotations(folder)
+        assert list(found) == ["1.2.3"] and not skipped
+        assert find_annotations(folder / name)[0]["1.2.3"].content == found["1.2.3"].content
+
+
+def test_a_file_that_was_named_is_read_whatever_it_is(tmp_path: Path) -> None:
+    (tmp_path / "marks.csv").write_text("x,y")
+    _, (left_out,) = find_annotations(tmp_path / "marks.csv")
+    assert isinstance(left_out, LeftOutXml)
+    assert "found no XML" in left_out.reason
 
 
 def check(source: Path) -> None:

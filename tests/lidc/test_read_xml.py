@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,23 @@ def test_a_broken_file_is_one_clear_error(
     assert "\n" not in str(error.value)
 
 
+def test_a_folder_or_archive_of_one_file_is_that_file(tmp_path: Path, xml: Any) -> None:
+    (tmp_path / "069.txt").write_bytes(xml.message(series="1.7"))
+    (tmp_path / "readme.txt").write_text("marks of a CT")
+    assert read_annotations(tmp_path).series_uid == "1.7"
+    with zipfile.ZipFile(tmp_path / "marks.zip", "w") as archive:
+        archive.write(tmp_path / "069.txt")
+    assert read_annotations(tmp_path / "marks.zip").series_uid == "1.7"
+    with pytest.raises(LidcError, match="expected one LIDC XML file, found 2 such files"):
+        read_annotations(tmp_path)
+
+
+def test_what_is_no_xml_is_told_as_that(tmp_path: Path) -> None:
+    (tmp_path / "marks.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(LidcError, match="found no XML"):
+        read_annotations(tmp_path / "marks.csv")
+
+
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LidcError, match="No such file"):
+    with pytest.raises(LidcError, match="found nothing; check the path"):
         read_annotations(tmp_path / "069.xml")

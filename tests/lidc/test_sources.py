@@ -155,8 +155,27 @@ def test_files_in_gzip_are_read_up_to_a_limit(write_slice: WriteSlice, scan: Pat
     assert (file.suffix, file.size) == (".dcm", size)
     with pytest.raises(LidcError, match="more than 100 bytes unpacked"):
         file.read_bytes(100)
-    (scan / "2.gz").write_bytes(b"no gzip")
-    assert "Not a gzipped file" in find_series(scan)[1][0].reason
+    (scan / "2.gz").write_bytes(gzip.compress(b"cut off")[:-6])
+    assert "cut off gzip" in find_series(scan)[1][0].reason
+
+
+def test_a_file_is_known_by_its_first_bytes(write_slice: WriteSlice, scan: Path) -> None:
+    path = write_slice()
+    content = path.read_bytes()
+    path.unlink()
+    for name, data in {
+        "gzip.dcm": gzip.compress(content),
+        "plain.gz": content,
+        "dicom.zip": content,
+        "patient1": packed("1", content=content),
+    }.items():
+        (scan / name).write_bytes(data)
+        assert only(scan).shape_zyx == (1, 6, 5), name
+        (scan / name).unlink()
+    (scan / "diagnosis").write_bytes(packed("[Content_Types].xml", "xl/workbook.xml"))
+    assert names_in(scan) == ["diagnosis"]  # a document is no archive of files
+    (scan / "diagnosis").write_bytes(packed("1", content=content)[:-30])
+    assert "a broken one" in reasons_in(scan)["diagnosis"]
 
 
 def test_marks_are_read_from_archives_in_a_folder_and_from_gzip(tmp_path: Path, xml: Any) -> None:
