@@ -26,7 +26,7 @@ MOST_COLUMNS = 16384
 HEADER_ROWS = 20
 """The header is looked for in so many rows: titles and remarks may stand above it."""
 
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
 
 _STARTS = {
     b"%PDF": "a PDF",
@@ -100,8 +100,8 @@ def read_table(name: str, data: bytes, kind: TableKind) -> Table:
 
     Args:
         name: of the file, for messages.
-        data: its bytes: text in UTF-8 or UTF-16 with commas, semicolons or tabs, a workbook of
-            Excel (.xlsx needs openpyxl), or one of these in gzip.
+        data: its bytes: text in UTF-8 or UTF-16 with commas, semicolons, tabs or ``|``, a
+            workbook of Excel (.xlsx needs openpyxl), or one of these in gzip.
         kind: what it is to be.
 
     Raises:
@@ -166,6 +166,8 @@ def _readings(data: bytes, latin: bool) -> tuple[list[_Reading], list[str]]:
     markup = text.lstrip()[:100].lower()
     if markup.startswith("<"):
         raise NoTableError("an XML document" if "<?xml" in markup else "an HTML page")
+    if text.endswith("\r") and "\r\n" not in text:
+        text = text.replace("\n", " ")  # where rows end in \r, lines within a cell end in \n
     # What may hold any quotes: comments, and Excel's own way to name the delimiter.
     above = _ABOVE.match(text)
     assert above  # it matches nothing too

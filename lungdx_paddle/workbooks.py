@@ -8,7 +8,8 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 
-from lungdx_paddle.extras import install_hint
+from lungdx_paddle.errors import InstallError
+from lungdx_paddle.extras import install_hint, not_installed
 
 LARGEST_TABLE_BYTES = 2**26
 """Unpacked: 25 times the manifest of all of LIDC-IDRI; what is larger may fill the memory."""
@@ -39,7 +40,10 @@ class NoTableError(Exception):
 def sheets_of(data: bytes) -> list[tuple[str, Iterator[Row]]]:
     """The title and the rows of each sheet of a workbook: .xls, or .xlsx, which needs openpyxl.
 
+    Sheets that are hidden come last.
+
     Raises:
+        InstallError: the package that reads it is installed and cannot be imported.
         NoTableError: it is damaged, too large or another file; also while rows are read.
     """
     with _understood():
@@ -52,7 +56,7 @@ def _understood() -> Iterator[None]:
     """The packages raise nearly anything on a file that is damaged, locked or of Word."""
     try:
         yield
-    except NoTableError:
+    except (NoTableError, InstallError):
         raise
     except Exception as error:
         found = f"a workbook that is damaged or has a password ({error})"
@@ -83,24 +87,30 @@ def _xlsx_sheets(data: bytes) -> Iterator[Sheet]:
         if "content.xml" in sizes:
             raise NoTableError("an OpenDocument table")
         raise NoTableError("a zip archive", fix="unpack it")
+    if "xl/workbook.bin" in sizes:
+        raise NoTableError("an .xlsb workbook")
     if sum(sizes.values()) > LARGEST_TABLE_BYTES:
         raise NoTableError(f"a workbook of more than {LARGEST_TABLE_BYTES} bytes unpacked")
     try:
         import openpyxl
-    except ImportError as error:
+    except Exception as error:
+        if not isinstance(error, ModuleNotFoundError) or error.name != "openpyxl":
+            raise not_installed(error, "openpyxl") from error
         fix = f"{install_hint('excel')}, or save it as CSV"
         raise NoTableError("an .xlsx workbook, and no openpyxl to read it", fix=fix) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and extensions, which do not matter
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-    for sheet in book.worksheets:
+    for sheet in sorted(book.worksheets, key=lambda sheet: sheet.sheet_state != "visible"):
         sheet.reset_dimensions()  # what a file says of its size may be wrong
         yield sheet.title, sheet.iter_rows(values_only=True)
 
 
 def _xls_sheets(data: bytes) -> Iterator[Sheet]:
-    import xlrd  # here, as nearly all tables are text
-
+    try:
+        import xlrd  # here, as nearly all tables are text
+    except Exception as error:
+        raise not_installed(error, "xlrd") from error
     # Unless told otherwise it fills up the rows, to 16 million cells, and talks to stdout.
     book = xlrd.open_workbook(
         file_contents=data, logfile=io.StringIO(), on_demand=True, ragged_rows=True
@@ -113,5 +123,5 @@ def _xls_sheets(data: bytes) -> Iterator[Sheet]:
             return xlrd.error_text_from_code.get(cell.value, "an error")
         return bool(cell.value) if cell.ctype == xlrd.XL_CELL_BOOLEAN else cell.value
 
-    for sheet in (book.sheet_by_index(index) for index in range(book.nsheets)):
+    for sheet in sorted(book.sheets(), key=lambda sheet: sheet.visibility):
         yield sheet.name, ([value(cell) for cell in row] for row in sheet.get_rows())

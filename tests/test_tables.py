@@ -36,6 +36,7 @@ def read(data: bytes | str, kind: TableKind = KIND) -> Table:
         PLAIN.replace(",", "\t"),
         PLAIN.replace("\n", "\r\n"),
         PLAIN.replace("\n", "\r"),
+        PLAIN.replace(",", "|"),
         PLAIN + "\n,\n , \n",
         PLAIN.replace("\n", ",,\n"),
         "name,size;;\na,1;;\nb,2\n",
@@ -63,6 +64,14 @@ def test_what_stands_above_the_header_is_passed_over_and_its_lines_count() -> No
 
 def test_a_cell_may_hold_delimiters_and_line_breaks() -> None:
     assert read('name;size\n"a;\nb,";1\n').rows == ((3, ["a;\nb,", "1"]),)
+
+
+def test_where_rows_end_in_cr_a_heading_may_hold_line_feeds() -> None:
+    table = read('name,"size\n1 small",of\n 2 what\ra,1,\r')
+    assert (table.header, table.rows) == (
+        ("name", "size 1 small", "of  2 what"),
+        ((2, ["a", "1", ""]),),
+    )
 
 
 def test_text_of_windows_is_read_where_it_may_be_and_noted() -> None:

@@ -8,10 +8,11 @@ import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from itertools import count
+from pathlib import Path
 
 import pytest
 
-from lungdx_paddle.errors import LidcError
+from lungdx_paddle.errors import InstallError, LidcError
 from lungdx_paddle.tables import Table, TableKind, read_table
 
 KIND = TableKind(
@@ -62,6 +63,35 @@ def test_the_sheet_with_the_columns_is_read(workbook: Callable[..., bytes]) -> N
     assert table.notes == ("of the sheets Sheet, Sheet2 the first is read",)
 
 
+def test_sheets_that_are_hidden_come_last() -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book, stream = openpyxl.Workbook(), io.BytesIO()
+    book.active.sheet_state = "hidden"
+    for sheet, name in ((book.active, "old"), (book.create_sheet("Now"), "new")):
+        sheet.append(["name", "size"])
+        sheet.append([name, 1])
+    book.save(stream)
+    table = read(stream.getvalue())
+    assert table.rows == ((2, ["new", "1"]),)
+    assert table.notes == ("of the sheets Now, Sheet the first is read",)
+
+
+@pytest.mark.parametrize(
+    ("module", "start"), [("xlrd", b"\xd0\xcf\x11\xe0"), ("openpyxl", b"")], ids=["xls", "xlsx"]
+)
+def test_a_package_that_is_broken_is_named_and_not_the_table(
+    module: str, start: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{module}.py").write_text('raise ImportError("DLL load failed")', "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("xl/workbook.xml", "")
+    with pytest.raises(InstallError, match=f"DLL load failed; .*--force-reinstall {module}"):
+        read(start or data.getvalue())
+
+
 def test_without_openpyxl_the_line_says_what_to_install(
     workbook: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +112,7 @@ def zipped(**files: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
+        (zipped(xl__workbook_bin=b""), "an .xlsb workbook; open it in a spreadsheet"),
         (zipped(content_xml=b""), "an OpenDocument table; open it in a spreadsheet"),
         (zipped(a_csv=b"name,size"), "a zip archive; unpack it"),
         (zipped(xl__workbook_xml=bytes(2**26 + 1)), "a workbook of more than 67108864 bytes"),

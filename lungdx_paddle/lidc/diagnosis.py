@@ -43,8 +43,17 @@ HEADINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 Nodules have diagnoses and methods of their own, whose headings begin with "Nodule".
 """
 
-SUFFIXES = (".xls", ".xlsx", ".csv", ".tsv", ".txt", ".ods", ".numbers")
-"""Endings of a file that may be a diagnosis table, if "diagnosis" stands in its name."""
+NO_TABLES = (".dcm", ".xml", ".pdf", ".doc", ".docx", ".jpg", ".png")
+"""Endings of a file that is no table although "diagnosis" stands in its name."""
+
+_LOOKS = {
+    **dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2212), "-"),
+    **dict.fromkeys((0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF)),
+}
+"""Hyphens and signs without width that Word and web pages put in -> what they look like."""
+
+_AS_TEXT = re.compile(r"""'(.*?)'?|="(.*)\"""")
+"""How spreadsheets keep an ID from becoming a number: '0001 and ="0001"."""
 
 _FIX = "give TCIA's tcia-diagnosis-data-2012-04-20.xls or a table with its columns"
 
@@ -54,7 +63,7 @@ class Diagnosis:
     """One patient's disease."""
 
     patient_id: str
-    """As the table has it."""
+    """As the table shows it."""
     code: int
     """0 to 3, see :data:`CODES`."""
     primary_site: str
@@ -155,8 +164,9 @@ def find_diagnoses(source: Path) -> DiagnosisTable:
 
 
 def is_table(file: SourceFile) -> bool:
-    """Whether a file is a diagnosis table by its name."""
-    return file.suffix in SUFFIXES and "diagnos" in file.name.lower()
+    """Whether a file may be a diagnosis table: it is called so, and is nothing else."""
+    is_called = file.suffix not in NO_TABLES and "diagnos" in file.name.lower()
+    return is_called and not file.is_dicom
 
 
 def _read(file: SourceFile) -> tuple[Table, Mapping[str, int]]:
@@ -181,8 +191,8 @@ def _diagnoses(source: str, table: Table, columns: Mapping[str, int]) -> Diagnos
     diagnoses: dict[str, Diagnosis] = {}
     without: list[int] = []
     for line, row in table.rows:
-        cells = ((row[i] if i < len(row) else "").strip() for i in columns.values())
-        patient_id, code, site = (" ".join(cell.split()) for cell in cells)
+        cells = (row[i] if i < len(row) else "" for i in columns.values())
+        patient_id, code, site = map(_plain, cells)
         patient_id = patient_id.removesuffix(".0") if patient_id[:-2].isdecimal() else patient_id
         where = f"{source}:{line}"
         if code.lower() in ("", "nan", "na", "n/a", "#n/a", "none", "-"):
@@ -213,9 +223,16 @@ def _agreed(source: str, new: Diagnosis, old: Diagnosis | None) -> Diagnosis:
     return old or new
 
 
+def _plain(cell: str) -> str:
+    """What a spreadsheet shows of a cell, with one kind of blank and of hyphen."""
+    text = " ".join(cell.translate(_LOOKS).split())
+    as_text = _AS_TEXT.fullmatch(text)
+    return (as_text[1] or as_text[2] or "").strip() if as_text else text
+
+
 def _keys(patient_id: str) -> tuple[str, ...]:
     """What an ID is known by: whole, and where it ends in a number, by that alone."""
-    text = re.sub(r"[\s_-]+", "", patient_id).casefold()
+    text = re.sub(r"[\s_-]+", "", _plain(patient_id)).casefold()
     # Not for UIDs: theirs is no number of a patient.
     match = re.fullmatch(r"([^\d.]*)0*(\d+)", text)
     return (f"{match[1]}{match[2]}", match[2]) if match else (text,)

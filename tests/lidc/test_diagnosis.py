@@ -151,6 +151,19 @@ def test_ids_in_short_are_matched_where_one_patient_fits(
         assert word in found.notes[0] and "1 ID of 1 is" in found.notes[0]
 
 
+@pytest.mark.parametrize(
+    "cell",
+    ["'P-0001", '"=""P-0001"""', "P\u20110001", "P\u20130001", "P-0001\u200b", "\u00a0P-0001 "],
+)
+def test_an_id_is_read_as_spreadsheets_and_word_show_it(
+    table: Callable[[str], Path], cell: str
+) -> None:
+    found = read_diagnoses(table(f'{SHORT}{cell},\'2,"=""lung"""\n'))
+    assert found.by_patient == {"P-0001": Diagnosis("P-0001", 2, "lung")}
+    assert found.of(["P-0001"]).notes == ()
+    assert found.of(["P\u20110001"]).by_patient["P\u20110001"].code == 2
+
+
 def test_a_table_of_other_patients_is_told_as_that(table: Callable[[str], Path]) -> None:
     ids = [f"TCGA-{k}" for k in range(5)]
     found = read_diagnoses(table(SHORT + "".join(f"{name},1,\n" for name in ids))).of(["P1"])
@@ -179,6 +192,15 @@ def test_the_first_table_of_a_folder_counts_and_the_others_are_named(
     assert "an HTML page; open it" in found.notes[0]
     assert "DIAGNOSIS.CSV: one more diagnosis table, left out;" in found.notes[1]
     assert find_diagnoses(tmp_path / "z.zip").by_patient["P1"].code == 1
+
+
+@pytest.mark.parametrize("name", ["diagnosis", "Diagnoses.tab", "tcia-diagnosis-2012-04-20.dat"])
+def test_a_table_is_found_under_any_ending(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(SHORT + "P1,2,\n", encoding="utf-8")
+    (tmp_path / "diagnosis.dcm").write_bytes(b"no table")
+    (tmp_path / "diagnosis-scan").write_bytes(bytes(128) + b"DICM")
+    found = find_diagnoses(tmp_path)
+    assert (found.by_patient["P1"].code, found.notes) == (2, ())
 
 
 def test_a_typo_in_a_table_that_was_found_is_not_passed_over(

@@ -58,5 +58,7 @@ def test_what_is_too_large_is_not_parsed() -> None:
 
 @pytest.mark.parametrize("data", [b"", b" \n", b"\0" * 9, b"text", b"PK\3\4", b"<x>", b"<x/><x/>"])
 def test_what_is_no_xml_is_one_clear_error(data: bytes) -> None:
-    with pytest.raises(LidcError, match=r"x\.xml: expected a LIDC XML file, found (broken or cut|no XML)"):
+    with pytest.raises(
+        LidcError, match=r"x\.xml: expected a LIDC XML file, found (broken or cut|no XML)"
+    ):
         parse_xml("x.xml", data)
