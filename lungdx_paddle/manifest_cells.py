@@ -13,8 +13,11 @@ CROP_RULES = ("paper", "context")
 NO_VALUE = frozenset(("nan", "NaN", "NAN", "None", "NA", "N/A", "<NA>", "#N/A", "null", "NULL"))
 """How pandas, R and spreadsheets write an empty cell."""
 
-LARGEST_SPACING_MM = 10
-"""Ten times the coarsest CT; 0.703125 is 703125 where a spreadsheet has lost the point."""
+SPACING_MM = (0.1, 5)
+"""Chest CT has 0.15 to 2; less is in cm (LIDC: 0.046 to 0.098), and 703125 has lost its point."""
+
+WINDOW_WIDTH_HU = (1, 10**5)
+"""DICOM has no narrower window (PS3.3, C.11.2.1.2), and CT no values so far apart."""
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]-[0-9]+)?")
 """1E+05 is what a spreadsheet shows of 123456."""
@@ -36,10 +39,10 @@ def _legal(value: Any, is_legal: bool) -> Any:
     return value
 
 
-def _number(cell: str, above: float = -math.inf, up_to: float = math.inf) -> float:
+def _number(cell: str, low: float = -math.inf, high: float = math.inf) -> float:
     _legal(cell, _NUMBER.fullmatch(cell) is not None)  # float() reads 1_0 and nan too
     number = float(cell)
-    return float(_legal(number, above < number <= up_to and math.isfinite(number)))
+    return float(_legal(number, low <= number <= high and math.isfinite(number)))
 
 
 def _whole(cell: str, low: int, high: int) -> int:
@@ -67,12 +70,15 @@ CELLS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "nodule": ("a whole number from 0", lambda c: _whole(c, 0, 10**9)),
     "z_mm": ("a position in mm or nothing", lambda c: _number(c) if c else None),
     "pixel_spacing_mm": (
-        f"a spacing in mm above 0 and up to {LARGEST_SPACING_MM}",
-        lambda c: _number(c, above=0, up_to=LARGEST_SPACING_MM),
+        f"a spacing in mm from {SPACING_MM[0]} to {SPACING_MM[1]}",
+        lambda c: _number(c, *SPACING_MM),
     ),
-    "scale": ("a factor above 0 and up to 1", lambda c: _number(c, above=0, up_to=1)),
+    "scale": ("a factor above 0 and up to 1", lambda c: _legal(_number(c, 0, 1), float(c) > 0)),
     "window_center": ("a HU value", _number),
-    "window_width": ("a width in HU above 0", lambda c: _number(c, above=0)),
+    "window_width": (
+        f"a width in HU from {WINDOW_WIDTH_HU[0]} to {WINDOW_WIDTH_HU[1]}",
+        lambda c: _number(c, *WINDOW_WIDTH_HU),
+    ),
     "readers": ("a number of readers from 1 to 100", lambda c: _whole(c, 1, 100)),
     "malignancy_ratings": (
         "ratings from 1 to 5 joined by ;",

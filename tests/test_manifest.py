@@ -249,7 +249,7 @@ def test_columns_may_come_in_any_order_and_cells_may_hold_line_breaks(
         ("crops/P00/n00_s01.jpg", "crops/P00/n00_s00.jpg", r"a second time \(first on line 2\)"),
         ("crops/P00/n00_s00.jpg", "crops/gone.jpg", r"1 missing, the first 'crops/gone.jpg'"),
         (",P00,", ",,", r"column patient_id"),
-        (",0.7,", ",0,", r"column pixel_spacing_mm: expected a spacing in mm above 0"),
+        (",0.7,", ",0,", r"column pixel_spacing_mm: expected a spacing in mm from 0.1 to 5"),
         (",0.7,", ",nan,", r"column pixel_spacing_mm"),
         (",1.2.0,0,", ",1.2.0,0.5,", r"column nodule: expected a whole number from 0"),
         (",3,1;1;1;1,", f",{10**30},1;1;1;1,", r"column readers: expected a number of readers"),

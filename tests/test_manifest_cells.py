@@ -18,6 +18,9 @@ from lungdx_paddle.manifest_cells import CELLS
         ("z_mm", "-1.5e-05", -1.5e-05),
         ("image", r".\crops\\a.jpg", "crops/a.jpg"),
         ("image", "./crops/./a.jpg", "crops/a.jpg"),
+        ("pixel_spacing_mm", "0.1", 0.1),
+        ("pixel_spacing_mm", "5", 5.0),
+        ("window_width", "1", 1.0),
         ("patient_id", "1-2", "1-2"),
         ("series_uid", "1.2.840.113619.2", "1.2.840.113619.2"),
         ("crop", "", "paper"),
@@ -37,6 +40,12 @@ def test_what_a_cell_means(column: str, cell: str, value: object) -> None:
         ("z_mm", "nan"),
         ("z_mm", "1.024,5"),
         ("pixel_spacing_mm", "703125"),  # of 0.703125
+        ("pixel_spacing_mm", "9"),
+        ("pixel_spacing_mm", "0.0703"),  # in cm
+        ("window_width", "1e-9"),
+        ("window_width", "0.5"),
+        ("window_width", "2040000"),
+        ("scale", "0"),
         ("patient_id", "2-Jan"),  # of 1-2
         ("patient_id", "Jan-02"),
         ("patient_id", "1.23E+05"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
@@ -10,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from lungdx_paddle.errors import LidcError
+from lungdx_paddle.manifest_cells import WINDOW_WIDTH_HU
 
 Window = tuple[float, float]
 """(centre, width) in HU."""
@@ -23,15 +23,12 @@ HEADER = "header"
 HU_OF_CT = (-1024.0, 3071.0)
 """What 12 bits hold: a window that shows nothing of it makes every crop one gray."""
 
-NARROWEST_HU = 1.0
-"""Width of a window: HU are whole numbers."""
-
 NAMED_WINDOWS: Mapping[str, Window] = MappingProxyType({"lung": (-600.0, 1500.0)})
 """Windows with a name, for ``--window``."""
 
 _error = partial(
     LidcError,
-    expected="centre,width in HU with a width of 1 or more, or one of "
+    expected="centre,width in HU with a width of {:g} to {:g}, or one of ".format(*WINDOW_WIDTH_HU)
     + ", ".join((HEADER, *NAMED_WINDOWS)),
     fix="use 20,2040 unless you have a reason",
 )
@@ -46,7 +43,7 @@ def apply_window(hu: np.ndarray, center: float, width: float) -> np.ndarray:
     Args:
         hu: any shape, any real type.
         center: of the window, in HU.
-        width: of the window, in HU, at least :data:`NARROWEST_HU`.
+        width: of the window, in HU, within :data:`WINDOW_WIDTH_HU`.
 
     Returns:
         uint8 of the same shape.
@@ -82,7 +79,7 @@ def parse_window(text: str) -> Window | None:
 
 
 def _check(center: float, width: float, where: str) -> None:
-    if not NARROWEST_HU <= width < math.inf:
+    if not WINDOW_WIDTH_HU[0] <= width <= WINDOW_WIDTH_HU[1]:
         raise _error(where, found=f"a width of {width:g}")
     darkest, brightest = HU_OF_CT
     if not darkest - width / 2 < center < brightest + width / 2:

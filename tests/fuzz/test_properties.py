@@ -23,7 +23,7 @@ from lungdx_paddle.errors import LungdxError
 from lungdx_paddle.lidc import CHARACTERISTICS, find_series, read_annotations, read_diagnoses
 from lungdx_paddle.lidc.attributes import NUMBERS, TEXTS
 from lungdx_paddle.manifest import COLUMNS, ManifestRow, read_rows, write_manifest
-from lungdx_paddle.manifest_cells import NO_VALUE
+from lungdx_paddle.manifest_cells import NO_VALUE, SPACING_MM, WINDOW_WIDTH_HU
 from lungdx_paddle.settings import Config
 
 few = settings(
@@ -37,7 +37,7 @@ few = settings(
 texts = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=12)
 names = st.from_regex(r"[A-Za-z0-9_]{1,12}", fullmatch=True)
 numbers = st.floats(-2000, 2000).map(lambda value: float(f"{value:g}"))
-positive = st.floats(0.01, 2000).map(lambda value: float(f"{value:g}"))
+widths_hu = st.floats(*WINDOW_WIDTH_HU).map(lambda value: float(f"{value:g}"))
 
 manifest_rows = st.lists(
     st.builds(
@@ -47,10 +47,10 @@ manifest_rows = st.lists(
         series_uid=st.from_regex(r"[0-9]{1,3}(\.[1-9][0-9]{0,5}){2,5}", fullmatch=True),
         nodule=st.integers(0, 99),
         z_mm=st.none() | numbers,
-        pixel_spacing_mm=st.floats(0.01, 10).map(lambda value: float(f"{value:g}")),
+        pixel_spacing_mm=st.floats(*SPACING_MM).map(lambda value: float(f"{value:g}")),
         scale=st.floats(0.1, 1.0).map(lambda value: float(f"{value:g}")),
         window_center=numbers,
-        window_width=positive,
+        window_width=widths_hu,
         readers=st.integers(1, 4),
         malignancy_ratings=st.lists(st.integers(1, 5), max_size=4).map(tuple),
         diagnosis=st.none() | st.integers(0, 3),
