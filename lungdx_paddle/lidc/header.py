@@ -25,6 +25,9 @@ from lungdx_paddle.lidc.attributes import TAG, NotASlice
 PREAMBLE_BYTES = 128
 """Length of what stands before ``DICM`` (PS3.10, 7.1)."""
 
+OTHER_KINDS = {b"PK\x03\x04": "a zip archive or a workbook", b"<?xml": "XML"}
+"""First bytes of a file whose name may say something else -> what it is."""
+
 HEADER_BYTES = 2**25
 """Of a header, 32 MiB: a slice's has some 10 KiB, and a frame's adds 2."""
 
@@ -107,7 +110,8 @@ def parse_header(stream: BinaryIO) -> tuple[Dataset, UID, BinaryIO | io.BytesIO]
     has_preamble = start[PREAMBLE_BYTES:] == b"DICM"
     # Old files begin with the data set itself: group 0002 or 0008, little endian.
     if not has_preamble and start[:2] not in (b"\x02\x00", b"\x08\x00"):
-        raise NotASlice("no DICOM file" if start else "an empty file")
+        other = [f" but {what}" for begin, what in OTHER_KINDS.items() if start.startswith(begin)]
+        raise NotASlice("no DICOM file" + "".join(other) if start else "an empty file")
     try:
         header = _dcmread(stream)
     except _Deflated:

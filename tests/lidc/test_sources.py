@@ -172,6 +172,14 @@ def test_a_file_is_known_by_its_first_bytes(write_slice: WriteSlice, scan: Path)
         (scan / name).write_bytes(data)
         assert only(scan).shape_zyx == (1, 6, 5), name
         (scan / name).unlink()
+    (scan / "marks.dcm").write_bytes(b'<?xml version="1.0"?>')
+    (scan / "scan.dcm").write_bytes(packed("1", content=content))
+    assert [s.reason.removeprefix("no DICOM file but ") for s in find_series(scan)[1]] == [
+        "XML",
+        "a zip archive or a workbook",
+    ]
+    (scan / "marks.dcm").unlink()
+    (scan / "scan.dcm").unlink()
     (scan / "diagnosis").write_bytes(packed("[Content_Types].xml", "xl/workbook.xml"))
     assert names_in(scan) == ["diagnosis"]  # a document is no archive of files
     (scan / "diagnosis").write_bytes(packed("1", content=content)[:-30])
