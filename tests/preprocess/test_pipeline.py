@@ -53,6 +53,16 @@ def test_every_outlined_slice_becomes_a_row_and_a_crop(collection: Path, tmp_pat
     assert image[:8].max() <= 3
 
 
+def test_marks_that_are_not_called_xml_are_read_and_not_left_out(
+    collection: Path, tmp_path: Path
+) -> None:
+    for path in sorted(collection.rglob("*.xml")):
+        path.rename(path.with_suffix(".txt"))
+    report = preprocess(collection, tmp_path / "out")
+    assert report.crops == 7
+    assert not report.skipped
+
+
 def test_no_name_and_no_birth_date_is_written(
     collection: Path, tmp_path: Path, files: Callable[..., Any]
 ) -> None:
