@@ -175,20 +175,24 @@ def _stored_values(s: Slice) -> np.ndarray:
 def _open(s: Slice) -> BinaryIO:
     """The slice's file, unpacked: once for all of its frames, which are read in turn."""
     file, deflated = s.file, s.transfer_syntax == DeflatedExplicitVRLittleEndian
-    packed = deflated or file.name.lower().endswith(".gz")
-    packed = packed or (file.member is not None and file.size <= LARGEST_BYTES)
-    if s.pixels.frames == 1 or not packed:
+    if s.pixels.frames == 1:
         return _inflated(file) if deflated else file.open()
     entry = file.path.stat()
-    return io.BytesIO(_unpacked(file, deflated, entry.st_mtime_ns, entry.st_size))
+    content = _unpacked(file, deflated, entry.st_mtime_ns, entry.st_size)
+    return file.open() if content is None else io.BytesIO(content)
 
 
 @lru_cache(maxsize=1)
-def _unpacked(file: SourceFile, deflated: bool, mtime_ns: int, size: int) -> bytes:
-    """The last packed file of several frames, as it was at that time."""
+def _unpacked(file: SourceFile, deflated: bool, mtime_ns: int, size: int) -> bytes | None:
+    """The last file of several frames as it was at that time; None if it is not packed."""
     with _inflated(file) if deflated else file.open() as stream:
+        if file.member is None and not isinstance(stream, io.BytesIO):
+            return None
         stream.seek(0)
-        return stream.read()
+        content = stream.read(LARGEST_BYTES + 1)
+    if len(content) > LARGEST_BYTES:
+        raise ValueError(f"more than {LARGEST_BYTES} bytes when unpacked")
+    return content
 
 
 def _inflated(file: SourceFile) -> BinaryIO:

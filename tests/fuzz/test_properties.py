@@ -43,7 +43,7 @@ manifest_rows = st.lists(
     st.builds(
         ManifestRow,
         image=st.lists(names, min_size=1, max_size=3).map(lambda parts: "/".join(parts) + ".jpg"),
-        patient_id=texts,
+        patient_id=texts.filter(lambda text: text not in NO_VALUE),
         series_uid=st.from_regex(r"[0-9]{1,3}(\.[1-9][0-9]{0,5}){2,5}", fullmatch=True),
         nodule=st.integers(0, 99),
         z_mm=st.none() | numbers,
