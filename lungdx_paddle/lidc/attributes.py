@@ -20,6 +20,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from lungdx_paddle.manifest_cells import SPACING_MM
 from lungdx_paddle.words import printable
 
 LONGEST_SIDE = 8192
@@ -27,9 +28,6 @@ LONGEST_SIDE = 8192
 
 FARTHEST_MM = 10_000.0
 """Positions: a scanner's table moves 2 m about its origin, and no hospital has one of 10 m."""
-
-SPACING_MM = (0.01, 20.0)
-"""Pixels of micro-CT to those of a coarse attenuation map; LIDC has 0.46 to 0.98 mm."""
 
 THICKNESS_MM = (0.01, 100.0)
 """Slices of micro-CT to slabs; LIDC has 0.6 to 5 mm."""

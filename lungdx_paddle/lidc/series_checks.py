@@ -30,11 +30,6 @@ OBLIQUE_DEGREES = 5.0
 angles correct for how the patient lay."""
 
 
-USUAL_SPACING_MM = (0.15, 4.0)
-"""Pixels of a chest CT: 2048 of a field of 310 mm, to 128 of one of 500 mm; LIDC has 0.46 to
-0.98 mm, which is neither written in centimetres nor ten times as large."""
-
-
 def series_warnings(slices: Sequence[Slice], z_mm: np.ndarray, step_mm: float) -> tuple[str, ...]:
     """All that is unusual about the slices of a series, sorted along their normal."""
     return (
@@ -118,14 +113,7 @@ def _of_identity(slices: Sequence[Slice]) -> Iterator[str]:
 
 
 def _of_values(slices: Sequence[Slice]) -> Iterator[str]:
-    """What may be no mm or no HU; then one line for each attribute that was noted."""
-    spacing_mm, (low, high) = slices[0].pixel_spacing_mm, USUAL_SPACING_MM
-    if min(spacing_mm) < low or max(spacing_mm) > high:
-        shown = " x ".join(f"{mm:.4g}" for mm in spacing_mm)
-        yield (
-            f"pixels of {shown} mm, where a chest CT has {low:g} to {high:g} mm: PixelSpacing may "
-            "be in another unit, and every length with it"
-        )
+    """What may be no HU; then one line for each attribute that was noted."""
     if lacking := sum(not s.has_rescale for s in slices):
         yield (
             f"{lacking} of {count_of(len(slices), 'slice')} lack RescaleIntercept or RescaleSlope: "

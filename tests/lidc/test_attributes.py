@@ -76,7 +76,7 @@ def test_what_only_helps_is_ignored_and_noted_where_it_is_broken(
         ({"RescaleSlope": 0}, "RescaleSlope is 0 or next to it: 0"),
         ({"RescaleSlope": "1e-300"}, "RescaleSlope is 0 or next to it: 1e-300"),
         ({"RescaleIntercept": "1e30"}, "RescaleIntercept is out of range"),
-        ({"PixelSpacing": ["1e-300", "1e-300"]}, "PixelSpacing is out of range (0.01 to 20)"),
+        ({"PixelSpacing": ["1e-300", "1e-300"]}, "PixelSpacing is out of range (0.1 to 5)"),
         ({"PixelSpacing": ["-0.7", "0.7"]}, "PixelSpacing is out of range"),
         ({"PixelSpacing": "0.7"}, "PixelSpacing has 1 numbers where 2 are known"),
         ({PLACE: ["0", "0", "1e200"]}, f"{PLACE} is out of range"),

@@ -133,12 +133,3 @@ def test_an_attribute_that_was_ignored_is_one_line_with_an_example(
         path = write_slice(z_mm)
         path.write_bytes(path.read_bytes().replace(b"-600", b"n/%d " % number))
     assert only(scan).warnings == ("3 slices: WindowCenter is no number: 'n/0 .0', ignored",)
-
-
-@pytest.mark.parametrize("mm", [7.5, 0.075])
-def test_pixels_of_a_size_that_no_chest_ct_has_are_told(
-    write_slice: WriteSlice, scan: Path, mm: float
-) -> None:
-    write_slice(PixelSpacing=[mm, mm])
-    (warning,) = only(scan).warnings
-    assert warning.startswith(f"pixels of {mm} x {mm} mm, where a chest CT has 0.15 to 4 mm: ")

@@ -168,3 +168,13 @@ def test_pixels_of_unknown_representation_are_words(write_slice: WriteSlice, sca
     path.write_bytes(data.replace(b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x10\x00UN"))
     assert path.read_bytes() != data
     assert only(scan).slice_hu(0)[0].tolist() == [-1024, -1023, -1022, -1021, -1020]
+
+
+@pytest.mark.parametrize("mm", [7.5, 0.075])
+def test_pixels_of_a_size_that_no_chest_ct_has_are_left_out(
+    write_slice: WriteSlice, scan: Path, mm: float
+) -> None:
+    write_slice(PixelSpacing=[mm, mm])
+    series, (skipped,) = find_series(scan)
+    assert not series
+    assert skipped.reason.startswith("PixelSpacing is out of range (0.1 to 5): ")
