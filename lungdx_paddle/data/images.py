@@ -146,11 +146,11 @@ def _is_whole_png(content: bytes) -> bool:
 
 def _decode(contents: Sequence[bytes]) -> tuple[list[np.ndarray], str]:
     """The whole pictures, and what is wrong with one of the others; nothing if all are whole."""
-    pictures, said = _decode_and_listen(contents)
+    pictures, complaints = _decode_and_listen(contents)
     whole = [p for p in pictures if p is not None and p.shape == (CROP_SIZE, CROP_SIZE)]
     jpgs = [content for content in contents if content.startswith(_JPG)]
     damage = f"a damaged {'JPG' if jpgs else 'PNG'}"
-    if len(whole) < len(pictures) or _COMPLAINT.search(said):
+    if len(whole) < len(pictures) or _COMPLAINT.search(complaints):
         return whole, damage
     if jpgs and _complaints_without_last_byte(jpgs) < len(jpgs) and _is_heard():
         return whole, damage
@@ -191,11 +191,11 @@ def _decode_and_listen(contents: Sequence[bytes]) -> tuple[list[np.ndarray | Non
             os.dup2(screen, 2)
             os.close(screen)
         heard.seek(0)
-        said = heard.read()
-    others = [line for line in said.splitlines(keepends=True) if not _DECODERS.search(line)]
+        complaints = heard.read()
+    others = [line for line in complaints.splitlines(keepends=True) if not _DECODERS.search(line)]
     if others:
         os.write(2, b"".join(others))
-    return pictures, said
+    return pictures, complaints
 
 
 def _file_in_memory() -> BinaryIO:

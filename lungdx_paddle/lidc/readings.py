@@ -62,7 +62,7 @@ class Reading:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """All that the reader said, to be compared: everything but the reader's number."""
+        """All that the reader marked, to be compared: everything but the reader's number."""
         outlines = ((c.sop_uid, c.z_mm, c.inclusion, c.points_xy.tobytes()) for c in self.contours)
         return (self.nodule_id, tuple(sorted(self.characteristics.items())), *outlines)
 
@@ -105,7 +105,7 @@ class Annotations:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """All that the readers said, to be compared with another file of the series."""
+        """All that the readers marked, to be compared with another file of the series."""
         readings = tuple((reading.reader, *reading.content) for reading in self.readings)
         return self.readers, readings, self.small_nodules, self.non_nodules
 

@@ -55,7 +55,7 @@ class Dashboard:
     Args:
         folder: where the log lies; an existing log is continued.
         keep_until: records after this step are dropped, for a run that is resumed there; a log
-            line tells if some before it are damaged or lost.
+            line says if some before it are damaged or lost.
 
     Raises:
         CheckpointError: there is a log that cannot be read.
@@ -198,7 +198,7 @@ def read_scalar(folder: Path, tag: str) -> tuple[np.ndarray, np.ndarray]:
 def _records(path: Path) -> Iterator[tuple[bytes, Record]]:
     """Each whole record of a log, as it lies there and as it reads; none without a log.
 
-    A log line tells how many damaged ones were left out.
+    A log line says how many damaged ones were left out.
     """
     try:
         data = read_file(path) if path.exists() else b""

@@ -48,7 +48,7 @@ class Table2:
         path: ``table2.csv``; an existing one is continued.
         tasks: names of the tasks, whose own accuracies follow the paper's columns.
         keep_until: rows after this step are dropped, for a run that is resumed there; a log line
-            tells if there is no row of it, as a checkpoint's always was.
+            says if there is no row of it, as a checkpoint's always was.
 
     Raises:
         CheckpointError: the file there is no Table 2.
