@@ -22,6 +22,9 @@ from paddle import nn
 _DIRECTION = 1e-12
 """Added to cross weights, so that one of exactly 0 has a direction to be raised in."""
 
+_ROWS = 32
+"""Of a dense unit's matrix that are squared at a time: a megabyte."""
+
 
 class SharingUnit(nn.Layer):
     """Two towers' features in, two towers' features out.
@@ -180,7 +183,12 @@ class DenseUnit(SharingUnit):
         return weight
 
     def _norm(self, weight: paddle.Tensor) -> paddle.Tensor:
-        return (weight * weight).sum(axis=0).sqrt()
+        # By products of a few rows, which stay in the cache: Paddle's sum over the first axis
+        # takes twenty times as long, which was half of a training step.
+        ones = paddle.ones([1, _ROWS])
+        blocks = (weight[k : k + _ROWS] for k in range(0, len(weight), _ROWS))
+        squares = [paddle.matmul(ones[:, : len(block)], block * block) for block in blocks]
+        return paddle.add_n(squares).flatten().sqrt()
 
 
 UNITS: dict[str, type[SharingUnit]] = {
