@@ -81,7 +81,6 @@ def prepare(
     Raises:
         ConfigError: mixed precision where the device has none, or more processes than a
             batch has images for.
-        ManifestError: a task has no labelled training image.
     """
     processes, settings = processes or Processes(), config.train
     cpu = paddle.device.get_device() == "cpu"
@@ -99,7 +98,6 @@ def prepare(
             found=paddle.device.cuda.get_device_name(),
             fix="set train.amp=float16",
         )
-    _check_labels(config, train, test)
     network = build_network(config)
     network.set_normalisation(*train.pixel_statistics())
     order = TrainingOrder(len(train), config.data.batch_size, config.seed)
@@ -113,7 +111,12 @@ def prepare(
     )
 
 
-def _check_labels(config: Config, train: NoduleDataset, test: NoduleDataset) -> None:
+def check_labels(config: Config, train: NoduleDataset, test: NoduleDataset) -> None:
+    """Refuse a training in which a task would learn nothing.
+
+    Raises:
+        ManifestError: a task has no labelled training image.
+    """
     for task, labels in train.labels.items():
         if (labels != UNLABELLED).any():
             continue

@@ -45,7 +45,7 @@ from lungdx_paddle.training.run import (
 )
 from lungdx_paddle.training.run_metrics import RunMetrics, write_results
 from lungdx_paddle.training.split_record import TEST, TRAIN, SplitRecord
-from lungdx_paddle.training.step import TrainingState, prepare, training_step
+from lungdx_paddle.training.step import TrainingState, check_labels, prepare, training_step
 from lungdx_paddle.training.table2 import Table2, table_row
 
 Pictures = Callable[[Predictions, int], Mapping[str, np.ndarray]]
@@ -88,6 +88,7 @@ def _train(
         dataset = record.align(dataset, config.data.manifest)
     parts = np.array(record.parts)
     train_part, test_part = (dataset.subset(np.flatnonzero(parts == s)) for s in (TRAIN, TEST))
+    check_labels(config, train_part, test_part)
     state = prepare(config, train_part, test_part, processes)
     training = training_digest(config, record)
     if any((config.output_folder / name).is_file() for name in CHECKPOINT if resume):
