@@ -59,6 +59,9 @@ class ModelConfig:
     """Units of the fully connected layer."""
     dropout: float = field(default=0.2, metadata={"from": 0.0, "below": 1.0})
     """Part of the fc units that a training step drops, after the last sharing unit."""
+    flips: bool = False
+    """Answer with the mean over a crop's eight orientations (quarter turns, mirrored or not), in
+    eight times the time; training takes each image once."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,9 @@ class TrainConfig:
     """Adam's; the highest, where it changes."""
     schedule: str = field(default="constant", metadata={"choices": ("constant", "cosine")})
     """Of the learning rate: the same throughout, or down to 0 along half a cosine."""
+    soft_labels: float = field(default=0.0, metadata={"from": 0.0, "up_to": 1.0})
+    """Part of the malignancy target that is the readers' own ratings, each as likely as it is
+    frequent; the rest is the level of their median."""
     weight_decay: float = field(default=1e-5, metadata={"from": 0.0})
     """Factor of the L2 loss on convolution and fc weights; sharing units have none."""
     amp: str = field(default="none", metadata={"choices": ("none", "float16", "bfloat16")})

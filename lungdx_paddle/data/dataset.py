@@ -12,7 +12,7 @@ import numpy as np
 import paddle
 
 from lungdx_paddle.data.images import read_images
-from lungdx_paddle.data.labels import LABEL_SETS, LabelSet, labels_of
+from lungdx_paddle.data.labels import LABEL_SETS, LabelSet, labels_of, rating_shares
 from lungdx_paddle.data.splits import Split, make_fold, make_split
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.manifest import Manifest, read_manifest
@@ -30,6 +30,8 @@ class Batch:
     """(n, 1, 32, 32) float32 gray values from 0 to 255."""
     labels: Mapping[str, np.ndarray]
     """{task: (n,) int64}, -1 where the task has no label."""
+    rating_shares: np.ndarray
+    """(n, 5) float32: which part of the readers gave each malignancy level."""
 
 
 class NoduleDataset(paddle.io.Dataset):
@@ -56,6 +58,7 @@ class NoduleDataset(paddle.io.Dataset):
         self.manifest = manifest
         self.label_set = label_set
         self.labels = labels_of(manifest, label_set)
+        self.rating_shares = rating_shares(manifest)
         self.images = read_images(manifest) if images is None else images
 
     def __len__(self) -> int:
@@ -79,7 +82,8 @@ class NoduleDataset(paddle.io.Dataset):
         """The images at ``indices``, in that order."""
         chosen = np.asarray(indices)
         images = self.images[chosen].astype(np.float32)[:, np.newaxis]
-        return Batch(images, {task: labels[chosen] for task, labels in self.labels.items()})
+        labels = {task: labels[chosen] for task, labels in self.labels.items()}
+        return Batch(images, labels, self.rating_shares[chosen])
 
     def subset(self, indices: Indices) -> NoduleDataset:
         """A dataset of the images at ``indices``, in that order."""

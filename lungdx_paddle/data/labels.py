@@ -69,6 +69,15 @@ def malignancy_class(ratings: Sequence[int]) -> int:
     return math.floor(statistics.median(ratings) + 0.5) - 1
 
 
+def rating_shares(manifest: Manifest) -> np.ndarray:
+    """(rows, 5) float32: which part of the readers gave each malignancy level; 0 without any."""
+    shares = np.zeros((len(manifest), len(LEVELS)), dtype=np.float32)
+    for i, row in enumerate(manifest.rows):
+        for rating in row.malignancy_ratings:
+            shares[i, rating - 1] += 1.0 / len(row.malignancy_ratings)
+    return shares
+
+
 def pathology_class(diagnosis: int | None, primary_site: str, label_set: LabelSet) -> int:
     """Class of a diagnosed patient's nodules under ``label_set``; -1 without one."""
     return UNLABELLED if diagnosis is None else label_set.classify(diagnosis, primary_site)

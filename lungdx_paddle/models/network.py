@@ -52,6 +52,7 @@ class TwoTaskNetwork(nn.Layer):
             {s: unit(shapes[s], sharing.cross_floor) for s in STAGES if s in sharing.sites}
         )
         self.drop = nn.Dropout(model.dropout)
+        self.flips = model.flips
         self.heads = nn.LayerDict({t: nn.Linear(model.fc, n) for t, n in classes.items()})
 
     @property
@@ -101,8 +102,18 @@ class TwoTaskNetwork(nn.Layer):
         return {task: self.heads[task](self.drop(x)) for task, x in self.features(images).items()}
 
     def probabilities(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        """{task: (n, classes) probabilities} of the same images as :meth:`forward`."""
-        return {task: functional.softmax(logits) for task, logits in self(images).items()}
+        """{task: (n, classes) probabilities} of the same images as :meth:`forward`.
+
+        With ``model.flips`` the mean over each image's eight orientations.
+        """
+        if not self.flips:
+            return {task: functional.softmax(logits) for task, logits in self(images).items()}
+        ways = [*_flips(images), *_flips(images.transpose([0, 1, 3, 2]))]
+        found = {}
+        for task, logits in self(paddle.concat(ways)).items():
+            each = functional.softmax(logits).reshape([len(ways), -1, logits.shape[-1]])
+            found[task] = each.mean(axis=0)
+        return found
 
     def shares(self) -> dict[str, dict[str, float]]:
         """{site: {task: mean share that the task takes from the other}}."""
@@ -116,6 +127,11 @@ class TwoTaskNetwork(nn.Layer):
     def decayed(self) -> list[paddle.Tensor]:
         """The weights under the L2 loss; those of sharing units, BN and heads are not."""
         return [weight for tower in self.towers.values() for weight in tower.decayed()]
+
+
+def _flips(images: paddle.Tensor) -> list[paddle.Tensor]:
+    """(n, 1, 32, 32) images as they are, and flipped along rows, columns, both."""
+    return [images, *(images.flip(axes) for axes in ([2], [3], [2, 3]))]
 
 
 def build_network(config: Config) -> TwoTaskNetwork:

@@ -12,7 +12,7 @@ from paddle.nn import functional
 
 from lungdx_paddle.data.augment import augmented
 from lungdx_paddle.data.dataset import NoduleDataset, TrainingOrder
-from lungdx_paddle.data.labels import LABEL_SETS, PATHOLOGY, UNLABELLED, labels_of
+from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY, PATHOLOGY, UNLABELLED, labels_of
 from lungdx_paddle.errors import ConfigError, LungdxError, ManifestError
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 from lungdx_paddle.settings import Config, TrainConfig
@@ -164,6 +164,10 @@ def training_step(state: TrainingState) -> StepResult:
     counts = {t: int((labels != UNLABELLED).sum()) for t, labels in batch.labels.items()}
     mine = processes.part(len(images))
     labels = {task: values[mine] for task, values in batch.labels.items()}
+    soft = {}
+    if settings.soft_labels:
+        shares = batch.rating_shares[mine]
+        soft[MALIGNANCY] = soft_targets(labels[MALIGNANCY], shares, settings.soft_labels)
 
     state.network.train()
     mixed = settings.amp != "none"
@@ -171,7 +175,7 @@ def training_step(state: TrainingState) -> StepResult:
         found = state.forward(paddle.to_tensor(images[mine]))
         # float32: the NumPy array of a bfloat16 tensor holds its bits.
         logits = {task: x.astype("float32") for task, x in found.items()}
-        losses = task_losses(logits, labels, counts)
+        losses = task_losses(logits, labels, counts, soft)
     answers = {task: x.numpy().argmax(axis=1) for task, x in logits.items()}
     sums = [float(loss) for loss in losses.values()]
     sums += [float((answers[task] == labels[task]).sum()) for task in losses]
@@ -195,6 +199,7 @@ def task_losses(
     logits: Mapping[str, paddle.Tensor],
     labels: Mapping[str, np.ndarray],
     counts: Mapping[str, int],
+    soft: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, paddle.Tensor]:
     """Each task's cross-entropies, summed and divided by ``counts``; 0 without a label.
 
@@ -202,17 +207,37 @@ def task_losses(
         logits: {task: (n, classes)}.
         labels: {task: (n,) int64}, -1 for no label.
         counts: {task: labelled images} of the whole batch, of which these may be a part.
+        soft: {task: (n, classes) distributions} that take the place of a task's labels; a row of
+            zeros is no label.
 
     Returns:
         {task: scalar}; of a whole batch the mean over its labelled images.
     """
-    return {
-        task: functional.cross_entropy(
-            x, paddle.to_tensor(labels[task]), ignore_index=UNLABELLED, reduction="sum"
+    losses = {}
+    for task, x in logits.items():
+        target = soft[task] if soft and task in soft else labels[task]
+        loss = functional.cross_entropy(
+            x,
+            paddle.to_tensor(target),
+            ignore_index=UNLABELLED,
+            reduction="sum",
+            soft_label=target.ndim > 1,
         )
-        / max(counts[task], 1)
-        for task, x in logits.items()
-    }
+        losses[task] = loss / max(counts[task], 1)
+    return losses
+
+
+def soft_targets(labels: np.ndarray, rating_shares: np.ndarray, part: float) -> np.ndarray:
+    """(n, classes) float32: ``part`` the readers' ratings, the rest the label; 0 without a label.
+
+    Args:
+        labels: (n,) int64 classes, -1 for no label.
+        rating_shares: (n, classes), as :func:`lungdx_paddle.data.labels.rating_shares` has them.
+        part: from 0 to 1.
+    """
+    median = np.eye(rating_shares.shape[1], dtype=np.float32)[labels]
+    mixed = (1.0 - part) * median + part * rating_shares
+    return np.where(labels[:, np.newaxis] == UNLABELLED, 0.0, mixed).astype(np.float32)
 
 
 def learning_rate(settings: TrainConfig, step: int) -> float:

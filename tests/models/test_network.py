@@ -171,3 +171,16 @@ def test_shares_are_given_for_each_site_and_task() -> None:
     assert list(shares) == ["pool1", "fc"]
     assert shares["fc"] == pytest.approx({"malignancy": 0.05, "pathology": 0.05}, abs=1e-5)
     assert network_of().shares() == {}
+
+
+def test_with_flips_an_answer_does_not_depend_on_the_orientation() -> None:
+    classes = {"malignancy": 5, "pathology": 2}
+    network = TwoTaskNetwork(ModelConfig(4, 6, 10, flips=True), SharingConfig(), classes)
+    network.eval()
+    image = np.random.default_rng(0).uniform(0, 255, (3, 1, 32, 32)).astype(np.float32)
+    turned = np.ascontiguousarray(np.rot90(image, axes=(2, 3))[..., ::-1])
+    found, again = (network.probabilities(paddle.to_tensor(x)) for x in (image, turned))
+    once = paddle.nn.functional.softmax(network(paddle.to_tensor(image))["malignancy"])
+    assert np.allclose(found["malignancy"], again["malignancy"], atol=1e-6)
+    assert found["malignancy"].shape == [3, 5]
+    assert not np.allclose(found["malignancy"], once, atol=1e-6)

@@ -12,7 +12,13 @@ import pytest
 
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.training.parallel.processes import Processes
-from lungdx_paddle.training.step import TrainingError, TrainingState, task_losses, training_step
+from lungdx_paddle.training.step import (
+    TrainingError,
+    TrainingState,
+    soft_targets,
+    task_losses,
+    training_step,
+)
 
 Make = Callable[..., TrainingState]
 
@@ -39,6 +45,33 @@ def test_a_batch_without_a_label_costs_nothing_and_moves_nothing() -> None:
     loss["pathology"].backward()
     assert float(loss["pathology"]) == 0.0
     assert not logits.grad.numpy().any()
+
+
+def test_soft_targets_are_between_the_median_and_the_readers_ratings() -> None:
+    shares = np.array([[0, 0, 0, 0.25, 0.75], [0.5, 0.5, 0, 0, 0], [0, 0, 0, 0, 1]], np.float32)
+    labels = np.array([4, 1, -1])
+    target = soft_targets(labels, shares, 0.5)
+    assert target.tolist() == [[0, 0, 0, 0.125, 0.875], [0.25, 0.75, 0, 0, 0], [0] * 5]
+    logits = np.random.default_rng(0).standard_normal((3, 5)).astype(np.float32)
+    counts = {"malignancy": 2}
+    own = {"malignancy": paddle.to_tensor(logits)}
+    loss = task_losses(own, {"malignancy": labels}, counts, {"malignancy": target})["malignancy"]
+    expected = [target[i, k] * cross_entropy(logits[i], k) for i in range(2) for k in range(5)]
+    assert float(loss) == pytest.approx(sum(expected) / 2, rel=1e-5)
+    hard = {"malignancy": soft_targets(labels, shares, 0.0)}
+    same = [task_losses(own, {"malignancy": labels}, counts, soft) for soft in (None, hard)]
+    assert float(same[0]["malignancy"]) == pytest.approx(float(same[1]["malignancy"]), rel=1e-6)
+
+
+def test_soft_labels_change_the_loss_of_malignancy_alone(make_state: Make) -> None:
+    results = []
+    for part in (0, 0.5):
+        paddle.seed(0)  # the same initial weights
+        state = make_state("run", f"train.soft_labels={part}")
+        state.train.rating_shares = np.full((len(state.train), 5), 0.2, np.float32)
+        results.append(training_step(state))
+    assert results[0].losses["pathology"] == results[1].losses["pathology"]
+    assert results[0].losses["malignancy"] != results[1].losses["malignancy"]
 
 
 def test_a_step_returns_the_loss_and_accuracy_of_its_batch(make_state: Make) -> None:
