@@ -218,3 +218,23 @@ def make_config(
         return load_config(configs / "testing.yaml", [*own, *overrides])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def calibrated(
+    write_crops_into: Callable[..., Path], configs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Config:
+    """A cross-validation of three folds that is calibrated, though its nodules are few."""
+    from lungdx_paddle.evaluation import calibration_fit
+    from lungdx_paddle.training.crossval import cross_validate
+    from lungdx_paddle.training.parallel.jobs import JobOptions
+
+    folder = tmp_path_factory.mktemp("calibrated")
+    crops = write_crops_into(folder / "crops", patients=30)
+    own = [f"output={folder / 'run'}", f"data.manifest={crops}", "data.split=patient"]
+    config = load_config(configs / "testing.yaml", [*own, "data.folds=3"])
+    (folder / "run").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration_fit, "LEAST_NODULES", {"temperature": 10, "cuts": 10})
+        cross_validate(config, JobOptions(jobs=1, device="cpu"))
+    return config

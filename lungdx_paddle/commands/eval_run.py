@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         save_figure(draw_scores(evaluation.predictions, title), out / "scores.png")
     lines = [f"{args.run}, step {metrics.step}, on {metrics.data}, {metrics.part}:"]
     lines += [*words.accuracy_lines(metrics.test), *words.score_lines(metrics.test)]
+    lines += words.calibration_lines(metrics)
     lines += words.evaluation_notes(evaluation, run.config, args.all)
     if metrics.data == "phantom":
         lines.append(words.PHANTOM_LINE)

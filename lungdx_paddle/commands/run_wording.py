@@ -54,6 +54,19 @@ def score_lines(scores: Scores) -> list[str]:
     return [f"  {name:46}{value}" for name, value in shown.items()]
 
 
+def calibration_lines(metrics: RunMetrics) -> list[str]:
+    """The calibration error before and after, and what the cuts of the levels gain."""
+    if metrics.uncalibrated is None:
+        return []
+    pairs = [(metrics.uncalibrated.nodule[t], metrics.test.nodule[t]) for t in metrics.test.nodule]
+    shown = {f"ECE, {t}": (a.ece, b.ece) for t, (a, b) in zip(metrics.test.nodule, pairs)}
+    before, after = pairs[0]
+    shown["quadratic kappa"] = before.quadratic_kappa, after.quadratic_kappa
+    shown["within one level"] = before.within_one, after.within_one
+    lines = [f"    {name:24}{a}  ->  {b}" for name, (a, b) in shown.items()]
+    return ["  calibration and decision rule, by nodule, before and after:", *lines]
+
+
 def unseen_patients_line(config: Config) -> str:
     """The accuracy of the same config split by patient, or the command that gives it."""
     other = config.by_patient()

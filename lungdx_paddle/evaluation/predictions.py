@@ -14,6 +14,12 @@ import paddle
 from lungdx_paddle.data.dataset import NoduleDataset
 from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY, TASKS, LabelSet
 from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.evaluation.calibration import (
+    Calibration,
+    expected_level,
+    level_class,
+    tempered,
+)
 from lungdx_paddle.manifest import Manifest, ManifestRow, read_rows, write_manifest
 from lungdx_paddle.models.network import TwoTaskNetwork
 
@@ -38,6 +44,10 @@ class Predictions:
     label_set: LabelSet
     images: np.ndarray | None = None
     """(n, 32, 32) uint8 crops; None if read from a table."""
+    cuts: np.ndarray | None = None
+    """(n, 4) expected levels that divide the levels; None: the level is the likeliest class."""
+    raw: Predictions | None = None
+    """The same as the network gave them, before calibration; None: these are."""
 
     def __repr__(self) -> str:
         patients = len(set(self.patients))
@@ -58,14 +68,40 @@ class Predictions:
 
     @property
     def classes(self) -> dict[str, np.ndarray]:
-        """{task: (n,) the most probable class}."""
-        return {task: p.argmax(axis=1) for task, p in self.probabilities.items()}
+        """{task: (n,) the answer: the likeliest class, or the level that the cuts give}."""
+        found = {task: p.argmax(axis=1) for task, p in self.probabilities.items()}
+        if self.cuts is not None:
+            found[MALIGNANCY] = level_class(self.expected_levels, self.cuts)
+        return found
 
     @property
     def expected_levels(self) -> np.ndarray:
         """(n,) expected malignancy level, from 1 to 5."""
-        levels = self.probabilities[MALIGNANCY]
-        return np.asarray(levels @ np.arange(1.0, levels.shape[1] + 1))
+        return expected_level(self.probabilities[MALIGNANCY])
+
+    def calibrated(
+        self, calibrations: Sequence[Calibration], which: np.ndarray | int = 0
+    ) -> Predictions:
+        """These predictions, calibrated; they are kept as ``raw``.
+
+        Args:
+            calibrations: all with cuts, or none.
+            which: (n,) index of each row's calibration, or that of all.
+        """
+        if all(calibration.is_identity for calibration in calibrations):
+            return self
+        row = np.broadcast_to(which, len(self))
+        by_task = {
+            task: np.array([c.temperatures.get(task, 1.0) for c in calibrations])[row, np.newaxis]
+            for task in self.probabilities
+        }
+        cuts = np.array([calibration.cuts for calibration in calibrations])[row]
+        return replace(
+            self,
+            probabilities={t: tempered(p, by_task[t]) for t, p in self.probabilities.items()},
+            cuts=cuts if cuts.size else None,
+            raw=self,
+        )
 
     def select(self, indices: Sequence[int] | np.ndarray) -> Predictions:
         """The predictions at ``indices``, in that order."""
@@ -76,13 +112,15 @@ class Predictions:
             labels={task: labels[chosen] for task, labels in self.labels.items()},
             probabilities={task: p[chosen] for task, p in self.probabilities.items()},
             images=None if self.images is None else self.images[chosen],
+            cuts=None if self.cuts is None else self.cuts[chosen],
+            raw=None if self.raw is None else self.raw.select(chosen),
         )
 
     def pooled(self, level: str) -> Predictions:
         """One row a nodule or a patient, in order of first appearance, without images.
 
-        Its probabilities are the mean over its crops, its label is the highest of them, its
-        row the last one.
+        Its probabilities and cuts are the mean over its crops, its label is the highest of them,
+        its row the last one.
 
         Args:
             level: image (everything stays as it is), nodule or patient.
@@ -103,6 +141,8 @@ class Predictions:
                 for t, p in self.probabilities.items()
             },
             label_set=self.label_set,
+            cuts=None if self.cuts is None else np.array([self.cuts[i].mean(0) for i in groups]),
+            raw=None if self.raw is None else self.raw.pooled(level),
         )
 
 
@@ -149,12 +189,13 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write predictions as a manifest with more columns.
 
     They are ``label_set`` and, for each task, ``{task}_label`` (empty: no label) and the
-    classes' probabilities ``{task}_p0``, ``{task}_p1``, ...
+    classes' probabilities ``{task}_p0``, ``{task}_p1``, ..., as the network gave them, before
+    calibration.
 
     Raises:
         OutputError: it cannot be written.
     """
-    rows = []
+    predictions, rows = predictions.raw or predictions, []
     for i, row in enumerate(predictions.rows):
         extra = {name: text for name, text in row.extra.items() if not _OWN_COLUMN.fullmatch(name)}
         extra["label_set"] = predictions.label_set.name

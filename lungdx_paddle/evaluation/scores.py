@@ -15,7 +15,7 @@ patient's most suspicious nodule, the highest class predicted against the highes
 
 =====================  =====================================================================
 ``labelled``           images, nodules or patients with a label: what the rest is about
-``accuracy``           share whose most probable class is the label
+``accuracy``           share whose answer (``Predictions.classes``) is the label
 ``baseline_accuracy``  accuracy of always answering the commonest of these labels
 ``within_one``         malignancy: share at most one level off
 ``quadratic_kappa``    malignancy: Cohen's kappa with quadratic weights; undefined where all
@@ -24,7 +24,7 @@ patient's most suspicious nodule, the highest class predicted against the highes
                        the expected level; undefined without both
 ``balanced_accuracy``  pathology: mean recall of the labelled classes
 ``macro_f1``           pathology: mean F1 of the classes that are labelled or predicted
-``ece``                expected calibration error of the predicted class's probability
+``ece``                expected calibration error of the likeliest class's probability
 ``reliability``        its bins: images, mean confidence, accuracy
 ``confusion``          counts, rows the label and columns the prediction
 =====================  =====================================================================

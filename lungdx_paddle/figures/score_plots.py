@@ -19,7 +19,9 @@ from lungdx_paddle.evaluation.scores import BENIGN_BELOW, MALIGNANT_ABOVE, clear
 
 
 def draw_scores(predictions: Predictions, title: str) -> Figure:
-    """Draw each task's confusion by image, the ROC by nodule, and the calibration by image.
+    """Draw each task's confusion by image, and ROC and calibration by nodule.
+
+    Of calibrated predictions the calibration is drawn before, dashed, and after.
 
     Args:
         predictions: of one crop or more.
@@ -31,7 +33,8 @@ def draw_scores(predictions: Predictions, title: str) -> Figure:
     for axes, task in zip(confusions, predictions.labels):
         _draw_confusion(axes, predictions, task)
 
-    clear, malignant = clear_nodules(predictions.pooled("nodule"))
+    nodules = predictions.pooled("nodule")
+    clear, malignant = clear_nodules(nodules)
     few = 0 < len(set(clear.patients)) < LEAST_PATIENTS
     area = None if few else auc(malignant, clear.expected_levels)
     counts = f"{int((~malignant).sum())} benign, {int(malignant.sum())} malignant"
@@ -47,16 +50,21 @@ def draw_scores(predictions: Predictions, title: str) -> Figure:
         roc.plot(points.false_positive_rate, points.recall, label=label)
         roc.legend(loc="lower right", fontsize=8)
 
-    for task, labels in predictions.labels.items():
+    for number, task in enumerate(nodules.labels):
         if _few(predictions, task):
             calibration.plot([], [], "o-", label=f"{task}: {_few(predictions, task)}")
             continue
-        whole = np.zeros(len(labels), dtype=int)
-        bins = reliability_curve(bin_sums(labels, predictions.probabilities[task], whole, 1)[0])
-        xy = [b["confidence"] for b in bins], [b["accuracy"] for b in bins]
-        calibration.plot(*xy, "o-", label=task if bins else f"{task}: no label")
-    calibration.set_title("calibration, images", fontsize=10)
-    calibration.set_xlabel("mean probability of the predicted class")
+        drawn = [("o-", task, nodules)]
+        if nodules.raw:
+            drawn = [("o--", f"{task}, before", nodules.raw), ("o-", f"{task}, after", nodules)]
+        for style, name, part in drawn:
+            labels, p = part.labels[task], part.probabilities[task]
+            bins = reliability_curve(bin_sums(labels, p, np.zeros(len(labels), dtype=int), 1)[0])
+            xy = [b["confidence"] for b in bins], [b["accuracy"] for b in bins]
+            look: Any = {"color": f"C{number}", "markersize": 4}
+            calibration.plot(*xy, style, label=name if bins else f"{name}: no label", **look)
+    calibration.set_title("calibration, nodules", fontsize=10)
+    calibration.set_xlabel("mean probability of the likeliest class")
     calibration.set_ylabel("share that is right")
     calibration.legend(loc="best", fontsize=8)
     for axes in (roc, calibration):

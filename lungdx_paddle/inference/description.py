@@ -11,6 +11,7 @@ from typing import Any
 
 from lungdx_paddle.data.labels import MALIGNANCY, TASKS
 from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.evaluation.calibration import Calibration
 from lungdx_paddle.files import UnreadableError, open_file
 from lungdx_paddle.manifest import CROP_RULES
 from lungdx_paddle.plain_yaml import read_yaml
@@ -51,6 +52,12 @@ class Description:
     def crop_rule(self) -> str:
         """Rule by which the model's training crops were made: paper or context."""
         return str(self.values["input"].get("crop", CROP_RULES[0]))
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns the program's probabilities into answers; of one network the identity."""
+        found = self.values.get("calibration")
+        return Calibration() if found is None else Calibration.from_dict(found)
 
     @property
     def digests(self) -> Mapping[str, str]:
@@ -152,6 +159,11 @@ def _mistake(values: Any) -> str:
     training = values.get("training", {})
     if not isinstance(training, dict) or not isinstance(training.get("data", ""), str):
         return "a training without the name of its data"
+    try:
+        if values.get("calibration") is not None:
+            Calibration.from_dict(values["calibration"])
+    except ValueError as error:
+        return f"a calibration of {error}"
     digests = values.get(SHA256, {})
     if not isinstance(digests, dict) or not all(
         _is_text(part) for pair in digests.items() for part in pair

@@ -25,6 +25,7 @@ from lungdx_paddle.models.ensemble import Trained
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.training.held_out import steady
 from lungdx_paddle.training.run import Run
+from lungdx_paddle.training.run_calibration import calibration_of
 
 MODEL_NAME = "inference"
 WEIGHTS = "weights.pdparams"
@@ -110,13 +111,15 @@ def _remove_call_stacks(program: Path) -> None:
 def describe(run: Run) -> dict[str, Any]:
     """Description of an exported model, the content of ``inference.yml``.
 
-    Input, classes in the order of the outputs, what it was trained on, its scores, and the digests
-    of weights, settings and crops; those of the exported files come to it when they are written.
+    Input, classes in the order of the outputs, the calibration of a cross-validation, what it was
+    trained on, its scores, and the digests of weights, settings and crops; those of the exported
+    files come to it when they are written.
     """
     crops = run.record.manifest
     center, width = crops.windows[0]
     made_up = "phantom, made by a program: of no medical meaning"
     tasks = LABEL_SETS[run.config.data.label_set].task_classes
+    calibration = calibration_of(run)
     return {
         "model": run.config.name,
         "note": RESEARCH_USE,
@@ -132,6 +135,7 @@ def describe(run: Run) -> dict[str, Any]:
             {"task": task, "classes": list(classes), "values": "probabilities"}
             for task, classes in tasks.items()
         ],
+        **({"calibration": calibration.shipped.to_dict()} if calibration else {}),
         "training": {
             "data": made_up if crops.source == "phantom" else crops.source or "unknown",
             "label_set": run.config.data.label_set,

@@ -11,6 +11,7 @@ import numpy as np
 
 from lungdx_paddle.data.images import read_crop, read_images
 from lungdx_paddle.data.labels import MALIGNANCY
+from lungdx_paddle.evaluation.calibration import expected_level, level_class
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.manifest import read_manifest
 
@@ -27,16 +28,21 @@ class Finding:
     """{task: (classes,)}, the mean over the nodule's slices; None where no slice is there."""
     warnings: tuple[str, ...] = ()
     """What is doubtful: sentences about the series, and about the nodule."""
+    cuts: tuple[float, ...] = ()
+    """The model's, of the expected level; empty: the level is the likeliest class."""
 
     def __repr__(self) -> str:
         answers = ", ".join(f"{task} {self.answer(task)}" for task in self.classes)
         return f"Finding({dict(self.about)}: {answers})"
 
     def answer(self, task: str) -> str | None:
-        """The likeliest class of a task; None without a slice."""
+        """The likeliest class of a task, or the level by the cuts; None without a slice."""
         if self.probabilities is None:
             return None
-        return self.classes[task][int(np.argmax(self.probabilities[task]))]
+        p = self.probabilities[task]
+        by_cuts = task == MALIGNANCY and self.cuts
+        best = level_class(expected_level(p), self.cuts) if by_cuts else np.argmax(p)
+        return self.classes[task][int(best)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: ``about``, then per task its level or class and probabilities.
@@ -46,10 +52,11 @@ class Finding:
         entries = dict(self.about)
         for task, p in (self.probabilities or {}).items():
             best = self.answer(task)
-            entries[task] = {
-                **({"level": int(best or 0)} if task == MALIGNANCY else {"class": best}),
-                "probabilities": [round(float(value), 6) for value in p],
-            }
+            entries[task] = {"class": best}
+            if task == MALIGNANCY:
+                expected = round(float(expected_level(p)), 3)
+                entries[task] = {"level": int(best or 0), "expected_level": expected}
+            entries[task]["probabilities"] = [round(float(value), 6) for value in p]
         if self.warnings:
             entries["warnings"] = list(self.warnings)
         return entries
@@ -88,4 +95,5 @@ def _findings(
 ) -> Iterator[Finding]:
     probabilities = predictor.probabilities(images)
     for i, what in enumerate(about):
-        yield Finding(what, predictor.tasks, {t: p[i] for t, p in probabilities.items()})
+        of_one = {task: p[i] for task, p in probabilities.items()}
+        yield Finding(what, predictor.tasks, of_one, cuts=predictor.calibration.cuts)

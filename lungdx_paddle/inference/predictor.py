@@ -10,6 +10,7 @@ import numpy as np
 
 from lungdx_paddle.data.matching import check_made_alike
 from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.evaluation.calibration import Calibration
 from lungdx_paddle.inference.description import read_description
 from lungdx_paddle.inference.sessions import open_session
 from lungdx_paddle.manifest import CROP_SIZE, Manifest
@@ -33,6 +34,7 @@ class Predictor:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._described = read_description(folder)
+        self.calibration: Calibration = self._described.calibration
         self._session = open_session(self._described)
 
     def __repr__(self) -> str:
@@ -75,7 +77,7 @@ class Predictor:
         return self._described.crop_rule
 
     def probabilities(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """{task: (n, classes) float32} of (n, 32, 32) gray values from 0 to 255.
+        """{task: (n, classes) float32} of (n, 32, 32) gray values from 0 to 255, calibrated.
 
         Raises:
             ManifestError: the images have another shape.
@@ -92,12 +94,13 @@ class Predictor:
             self._run(images[i : i + step, np.newaxis].astype(np.float32))
             for i in range(0, len(images), step)
         ]
-        return {
+        found = {
             task: np.concatenate([part[k] for part in parts])
             if parts
             else np.zeros((0, len(classes)), np.float32)
             for k, (task, classes) in enumerate(self.tasks.items())
         }
+        return self.calibration.probabilities(found)
 
     def _run(self, batch: np.ndarray) -> list[np.ndarray]:
         try:

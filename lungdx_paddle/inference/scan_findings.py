@@ -170,4 +170,5 @@ def _mean_finding(
     if images:
         found = predictor.probabilities(np.stack(images))
         mean = {task: p.mean(axis=0) for task, p in found.items()}
-    return Finding(about, predictor.tasks, mean, tuple(dict.fromkeys(warnings)))
+    told = tuple(dict.fromkeys(warnings))
+    return Finding(about, predictor.tasks, mean, told, predictor.calibration.cuts)

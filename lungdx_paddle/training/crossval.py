@@ -1,8 +1,9 @@
 """Cross-validation: one network a fold, each scored on its fold; together they are one model.
 
-The scores are those of single networks on crops they were not trained on.  The exported model is
-the mean of all networks; it was trained on every fold, and on new patients it should do a little
-better than these scores.
+The scores are those of single networks on crops they were not trained on, calibrated by what was
+fitted on the other folds.  The exported model is the mean of all networks with the calibration of
+all folds; it was trained on every fold, and on new patients it should do a little better than
+these scores.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import numpy as np
 
 from lungdx_paddle.data.dataset import load_dataset
 from lungdx_paddle.locks import alone_in
+from lungdx_paddle.progress import log
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.held_out import predict_held_out
 from lungdx_paddle.training.parallel.jobs import JobOptions, train_all
 from lungdx_paddle.training.run import CONFIG, start_run
+from lungdx_paddle.training.run_calibration import RunCalibration
 from lungdx_paddle.training.run_metrics import RunMetrics, write_results
 from lungdx_paddle.training.split_record import SplitRecord
 from lungdx_paddle.training.trainer import resumable, train
@@ -69,6 +72,11 @@ def _cross_validate(config: Config, options: JobOptions) -> RunMetrics:
         with alone_in(fold.output_folder):
             start_run(fold, record.of_fold(k), place, goes_on[k])
     train_all(folds, replace(options, resume=True))
-    predictions, leakage = predict_held_out(run, run.network(), dataset)
+    predictions, tested_by, leakage = predict_held_out(run, run.network(), dataset)
+    calibration = RunCalibration.fit(predictions, tested_by)
+    calibration.write(run)
+    for why in calibration.shipped.why:
+        log.info("Not calibrated: %s", why)
+    predictions = calibration.apply(predictions, tested_by)
     metrics = run.score(predictions, leakage, dataset.manifest, config.data.manifest, place)
     return write_results(run.folder, metrics, predictions)

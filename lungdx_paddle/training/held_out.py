@@ -16,6 +16,7 @@ from lungdx_paddle.models.ensemble import Trained
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import DataConfig
 from lungdx_paddle.training.run import Run
+from lungdx_paddle.training.run_calibration import OF_ALL, calibration_of
 from lungdx_paddle.training.run_metrics import RunMetrics
 from lungdx_paddle.training.split_record import TEST, DataChanges, SplitRecord
 
@@ -28,6 +29,7 @@ class Evaluation:
 
     metrics: RunMetrics
     predictions: Predictions
+    """Calibrated, where the run has a calibration."""
     changes: DataChanges
     """How the manifest now differs from the recorded crops; empty for another manifest."""
 
@@ -52,15 +54,19 @@ def evaluate_run(
             all of them were trained on.
     """
     place = set_up(device, run.config.seed)
-    network, step, weights = steady(run, lambda: (run.network(), run.step, run.digests.weights))
+    network, step, weights, calibration = steady(
+        run, lambda: (run.network(), run.step, run.digests.weights, calibration_of(run))
+    )
     config = run.config.data if data is None else data
     own = config == run.config.data
     dataset = load_dataset(config)
     run.record.check_made_alike(dataset.manifest)
+    fold: np.ndarray | int = OF_ALL
     if every:
         predictions, found = predict(network, dataset), leakage(run.record.rows, dataset)
     else:
-        predictions, found = predict_held_out(run, network, dataset, own)
+        predictions, fold, found = predict_held_out(run, network, dataset, own)
+    predictions = calibration.apply(predictions, fold) if calibration else predictions
     present = SplitRecord.of(dataset, [TEST] * len(dataset))
     metrics = run.score(predictions, found, dataset.manifest, config.manifest, place)
     others = f"crops whose {run.config.data.split} the run was not trained on"
@@ -83,7 +89,7 @@ def steady(run: Run, read: Callable[[], T]) -> T:
 
 def predict_held_out(
     run: Run, network: Trained, dataset: NoduleDataset, own: bool = True
-) -> tuple[Predictions, Leakage]:
+) -> tuple[Predictions, np.ndarray, Leakage]:
     """Predict the crops of a dataset that a run's networks were not trained on.
 
     Each crop by the networks whose training part has nothing of its image, nodule or patient, as
@@ -97,7 +103,8 @@ def predict_held_out(
         own: leave out crops that the record does not know.
 
     Returns:
-        Predictions of those crops, and what leaks, summed over the networks.
+        Predictions of those crops as the networks give them; (n,) whose network, a fold's or
+        ``OF_ALL``; and what leaks, summed over the networks.
 
     Raises:
         ManifestError: all crops were trained on.
@@ -107,12 +114,13 @@ def predict_held_out(
     if own:
         dataset = dataset.subset(np.sort(place[place >= 0]))
     sums: dict[str, np.ndarray] = {}
-    networks = np.zeros(len(dataset), dtype=np.int64)
+    networks, last = np.zeros((2, len(dataset)), dtype=np.int64)
     leaks = []
     for k, member in enumerate(network.members):
         fold = k if run.config.is_ensemble else None
         rows = np.flatnonzero(~run.record.seen(dataset, run.config.data.split, fold))
         networks[rows] += 1
+        last[rows] = k
         test = dataset.subset(rows)
         for task, p in (predict(member, test).probabilities if len(rows) else {}).items():
             sums.setdefault(task, np.zeros((len(dataset), p.shape[1]), p.dtype))[rows] += p
@@ -131,7 +139,8 @@ def predict_held_out(
     means = {t: p[rows] / networks[rows, np.newaxis].astype(p.dtype) for t, p in sums.items()}
     part = dataset.subset(rows)
     found = Predictions(tuple(part.manifest.rows), part.labels, means, part.label_set, part.images)
-    return found, sum(leaks[1:], leaks[0])
+    of_one = np.where(networks[rows] == 1, last[rows], OF_ALL)
+    return found, of_one, sum(leaks[1:], leaks[0])
 
 
 def _own_crops(run: Run) -> NoduleDataset | None:

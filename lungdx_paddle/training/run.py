@@ -9,6 +9,7 @@ and explain it, without its crops.
 ``latest.safetensors``, ``.json``   the weights that are evaluated and exported, and their digest
 ``latest_optimizer.safetensors``    what ``--resume`` needs beside them
 ``predictions.csv``                 the held-out crops with each task's probabilities
+``calibration.json``                of a cross-validation: what corrects these, out of fold
 ``metrics.json``                    the scores of exactly these weights on exactly these crops
 ==================================  ============================================================
 """
@@ -38,7 +39,7 @@ from lungdx_paddle.training.checkpoint import (
     load_weights,
     read_checkpoint_state,
 )
-from lungdx_paddle.training.run_metrics import METRICS, PREDICTIONS, Digests, RunMetrics
+from lungdx_paddle.training.run_metrics import METRICS, PREDICTIONS, RESULTS, Digests, RunMetrics
 from lungdx_paddle.training.split_record import SPLIT, SplitRecord
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
@@ -46,7 +47,7 @@ TABLE2, LOG, CURVES = "table2.csv", "vdl", "curves.png"
 EVALUATION = "eval"
 """Folder of a later evaluation, inside the run's."""
 
-_RESULTS = (CONFIG, METRICS, PREDICTIONS, TABLE2, CURVES, ENVIRONMENT, SPLIT, *CHECKPOINT)
+_FILES = (CONFIG, *RESULTS, TABLE2, CURVES, ENVIRONMENT, SPLIT, *CHECKPOINT)
 """Removed in this order: without its config.yaml a folder is no run."""
 
 
@@ -92,7 +93,7 @@ class Run:
 
     @property
     def digests(self) -> Digests:
-        """Digests of settings, crops, split, weights and predictions, as the files are now.
+        """Digests of settings, crops, split, weights and results, as the files are now.
 
         Raises:
             CheckpointError: a network has no checkpoint yet, or that of another training.
@@ -103,13 +104,15 @@ class Run:
             read_checkpoint_state(folder, training)
             weights.append(file_digest(folder / WEIGHTS))
         joined = weights[0] if len(weights) == 1 else digest("".join(weights).encode())
-        predicted = self.folder / PREDICTIONS
+        _, *results = (self.folder / name for name in RESULTS)
+        predicted, calibration = (file_digest(p) if p.is_file() else "" for p in results)
         return Digests(
             config=config_digest(self.config),
             data=self.record.digest,
             split=self.record.split_digest,
             weights=joined,
-            predictions=file_digest(predicted) if predicted.is_file() else "",
+            predictions=predicted,
+            calibration=calibration,
         )
 
     @property
@@ -219,6 +222,7 @@ class Run:
             split=self.config.data.split,
             folds=self.config.data.folds if self.config.is_ensemble else 0,
             test=evaluate(predictions),
+            uncalibrated=evaluate(predictions.raw) if predictions.raw else None,
             train=None,
             leakage=leaks,
             environment=Environment.current(device),
@@ -259,7 +263,7 @@ def start_run(config: Config, record: SplitRecord, device: str, resume: bool = F
     folder = writable_folder(config.output_folder)
     if not resume:
         with writing(folder):
-            for name in _RESULTS:
+            for name in _FILES:
                 for path in folder.glob(f"{name}*"):
                     path.unlink()
             for name in (LOG, EVALUATION):

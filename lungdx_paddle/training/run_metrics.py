@@ -18,7 +18,8 @@ from lungdx_paddle.evaluation.scores import Scores
 from lungdx_paddle.files import UnreadableError, read_json, write_text
 from lungdx_paddle.training.checkpoint import file_digest
 
-METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
+RESULTS = METRICS, PREDICTIONS, CALIBRATION = "metrics.json", "predictions.csv", "calibration.json"
+"""Files of a run that follow from its weights; only a cross-validation has the last one."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Digests:
     weights: str
     predictions: str
     """Of ``predictions.csv``."""
+    calibration: str = ""
+    """Of ``calibration.json``; empty without one."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,6 +61,8 @@ class RunMetrics:
     leakage: Leakage
     environment: Environment
     """Where the scores were computed."""
+    uncalibrated: Scores | None = None
+    """The same before calibration: ECE, reliability and the likeliest class; None without one."""
 
     def __repr__(self) -> str:
         return f"RunMetrics({self.run}, step {self.step}, {self.part}: {self.test!r})"
@@ -72,6 +77,7 @@ class RunMetrics:
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
             "digests": dataclasses.asdict(self.digests),
             "test": self.test.to_dict(),
+            "uncalibrated": self.uncalibrated and self.uncalibrated.to_dict(),
             "leakage": self.leakage.to_dict(),
             "environment": dataclasses.asdict(self.environment),
             "note": RESEARCH_USE,
@@ -88,11 +94,13 @@ class RunMetrics:
         try:
             entries: dict[str, Any] = read_json(path)
             entries.pop("note")
+            before = entries.get("uncalibrated")
             return cls(
                 **{
                     **entries,
                     "digests": Digests(**entries["digests"]),
                     "test": Scores.from_dict(entries["test"]),
+                    "uncalibrated": before and Scores.from_dict(before),
                     "leakage": Leakage.from_dict(entries["leakage"]),
                     "environment": Environment(**entries["environment"]),
                 }

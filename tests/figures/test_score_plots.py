@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.data.labels import LABEL_SETS
+from lungdx_paddle.evaluation.calibration import Calibration
 from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.evaluation.scores import evaluate
 from lungdx_paddle.figures.score_plots import draw_confusion, draw_scores
@@ -29,7 +30,7 @@ def test_the_picture_shows_the_scores(
     assert entry.get_text() == (
         f"AUC {auc.value:.3f}\n{auc.benign} benign, {auc.malignant} malignant"
     )
-    bins = scores.image["malignancy"].reliability
+    bins = scores.nodule["malignancy"].reliability
     assert calibration.lines[0].get_ydata() == pytest.approx([b["accuracy"] for b in bins])
     entries = [text.get_text() for text in calibration.get_legend().get_texts()]
     assert entries == ["malignancy", "pathology: too few: 3 patients"]
@@ -49,6 +50,21 @@ def test_what_has_no_label_says_so(
     assert [text.get_text() for text in roc.texts] == ["undefined:\n0 benign, 0 malignant"]
     entries = [text.get_text() for text in calibration.get_legend().get_texts()]
     assert entries == ["malignancy: no label", "pathology: no label"]
+    shown(figure)
+
+
+def test_calibrated_predictions_show_the_calibration_before_and_after(
+    predictions: Predictions, shown: Callable[..., np.ndarray]
+) -> None:
+    after = predictions.calibrated([Calibration({"malignancy": 2.0})])
+    figure = draw_scores(after, "made up")
+    calibration = figure.axes[-1]
+    entries = [text.get_text() for text in calibration.get_legend().get_texts()]
+    assert entries[:2] == ["malignancy, before", "malignancy, after"]
+    for line, part in zip(calibration.lines, (predictions, after)):
+        bins = evaluate(part).nodule["malignancy"].reliability
+        assert line.get_ydata() == pytest.approx([b["accuracy"] for b in bins])
+        assert line.get_xdata() == pytest.approx([b["confidence"] for b in bins])
     shown(figure)
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.evaluation.calibration import Calibration
 from lungdx_paddle.inference.description import Description, read_description
 from lungdx_paddle.inference.predictor import Predictor
 
@@ -133,6 +134,10 @@ BAD: dict[str, Callable[[dict[str, Any]], Any]] = {
     "another crop rule": lambda v: v["input"].update(crop="round"),
     "name of the model": lambda v: v.update(model=[1]),
     "name of its data": lambda v: v.update(training={"data": [3]}),
+    "a calibration of cuts that are no 4": lambda v: v.update(
+        calibration={**Calibration().to_dict(), "cuts": [2, 3]}
+    ),
+    "a calibration of other entries": lambda v: v.update(calibration="hot"),
     "a sha256 that is no list": lambda v: v.update(sha256={"inference.json": [3]}),
 }
 

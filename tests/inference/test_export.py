@@ -20,7 +20,9 @@ from lungdx_paddle.inference.export import export
 from lungdx_paddle.inference.findings import findings_from_manifest
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.settings import Config
+from lungdx_paddle.training.held_out import evaluate_run
 from lungdx_paddle.training.run import load_run
+from lungdx_paddle.training.run_calibration import calibration_of
 
 AGREEMENT = 1e-5
 """The exported program and the network differ by the order of float32 sums only."""
@@ -48,6 +50,32 @@ def test_the_exported_model_predicts_what_the_run_was_scored_with(run: Path, mod
             expected = trained.predictions.probabilities[task][i]
             assert np.abs(found - expected).max() < AGREEMENT
     assert not scored
+
+
+def test_a_calibrated_model_predicts_what_eval_says_of_the_same_crops(
+    calibrated: Config, tmp_path: Path
+) -> None:
+    run = load_run(calibrated.output_folder)
+    export(run, writable_folder(tmp_path / "model"))
+    predictor = Predictor(tmp_path / "model")
+    of_all = calibration_of(run)
+    assert of_all is not None and predictor.calibration == of_all.shipped
+    assert predictor.calibration.cuts and predictor.calibration.folds == 3
+    scored = evaluate_run(run, every=True, device="cpu").predictions
+    place = {row.image: i for i, row in enumerate(scored.rows)}
+    levels = scored.classes["malignancy"] + 1
+    likeliest = scored.probabilities["malignancy"].argmax(axis=1) + 1
+    assert (levels != likeliest).any()
+    agreed = 0
+    for finding in findings_from_manifest(predictor, Path(calibrated.data.manifest)):
+        i = place.get(finding.about["image"])
+        if i is not None:
+            for task, found in (finding.probabilities or {}).items():
+                assert np.abs(found - scored.probabilities[task][i]).max() < AGREEMENT
+            near = np.abs(scored.expected_levels[i] - predictor.calibration.cuts).min() < 1e-4
+            assert near or finding.to_dict()["malignancy"]["level"] == levels[i]
+            agreed += not near
+    assert agreed > 50
 
 
 def test_a_run_is_exported_without_its_crops(run: Path, tmp_path: Path) -> None:

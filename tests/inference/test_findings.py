@@ -11,7 +11,11 @@ import pytest
 
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import ManifestError
-from lungdx_paddle.inference.findings import findings_from_crops, findings_from_manifest
+from lungdx_paddle.inference.findings import (
+    Finding,
+    findings_from_crops,
+    findings_from_manifest,
+)
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.manifest import read_manifest, write_manifest
 from lungdx_paddle.training.run import load_run
@@ -28,12 +32,22 @@ def test_findings_are_one_json_line_a_crop_in_order(run: Path, model: Path) -> N
         assert len(line["malignancy"]["probabilities"]) == 5
         best = int(np.argmax(line["malignancy"]["probabilities"]))
         assert line["malignancy"]["level"] == best + 1
+        assert 1 <= line["malignancy"]["expected_level"] <= 5
         assert len(line["pathology"]["probabilities"]) == 6
         assert isinstance(line["pathology"]["class"], str)
     of_all = list(findings_from_manifest(predictor, Path(config.data.manifest)))
     assert [finding.about["image"] for finding in of_all] == [row.image for row in manifest.rows]
     assert of_all[1].to_dict()["malignancy"] == lines[1]["malignancy"]
     assert json.loads(json.dumps(lines)) == lines
+
+
+def test_the_level_of_a_model_with_cuts_is_that_of_the_expected_level() -> None:
+    sure = {"malignancy": np.array([0.55, 0.0, 0.0, 0.0, 0.45])}
+    levels = {"malignancy": ("1", "2", "3", "4", "5")}
+    likeliest = Finding({}, levels, sure)
+    by_cuts = replace(likeliest, cuts=(2.2, 2.7, 3.5, 4.3))
+    assert (likeliest.answer("malignancy"), by_cuts.answer("malignancy")) == ("1", "3")
+    assert by_cuts.to_dict()["malignancy"]["expected_level"] == 2.8
 
 
 def test_a_manifest_with_another_window_is_refused(run: Path, model: Path) -> None:
