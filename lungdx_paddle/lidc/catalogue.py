@@ -1,4 +1,4 @@
-"""Patient, spacing and slice thickness of the 1018 CT series of LIDC-IDRI.
+"""Patient, spacing, slice thickness and scanner of the 1018 CT series of LIDC-IDRI.
 
 Their XML files lack them.
 
@@ -35,6 +35,8 @@ class SeriesFacts:
     """DICOM (0018,0050)."""
     slice_spacing_mm: float
     """Distance of neighbouring slices."""
+    manufacturer: str = ""
+    """Of the scanner, DICOM (0008,0070); empty if not known."""
 
 
 @lru_cache(maxsize=1)
@@ -47,6 +49,7 @@ def known_series() -> Mapping[str, SeriesFacts]:
                 pixel_spacing_mm=float(row["pixel_spacing_mm"]),
                 slice_thickness_mm=float(row["slice_thickness_mm"]),
                 slice_spacing_mm=float(row["slice_spacing_mm"]),
+                manufacturer=row["manufacturer"],
             )
             for row in csv.DictReader(file)
         }
