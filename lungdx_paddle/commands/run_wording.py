@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.commands import cli
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
-from lungdx_paddle.evaluation.intervals import LEAST_PATIENTS, too_few
+from lungdx_paddle.evaluation.intervals import LEAST_PATIENTS, Estimate, too_few
 from lungdx_paddle.evaluation.scores import SCORE_LEVELS, Scores
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.held_out import Evaluation
@@ -40,18 +43,102 @@ def accuracy_lines(scores: Scores) -> list[str]:
     return lines
 
 
+MALIGNANCY_COLUMNS = {
+    "accuracy": "accuracy",
+    "within_one": "within one",
+    "quadratic_kappa": "kappa",
+    "mae": "MAE",
+    "auc": "AUC",
+}
+PATHOLOGY_COLUMNS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced",
+    "macro_f1": "macro F1",
+}
+RANKED_BY = {
+    "level": "network, expected level",
+    "pathology": "network, pathology",
+    "readers": "readers, mean rating",
+}
+MAIN_BASELINE = "size_and_brightness"
+"""The one that a network has to be better than."""
+
+
 def score_lines(scores: Scores) -> list[str]:
-    """The scores that have an interval, the readers' beside the network's."""
-    malignancy = scores.nodule["malignancy"]
-    shown = {
-        "malignancy within one level, by nodule": malignancy.within_one,
-        "quadratic kappa, by nodule": malignancy.quadratic_kappa,
-        "AUC benign / malignant nodules": malignancy.auc,
-        "AUC benign / malignant diagnosis, by patient": scores.diagnosis_auc,
-        "the readers: within one level": scores.readers.within_one,
-        "the readers: AUC of the diagnosis": scores.readers.diagnosis_auc,
-    }
-    return [f"  {name:46}{value}" for name, value in shown.items()]
+    """The network's scores beside the baselines', the readers' and the diagnosis."""
+    malignancy, compared = scores.nodule["malignancy"], scores.readers
+    lines = ["", *_baseline_table(scores, "malignancy", "nodule", MALIGNANCY_COLUMNS)]
+    gain = scores.baselines[MAIN_BASELINE].gain if MAIN_BASELINE in scores.baselines else {}
+    if gain:
+        shown = f"network - {MAIN_BASELINE.replace('_', ' ')}"
+        lines += _row(shown, gain, MALIGNANCY_COLUMNS, "+")
+    lines += [
+        "  kappa has quadratic weights; MAE: mean absolute error in levels, less is better",
+        f"  ranked probability score, less is better: {malignancy.rps}",
+    ]
+    if "pathology" in scores.patient:
+        lines += ["", *_baseline_table(scores, "pathology", "patient", PATHOLOGY_COLUMNS)]
+    columns = {name: column for name, column in MALIGNANCY_COLUMNS.items() if name != "auc"}
+    lines += [
+        "",
+        _header(f"{compared.comparisons} ratings of {compared.nodules} nodules", columns),
+        *_row("reader", compared.reader, columns),
+        *_row("network", compared.network, columns),
+        *_row("network - reader", compared.difference, columns, "+"),
+        "  both against the same: the median of the other readers' ratings",
+        "",
+        _header("AUC of the diagnosis, benign /", {name: name for name in scores.diagnosis}),
+    ]
+    for by, shown in RANKED_BY.items():
+        aucs = {name: found[by] for name, found in scores.diagnosis.items() if by in found}
+        lines += _row(shown, aucs, {name: name for name in aucs}, "i") if aucs else []
+    lines += ["", "  kappa by nodule in subgroups (nodules):"]
+    for question, groups in scores.subgroups.items():
+        each = [f"{n} {_number(g.quadratic_kappa)} ({g.labelled})" for n, g in groups.items()]
+        shown = question.replace("_mm", ", mm").replace("_", " ")
+        lines.append(f"    {shown}: {'; '.join(each)}")
+    return lines
+
+
+def _baseline_table(scores: Scores, task: str, level: str, columns: Mapping[str, str]) -> list[str]:
+    """A task's scores at a level with their intervals, and those of each baseline below."""
+    own = scores.level(level)[task]
+    lines = [_header(f"{task}, {own.labelled} {level}s", columns)]
+    lines += _row("network", vars(own), columns, "i")
+    for name, baseline in scores.baselines.items():
+        found = baseline.level(level).get(task)
+        shown = name.replace("_", " ")
+        if baseline.why:
+            lines.append(f"  {shown}: none, {baseline.why}")
+        elif found:
+            lines += _row(shown, vars(found), columns)
+    return lines
+
+
+def _header(title: str, columns: Mapping[str, str]) -> str:
+    return f"  {title:31}" + "".join(f"{name:>15}" for name in columns.values())
+
+
+def _row(
+    name: str, found: Mapping[str, Any], columns: Mapping[str, str], style: str = ""
+) -> list[str]:
+    """Estimates in columns; style i: their intervals below; +: these and the signs as well."""
+    estimates: list[Estimate | None] = [found.get(column) for column in columns]
+    sign = "+" if style == "+" else ""
+    lines = [f"  {name:31}" + "".join(f"{_number(of, sign):>15}" for of in estimates)]
+    spans = [of.interval if of and not of.too_few else None for of in estimates]
+    if style and any(spans):
+        ends = [f"{s[0]:{sign}.2f} to {s[1]:{sign}.2f}" if s else "" for s in spans]
+        shown = "".join(f"{text:>15}" for text in ends)
+        lines.append(f"{'    95 % interval':33}{shown}".rstrip())
+    return lines
+
+
+def _number(found: Estimate | None, sign: str = "") -> str:
+    """Three digits, a dash, or that patients are too few."""
+    if found is None or found.value is None:
+        return "-"
+    return "too few" if found.too_few else f"{found.value:{sign}.3f}"
 
 
 def calibration_lines(metrics: RunMetrics) -> list[str]:

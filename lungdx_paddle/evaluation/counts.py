@@ -72,6 +72,12 @@ def within_one(counts: np.ndarray) -> np.ndarray:
     return ratio((counts * near).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
 
 
+def mae(counts: np.ndarray) -> np.ndarray:
+    """Mean absolute error: how many levels off the diagonal, on average."""
+    distance = np.sqrt(_squared_distance(counts.shape[-1]))
+    return ratio((counts * distance).sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
+
+
 def quadratic_kappa(counts: np.ndarray) -> np.ndarray:
     """Cohen's kappa with quadratic weights (Cohen 1968, Psychol. Bull. 70:213).
 
@@ -101,6 +107,7 @@ SCORES: Mapping[str, Mapping[str, Callable[[np.ndarray], np.ndarray]]] = {
         "accuracy": accuracy,
         "within_one": within_one,
         "quadratic_kappa": quadratic_kappa,
+        "mae": mae,
     },
     PATHOLOGY: {
         "accuracy": accuracy,
@@ -109,6 +116,36 @@ SCORES: Mapping[str, Mapping[str, Callable[[np.ndarray], np.ndarray]]] = {
     },
 }
 """{task: {score: function of counts}}: levels of malignancy have an order, classes have none."""
+
+
+def ranked_sums(
+    labels: np.ndarray, probabilities: np.ndarray, group: np.ndarray, groups: int
+) -> np.ndarray:
+    """(groups, 2): summed ranked probability scores, and how many labels they are of.
+
+    The ranked probability score of K ordered classes (Epstein 1969, J. Appl. Meteorol. 8:985),
+    in its negative form over K - 1 (Murphy 1971, J. Appl. Meteorol. 10:155): the sum over
+    k < K of (P(class <= k) - [label <= k])^2, divided by K - 1.  0 is best; a sure answer d
+    classes off has d / (K - 1).  :func:`mean_of_sums` makes the mean of them.
+
+    Args:
+        labels: (n,) classes, -1 for no label.
+        probabilities: (n, classes), the classes in their order.
+        group: (n,) whole numbers from 0 to ``groups`` - 1, such as the patient's.
+        groups: how many groups.
+    """
+    known = labels >= 0
+    steps = probabilities.shape[1] - 1
+    reached = labels[known, np.newaxis] <= np.arange(steps)
+    gap = np.cumsum(probabilities[known], axis=1, dtype=float)[:, :steps] - reached
+    sums = np.zeros((groups, 2))
+    np.add.at(sums, group[known], np.stack([(gap**2).sum(axis=1) / steps, known[known]], axis=1))
+    return sums
+
+
+def mean_of_sums(sums: np.ndarray) -> np.ndarray:
+    """Means of (..., 2) sums and counts."""
+    return ratio(sums[..., 0], sums[..., 1])
 
 
 def _squared_distance(classes: int) -> np.ndarray:

@@ -1,82 +1,165 @@
-"""Inter-reader agreement, the reference for the network's scores."""
+"""The readers beside the network: one truth for both, and both against the diagnosis."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lungdx_paddle.data.labels import (
-    LABEL_SETS,
+    BENIGN,
     LEVELS,
     MALIGNANCY,
+    METASTATIC,
+    PATHOLOGY,
+    PRIMARY,
     malignancy_class,
-    pathology_class,
 )
 from lungdx_paddle.evaluation.counts import SCORES, group_confusion, numbered
-from lungdx_paddle.evaluation.intervals import Estimate, auc_estimate, estimates, of_sums
+from lungdx_paddle.evaluation.intervals import (
+    Estimate,
+    auc_estimate,
+    differences,
+    each_of_sums,
+    estimates,
+)
+from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.manifest import ManifestRow
+
+BENIGN_BELOW, MALIGNANT_ABOVE = 2.5, 3.5
+"""Mean rating of a nodule that counts as benign or malignant; between, it is left out."""
+
+DIAGNOSES: Mapping[str, tuple[int, ...]] = {
+    "malignant": (PRIMARY, METASTATIC),
+    "primary": (PRIMARY,),
+    "metastatic": (METASTATIC,),
+}
+"""{name: codes of the diagnosis table that are told apart from benign ones}."""
+
+DiagnosisAucs = Mapping[str, Mapping[str, Estimate]]
+"""{name of :data:`DIAGNOSES`: {by what the patients are ranked: AUC against benign patients}}."""
 
 
 @dataclass(frozen=True)
-class ReaderAgreement:
-    """Each reader against the others, and the readers together against the diagnosis.
+class ReadersCompared:
+    """Network and readers by the same yardstick: one reader is left out, the others are the truth.
 
-    The first three compare each rating of a nodule that has two or more with the median of
-    the others, halves rounded up, as the labels are.
+    Each rating of a nodule that has two or more is one comparison: the truth is the median of the
+    *other* ratings, halves rounded up, as the labels are.  Against it stand the rating itself and
+    the class that the network answers for the nodule.  (The network's own scores are against the
+    median of *all* ratings, which has less noise: the two must not be compared.)  A nodule with
+    four ratings counts four times.
+
+    Each mapping has ``accuracy``, ``within_one``, ``quadratic_kappa`` and ``mae``.  There is no
+    score of a single reader: those of LIDC-IDRI are anonymous, others in each scan, and their
+    order in a file means nothing.
     """
 
-    accuracy: Estimate
-    within_one: Estimate
-    quadratic_kappa: Estimate
-    diagnosis_auc: Estimate
-    """Benign (code 1) against malignant (2 and 3) patients, ranked by the highest mean rating
-    among a patient's nodules."""
+    reader: Mapping[str, Estimate]
+    network: Mapping[str, Estimate]
+    difference: Mapping[str, Estimate]
+    """Network minus reader, in each resample of patients."""
+    comparisons: int
+    nodules: int
 
 
-def reader_agreement(rows: Sequence[ManifestRow], seed: int = 0) -> ReaderAgreement:
-    """How well the readers agree; a nodule counts once, however many crops it has.
+def compare_readers(nodules: Predictions, seed: int = 0) -> ReadersCompared:
+    """Compare network and readers with the readers left over.
 
     Args:
-        rows: of a manifest.
+        nodules: pooled by nodule.
         seed: of the bootstrap over patients.
     """
-    nodules = {row.nodule_key: row for row in rows}.values()
-    others, own, patients = [], [], []
-    for row in nodules:
-        ratings = row.malignancy_ratings
-        for reader, rating in enumerate(ratings if len(ratings) > 1 else ()):
-            others.append(malignancy_class(ratings[:reader] + ratings[reader + 1 :]))
+    answered = nodules.classes[MALIGNANCY].tolist()
+    truth, own, network, patients = [], [], [], []
+    compared = [i for i, row in enumerate(nodules.rows) if len(row.malignancy_ratings) > 1]
+    for i in compared:
+        ratings = nodules.rows[i].malignancy_ratings
+        for reader, rating in enumerate(ratings):
+            truth.append(malignancy_class(ratings[:reader] + ratings[reader + 1 :]))
             own.append(rating - 1)
-            patients.append(row.patient_id)
+            network.append(answered[i])
+            patients.append(nodules.rows[i].patient_id)
     patient, count = numbered(patients)
-    compared = np.array(others, dtype=np.int64), np.array(own, dtype=np.int64)
-    counts = group_confusion(*compared, len(LEVELS), patient, count)
-    statistics = {name: of_sums(counts, score) for name, score in SCORES[MALIGNANCY].items()}
+    of_reader, of_network = (
+        each_of_sums(
+            group_confusion(
+                np.array(truth, dtype=np.int64),
+                np.array(answers, dtype=np.int64),
+                len(LEVELS),
+                patient,
+                count,
+            ),
+            SCORES[MALIGNANCY],
+        )
+        for answers in (own, network)
+    )
     why = "all ratings are the same" if count else "no nodule has two ratings"
-    rated = [row for row in nodules if row.malignancy_ratings]
-    means = np.array([np.mean(row.malignancy_ratings) for row in rated])
-    return ReaderAgreement(
-        **estimates(statistics, count, why, seed),
-        diagnosis_auc=diagnosis_auc(rated, means, seed),
+    return ReadersCompared(
+        reader=estimates(of_reader, count, why, seed),
+        network=estimates(of_network, count, why, seed),
+        difference=estimates(differences(of_network, of_reader), count, why, seed),
+        comparisons=len(truth),
+        nodules=len(compared),
     )
 
 
-def diagnosis_auc(nodules: Sequence[ManifestRow], suspicion: np.ndarray, seed: int = 0) -> Estimate:
-    """AUC of the diagnosis, benign against malignant, by a patient's most suspicious nodule.
+def clear_nodules(nodules: Predictions) -> tuple[Predictions, np.ndarray]:
+    """The nodules that the readers call benign or malignant, and (n,) bool: malignant.
 
     Args:
-        nodules: (n,) a row each; patients without either diagnosis are left out.
-        suspicion: (n,) numbers, higher for malignant.
-        seed: of the bootstrap over patients.
+        nodules: pooled by nodule.
     """
+    # No rating at all is as unclear as one in the middle.
+    middle = (BENIGN_BELOW + MALIGNANT_ABOVE) / 2
+    means = np.array([np.mean(row.malignancy_ratings or (middle,)) for row in nodules.rows])
+    clear = np.flatnonzero((means < BENIGN_BELOW) | (means > MALIGNANT_ABOVE))
+    return nodules.select(clear), means[clear] > MALIGNANT_ABOVE
+
+
+def diagnosis_aucs(
+    nodules: Predictions, seed: int = 0, readers: bool = True
+) -> dict[str, dict[str, Estimate]]:
+    """AUCs of the diagnosis: benign patients against malignant, primary and metastatic ones.
+
+    A patient counts by the nodule that is most suspicious: by the network's expected ``level``,
+    by the probability of malignant that its ``pathology`` head gives (of a label set that has
+    that class), or by the ``readers``' mean rating.
+
+    Args:
+        nodules: pooled by nodule.
+        seed: of the bootstrap over patients.
+        readers: rank by them, too.
+    """
+    rows = nodules.rows
+    every = list(range(len(rows)))
+    ranked = {"level": (every, nodules.expected_levels)}
+    if readers:
+        rated = [i for i in every if rows[i].malignancy_ratings]
+        means = np.array([np.mean(rows[i].malignancy_ratings) for i in rated])
+        ranked["readers"] = rated, means
+    if "malignant" in nodules.label_set.classes and PATHOLOGY in nodules.probabilities:
+        malignant = nodules.label_set.classes.index("malignant")
+        ranked["pathology"] = (every, nodules.probabilities[PATHOLOGY][:, malignant])
+    return {
+        name: {
+            by: _by_patient([rows[i] for i in chosen], suspicion, codes, seed)
+            for by, (chosen, suspicion) in ranked.items()
+        }
+        for name, codes in DIAGNOSES.items()
+    }
+
+
+def _by_patient(
+    nodules: Sequence[ManifestRow], suspicion: np.ndarray, codes: Sequence[int], seed: int
+) -> Estimate:
+    """AUC of patients with one of the codes against benign ones, by their highest suspicion."""
     highest: dict[str, float] = {}
-    malignant: dict[str, bool] = {}
+    positive: dict[str, bool] = {}
     for row, value in zip(nodules, suspicion.tolist()):
-        label = pathology_class(row.diagnosis, row.primary_site, LABEL_SETS["binary"])
-        if label >= 0:
+        if row.diagnosis == BENIGN or row.diagnosis in codes:
             highest[row.patient_id] = max(value, highest.get(row.patient_id, value))
-            malignant[row.patient_id] = label == 1
-    truth = np.array(list(malignant.values()), dtype=bool)
+            positive[row.patient_id] = row.diagnosis in codes
+    truth = np.array(list(positive.values()), dtype=bool)
     return auc_estimate(truth, np.array(list(highest.values()), dtype=float), list(highest), seed)

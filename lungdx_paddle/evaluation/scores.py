@@ -14,12 +14,14 @@ Levels.  ``image``: each labelled crop.  ``nodule``: the mean probabilities of a
 patient's most suspicious nodule, the highest class predicted against the highest label.
 
 =====================  =====================================================================
-``labelled``           images, nodules or patients with a label: what the rest is about
+``labelled``           images, nodules or patients with a label: what the rest is of
 ``accuracy``           share whose answer (``Predictions.classes``) is the label
-``baseline_accuracy``  accuracy of always answering the commonest of these labels
 ``within_one``         malignancy: share at most one level off
 ``quadratic_kappa``    malignancy: Cohen's kappa with quadratic weights; undefined where all
                        labels and predictions are of one class
+``mae``                malignancy: mean absolute error of the answer, in levels
+``rps``                malignancy, images and nodules: mean ranked probability score, 0 (best)
+                       to 1; a sure answer d levels off has d / 4
 ``auc``                malignancy, nodules: mean rating above 3.5 against below 2.5, ranked by
                        the expected level; undefined without both
 ``balanced_accuracy``  pathology: mean recall of the labelled classes
@@ -29,68 +31,79 @@ patient's most suspicious nodule, the highest class predicted against the highes
 ``confusion``          counts, rows the label and columns the prediction
 =====================  =====================================================================
 
-``diagnosis_auc``: benign against malignant patients by the highest expected level among their
-nodules, the rule by which ``readers.diagnosis_auc`` ranks the readers' mean ratings.  Formulas
-and sources: counts.py, calibration.py, ranking.py; the readers: readers.py.
+Beside them: ``diagnosis`` and ``readers`` (readers.py), ``subgroups`` and ``baselines`` (the
+modules of these names).  Formulas and sources: counts.py, calibration.py, ranking.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
 from lungdx_paddle.errors import CheckpointError, ManifestError
-from lungdx_paddle.evaluation.calibration import bin_sums, ece, reliability_curve
-from lungdx_paddle.evaluation.counts import (
-    SCORES,
-    group_confusion,
-    numbered,
-    with_total,
-    without,
-)
-from lungdx_paddle.evaluation.intervals import Estimate, auc_estimate, estimates, of_sums
+from lungdx_paddle.evaluation.baselines import Baselines
+from lungdx_paddle.evaluation.counts import with_total, without
+from lungdx_paddle.evaluation.intervals import Estimate, auc_estimate, differences
 from lungdx_paddle.evaluation.predictions import Predictions
-from lungdx_paddle.evaluation.readers import ReaderAgreement, diagnosis_auc, reader_agreement
-
-BENIGN_BELOW, MALIGNANT_ABOVE = 2.5, 3.5
-"""Mean rating of a nodule that counts as benign or malignant; between, it is left out."""
+from lungdx_paddle.evaluation.readers import (
+    BENIGN_BELOW,
+    MALIGNANT_ABOVE,
+    DiagnosisAucs,
+    ReadersCompared,
+    clear_nodules,
+    compare_readers,
+    diagnosis_aucs,
+)
+from lungdx_paddle.evaluation.subgroups import subgroups
+from lungdx_paddle.evaluation.task_scores import Answers, TaskScores
 
 SCORE_LEVELS = ("image", "nodule", "patient")
 
 
-@dataclass(frozen=True)
-class TaskScores:
-    """One task's scores at one level; None for what that task or level does not have."""
+ByTask = Mapping[str, TaskScores]
 
-    labelled: int
-    accuracy: Estimate
-    baseline_accuracy: float | None = None
-    within_one: Estimate | None = None
-    quadratic_kappa: Estimate | None = None
-    auc: Estimate | None = None
-    balanced_accuracy: Estimate | None = None
-    macro_f1: Estimate | None = None
-    ece: Estimate | None = None
-    reliability: tuple[Mapping[str, int | float], ...] | None = None
-    confusion: tuple[tuple[int, ...], ...] = ()
+
+class _ByLevel:
+    def level(self, level: str) -> ByTask:
+        """{task: scores} at the level image, nodule or patient."""
+        found: ByTask = vars(self)[level]
+        return found
+
+
+@dataclass(frozen=True)
+class Baseline(_ByLevel):
+    """The scores of answers without a network, on the same crops, and what a network adds."""
+
+    why: str = ""
+    """Why there are none."""
+    image: ByTask = field(default_factory=dict)
+    nodule: ByTask = field(default_factory=dict)
+    patient: ByTask = field(default_factory=dict)
+    diagnosis: DiagnosisAucs = field(default_factory=dict)
+    gain: Mapping[str, Estimate] = field(default_factory=dict)
+    """{score of malignancy by nodule: the network's minus the baseline's, in each resample}."""
 
 
 @dataclass(frozen=True, repr=False)
-class Scores:
+class Scores(_ByLevel):
     """Every score of a set of predictions (the module's docstring says what each one is)."""
 
     images: int
     nodules: int
     patients: int
-    image: Mapping[str, TaskScores]
-    nodule: Mapping[str, TaskScores]
-    patient: Mapping[str, TaskScores]
-    diagnosis_auc: Estimate
-    readers: ReaderAgreement
+    image: ByTask
+    nodule: ByTask
+    patient: ByTask
+    diagnosis: DiagnosisAucs
+    readers: ReadersCompared
+    subgroups: Mapping[str, ByTask]
+    """{question: {group: malignancy by nodule}}."""
+    baselines: Mapping[str, Baseline]
+    """{name: its scores}; empty where the training part was not given."""
 
     def __repr__(self) -> str:
         shown = "; ".join(f"{task} {self.accuracy('nodule', task)}" for task in self.nodule)
@@ -117,10 +130,6 @@ class Scores:
             few = few | {"total"}
         return {task: "too few" if task in few else text for task, text in texts.items()}
 
-    def level(self, level: str) -> Mapping[str, TaskScores]:
-        """{task: scores} at the level image, nodule or patient."""
-        return {"image": self.image, "nodule": self.nodule, "patient": self.patient}[level]
-
     def to_dict(self) -> dict[str, Any]:
         """For JSON, in the order of the fields."""
         plain: dict[str, Any] = _plain(self)
@@ -134,10 +143,11 @@ class Scores:
             CheckpointError: it is something else, such as the scores of an older version.
         """
         try:
-            fields = {**entry, "diagnosis_auc": Estimate.from_dict(entry["diagnosis_auc"])}
-            for level in SCORE_LEVELS:
-                fields[level] = {t: TaskScores(**_read(s)) for t, s in entry[level].items()}
-            fields["readers"] = ReaderAgreement(**_read(entry["readers"]))
+            fields: dict[str, Any] = _levels(_read(entry))
+            baselines = fields["baselines"].items()
+            fields["baselines"] = {name: Baseline(**_levels(found)) for name, found in baselines}
+            fields["subgroups"] = {n: _by_name(groups) for n, groups in fields["subgroups"].items()}
+            fields["readers"] = ReadersCompared(**fields["readers"])
             return Scores(**fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
@@ -148,12 +158,14 @@ class Scores:
             ) from error
 
 
-def evaluate(predictions: Predictions, seed: int = 0) -> Scores:
-    """Score predictions at image, nodule and patient level, with the readers beside them.
+def evaluate(predictions: Predictions, seed: int = 0, baselines: Baselines | None = None) -> Scores:
+    """Score predictions at image, nodule and patient level, readers and baselines beside them.
 
     Args:
         predictions: of one crop or more.
         seed: of the bootstrap over patients.
+        baselines: of :func:`~lungdx_paddle.evaluation.baselines.baseline_predictions`; None: no
+            training part is at hand.
 
     Raises:
         ManifestError: there are not as many probabilities as rows, or some are not numbers.
@@ -169,22 +181,20 @@ def evaluate(predictions: Predictions, seed: int = 0) -> Scores:
                 found=f"{len(given)} for {rows} crops, {bad} of them not numbers",
                 fix="predict the crops again with a model whose training ended well",
             )
-    nodules, patients = predictions.pooled("nodule"), predictions.pooled("patient")
-    by_nodule = {task: _task_scores(task, nodules, seed) for task in predictions.labels}
-    by_patient = {task: _task_scores(task, patients, seed) for task in predictions.labels}
-    by_patient[MALIGNANCY] = _of_most_suspicious(nodules, seed)
-    clear, malignant = clear_nodules(nodules)
-    auc = auc_estimate(malignant, clear.expected_levels, clear.patients, seed)
-    by_nodule[MALIGNANCY] = replace(by_nodule[MALIGNANCY], auc=auc)
+    parts = _pooled(predictions)
+    nodules = parts["nodule"]
     return Scores(
         images=rows,
         nodules=len(nodules),
-        patients=len(patients),
-        image={task: _task_scores(task, predictions, seed) for task in predictions.labels},
-        nodule=by_nodule,
-        patient=by_patient,
-        diagnosis_auc=diagnosis_auc(nodules.rows, nodules.expected_levels, seed),
-        readers=reader_agreement(predictions.rows, seed),
+        patients=len(parts["patient"]),
+        **_by_level(parts, seed, confident=True),
+        diagnosis=diagnosis_aucs(nodules, seed),
+        readers=compare_readers(nodules, seed),
+        subgroups=subgroups(predictions, nodules, seed),
+        baselines={
+            name: Baseline(made) if isinstance(made, str) else _baseline(made, nodules, seed)
+            for name, made in (baselines or {}).items()
+        },
     )
 
 
@@ -219,57 +229,41 @@ def binary_rankings(predictions: Predictions) -> dict[str, tuple[np.ndarray, np.
     return {name: (yes, score) for name, (yes, score) in found.items() if 0 < yes.sum() < len(yes)}
 
 
-def clear_nodules(nodules: Predictions) -> tuple[Predictions, np.ndarray]:
-    """The nodules that the readers call benign or malignant, and (n,) bool: malignant.
-
-    Args:
-        nodules: pooled by nodule.
-    """
-    # No rating at all is as unclear as one in the middle.
-    middle = (BENIGN_BELOW + MALIGNANT_ABOVE) / 2
-    means = np.array([np.mean(row.malignancy_ratings or (middle,)) for row in nodules.rows])
-    clear = np.flatnonzero((means < BENIGN_BELOW) | (means > MALIGNANT_ABOVE))
-    return nodules.select(clear), means[clear] > MALIGNANT_ABOVE
+def _pooled(predictions: Predictions) -> dict[str, Predictions]:
+    """Predictions at each level."""
+    return {level: predictions.pooled(level) for level in SCORE_LEVELS}
 
 
-def _task_scores(task: str, part: Predictions, seed: int) -> TaskScores:
-    known = part.select(np.flatnonzero(part.labels[task] >= 0))
-    labels, probabilities = known.labels[task], known.probabilities[task]
-    patient, patients = numbered(known.patients)
-    classes = probabilities.shape[1]
-    counts = group_confusion(labels, known.classes[task], classes, patient, patients)
-    return _from_counts(task, counts, bin_sums(labels, probabilities, patient, patients), seed)
+def _by_level(
+    parts: Mapping[str, Predictions], seed: int, confident: bool = False
+) -> dict[str, dict[str, TaskScores]]:
+    """{level: {task: scores}} of predictions at each level."""
+    found: dict[str, dict[str, TaskScores]] = {}
+    for level, part in parts.items():
+        answers = {task: Answers.of(task, part, confident) for task in part.labels}
+        if level == "patient":
+            answers[MALIGNANCY] = Answers.of_most_suspicious(parts["nodule"])
+        found[level] = {task: of.scores(seed) for task, of in answers.items()}
+    clear, malignant = clear_nodules(parts["nodule"])
+    auc = auc_estimate(malignant, clear.expected_levels, clear.patients, seed)
+    found["nodule"][MALIGNANCY] = replace(found["nodule"][MALIGNANCY], auc=auc)
+    return found
 
 
-def _of_most_suspicious(nodules: Predictions, seed: int) -> TaskScores:
-    """Malignancy by patient: the highest class predicted against the highest label."""
-    known = nodules.select(np.flatnonzero(nodules.labels[MALIGNANCY] >= 0))
-    patient, patients = numbered(known.patients)
-    truth, predicted = np.zeros((2, patients), dtype=np.int64)
-    np.maximum.at(truth, patient, known.labels[MALIGNANCY])
-    np.maximum.at(predicted, patient, known.classes[MALIGNANCY])
-    classes = known.probabilities[MALIGNANCY].shape[1]
-    counts = group_confusion(truth, predicted, classes, np.arange(patients), patients)
-    return _from_counts(MALIGNANCY, counts, None, seed)
-
-
-def _from_counts(task: str, counts: np.ndarray, bins: np.ndarray | None, seed: int) -> TaskScores:
-    """Scores of (patients, classes, classes) counts and, with probabilities, their bins."""
-    statistics = {name: of_sums(counts, score) for name, score in SCORES[task].items()}
-    if bins is not None:
-        statistics["ece"] = of_sums(bins, ece)
-    total = counts.sum(axis=0)
-    labelled = int(total.sum())
-    one_class = "all labels and predictions are of one class"
-    why = one_class if labelled else f"none has a label for {task}"
-    found = estimates(statistics, len(counts), why, seed)
-    return TaskScores(
-        labelled=labelled,
-        baseline_accuracy=float(total.sum(axis=1).max() / labelled) if labelled else None,
-        confusion=tuple(tuple(row) for row in total.tolist()),
-        reliability=None if bins is None else reliability_curve(bins.sum(axis=0)),
-        **found,
-    )
+def _baseline(made: Predictions, network: Predictions, seed: int) -> Baseline:
+    """Score a baseline beside the network's predictions, which are pooled by nodule."""
+    if MALIGNANCY not in made.labels:
+        return Baseline("no training crop has a rating")
+    parts = _pooled(made)
+    nodules = parts["nodule"]
+    own, other = (Answers.of(MALIGNANCY, of) for of in (network, nodules))
+    gain = own.estimates(seed, differences(own.statistics, other.statistics))
+    (clear, malignant), (others, _) = clear_nodules(network), clear_nodules(nodules)
+    levels = clear.expected_levels, others.expected_levels
+    gain["auc"] = auc_estimate(malignant, levels[0], clear.patients, seed, levels[1])
+    aucs = diagnosis_aucs(nodules, seed, readers=False)
+    found = _by_level(parts, seed)
+    return Baseline("", found["image"], found["nodule"], found["patient"], aucs, gain)
 
 
 def _plain(value: Any) -> Any:
@@ -277,7 +271,7 @@ def _plain(value: Any) -> Any:
     match value:
         case Estimate():
             return value.to_dict()
-        case Scores() | TaskScores() | ReaderAgreement():
+        case Scores() | TaskScores() | ReadersCompared() | Baseline():
             return {k: _plain(v) for k, v in vars(value).items() if v is not None}
         case Mapping():
             return {k: _plain(v) for k, v in value.items()}
@@ -286,14 +280,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _read(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a dataclass of estimates, counts and rows of counts."""
+def _read(value: Any) -> Any:
+    """What :func:`_plain` made, with estimates and tuples, its dataclasses still mappings."""
+    if isinstance(value, Mapping):
+        if "interval" in value:
+            return Estimate.from_dict(value)
+        return {name: _read(entry) for name, entry in value.items()}
+    return tuple(_read(entry) for entry in value) if isinstance(value, list) else value
 
-    def value(found: Any) -> Any:
-        if isinstance(found, Mapping):
-            return Estimate.from_dict(found)
-        if isinstance(found, list):
-            return tuple(tuple(row) if isinstance(row, list) else row for row in found)
-        return found
 
-    return {name: value(found) for name, found in entry.items()}
+def _by_name(found: Mapping[str, Any]) -> ByTask:
+    return {name: TaskScores(**scores) for name, scores in found.items()}
+
+
+def _levels(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of :class:`Scores` or :class:`Baseline`, with each level's scores."""
+    return {**fields, **{level: _by_name(fields[level]) for level in SCORE_LEVELS}}

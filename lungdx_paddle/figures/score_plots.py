@@ -15,7 +15,7 @@ from lungdx_paddle.evaluation.counts import confusion
 from lungdx_paddle.evaluation.intervals import LEAST_PATIENTS, too_few
 from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.evaluation.ranking import auc, threshold_counts
-from lungdx_paddle.evaluation.scores import BENIGN_BELOW, MALIGNANT_ABOVE, clear_nodules
+from lungdx_paddle.evaluation.readers import BENIGN_BELOW, MALIGNANT_ABOVE, clear_nodules
 
 
 def draw_scores(predictions: Predictions, title: str) -> Figure:

@@ -166,7 +166,7 @@ def _scores(run: Run) -> dict[str, Any]:
         "malignancy_within_one_by_nodule": nodule[MALIGNANCY].within_one,
         "malignancy_quadratic_kappa_by_nodule": nodule[MALIGNANCY].quadratic_kappa,
         "malignancy_auc_by_nodule": nodule[MALIGNANCY].auc,
-        "diagnosis_auc_by_patient": metrics.test.diagnosis_auc,
+        "diagnosis_auc_by_patient": metrics.test.diagnosis["malignant"]["level"],
     }
     return {
         "part": metrics.part,

@@ -17,7 +17,7 @@ from lungdx_paddle.locks import alone_in
 from lungdx_paddle.progress import log
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import Config
-from lungdx_paddle.training.held_out import predict_held_out
+from lungdx_paddle.training.held_out import held_out_baselines, predict_held_out
 from lungdx_paddle.training.parallel.jobs import JobOptions, train_all
 from lungdx_paddle.training.run import CONFIG, start_run
 from lungdx_paddle.training.run_calibration import RunCalibration
@@ -78,5 +78,6 @@ def _cross_validate(config: Config, options: JobOptions) -> RunMetrics:
     for why in calibration.shipped.why:
         log.info("Not calibrated: %s", why)
     predictions = calibration.apply(predictions, tested_by)
-    metrics = run.score(predictions, leakage, dataset.manifest, config.data.manifest, place)
+    beside = held_out_baselines(run, predictions, dataset)
+    metrics = run.score(predictions, beside, leakage, config.data.manifest, place)
     return write_results(run.folder, metrics, predictions)

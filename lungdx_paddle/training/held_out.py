@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
 from lungdx_paddle.errors import ManifestError
+from lungdx_paddle.evaluation.baselines import BASELINES, Baselines, baseline_predictions
 from lungdx_paddle.evaluation.leakage import Leakage, leakage
 from lungdx_paddle.evaluation.predictions import Predictions, predict
+from lungdx_paddle.manifest import Manifest
 from lungdx_paddle.models.ensemble import Trained
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.settings import DataConfig
@@ -68,7 +71,9 @@ def evaluate_run(
         predictions, fold, found = predict_held_out(run, network, dataset, own)
     predictions = calibration.apply(predictions, fold) if calibration else predictions
     present = SplitRecord.of(dataset, [TEST] * len(dataset))
-    metrics = run.score(predictions, found, dataset.manifest, config.manifest, place)
+    crops = dataset if own else _own_crops(run) or dataset
+    beside = held_out_baselines(run, predictions, crops, every)
+    metrics = run.score(predictions, beside, found, config.manifest, place)
     others = f"crops whose {run.config.data.split} the run was not trained on"
     metrics = replace(
         metrics,
@@ -77,6 +82,32 @@ def evaluate_run(
         part="all crops" if every else run.part if own else others,
     )
     return Evaluation(metrics, predictions, run.record.changes(dataset) if own else DataChanges())
+
+
+def held_out_baselines(
+    run: Run, predictions: Predictions, crops: NoduleDataset, every: bool = False
+) -> Baselines:
+    """Answer the same crops by baselines that are fitted to what each network was trained on.
+
+    Args:
+        run: its record says what that is.
+        predictions: of the run's networks, as :func:`predict_held_out` makes them.
+        crops: the run's own, among others or not.
+        every: each network predicted each crop, whatever it was trained on.
+    """
+    folds = list(range(run.config.data.folds)) if run.config.is_ensemble else [None]
+    place = run.record.find(crops)
+    trained = [place[run.record.training_rows(fold)] for fold in folds]
+    if predictions.images is None or min(of.min() for of in trained) < 0:
+        why = "crops of the training part are not there any more"
+        return dict.fromkeys(BASELINES, why)
+    rows = [np.arange(len(predictions))] * len(folds)
+    if run.config.is_ensemble and not every:
+        manifest = Manifest(Path(), predictions.rows)
+        asked = NoduleDataset(manifest, crops.label_set, predictions.images)
+        by = run.config.data.split
+        rows = [np.flatnonzero(~run.record.seen(asked, by, fold)) for fold in folds]
+    return baseline_predictions(crops, predictions, list(zip(trained, rows)))
 
 
 def steady(run: Run, read: Callable[[], T]) -> T:

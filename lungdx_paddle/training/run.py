@@ -23,11 +23,11 @@ from pathlib import Path
 from lungdx_paddle.config import config_text, load_config, save_config
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.evaluation.baselines import Baselines
 from lungdx_paddle.evaluation.leakage import Leakage
 from lungdx_paddle.evaluation.predictions import Predictions, read_predictions
 from lungdx_paddle.evaluation.scores import evaluate
 from lungdx_paddle.files import writable_folder, writing
-from lungdx_paddle.manifest import Manifest
 from lungdx_paddle.models.ensemble import Ensemble, Trained
 from lungdx_paddle.models.network import build_network
 from lungdx_paddle.settings import FOLD, Config
@@ -199,15 +199,15 @@ class Run:
         return f"test part of the split by {data.split}"
 
     def score(
-        self, predictions: Predictions, leaks: Leakage, crops: Manifest, path: str, device: str
+        self, predictions: Predictions, beside: Baselines, leaks: Leakage, path: str, device: str
     ) -> RunMetrics:
         """The metrics of its weights as they are now, on its own held-out crops or on others.
 
         Args:
             predictions: of the crops that are scored.
+            beside: answers to the same crops without a network.
             leaks: what they share with the training part.
-            crops: all crops of the manifest that ``predictions`` come from.
-            path: of that manifest.
+            path: of the manifest that they come from.
             device: in Paddle's words.
 
         Raises:
@@ -217,11 +217,11 @@ class Run:
             run=self.config.name,
             step=self.step,
             digests=self.digests,
-            data="phantom" if crops.source == "phantom" else path,
+            data="phantom" if predictions.source == "phantom" else path,
             part=self.part,
             split=self.config.data.split,
             folds=self.config.data.folds if self.config.is_ensemble else 0,
-            test=evaluate(predictions),
+            test=evaluate(predictions, baselines=beside),
             uncalibrated=evaluate(predictions.raw) if predictions.raw else None,
             train=None,
             leakage=leaks,

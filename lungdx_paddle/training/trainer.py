@@ -32,6 +32,7 @@ from lungdx_paddle.training.dashboard_content import (
     show_settings,
     step_scalars,
 )
+from lungdx_paddle.training.held_out import held_out_baselines
 from lungdx_paddle.training.parallel.processes import Processes, join
 from lungdx_paddle.training.run import (
     CONFIG,
@@ -108,7 +109,8 @@ def _train(
             log.info("Resumed elsewhere: %s is %s, and was %s", name, here, before)
     train_predictions, test_predictions = _loop(run, state, pictures)
     leaks = leakage(state.train.manifest.rows, state.test, state.train.images)
-    metrics = run.score(test_predictions, leaks, dataset.manifest, config.data.manifest, place)
+    beside = held_out_baselines(run, test_predictions, dataset)
+    metrics = run.score(test_predictions, beside, leaks, config.data.manifest, place)
     metrics = replace(metrics, train=image_accuracy(train_predictions))
     return write_results(run.folder, metrics, test_predictions)
 

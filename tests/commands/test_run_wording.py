@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,10 @@ def test_eval_words_every_score_and_names_what_it_wrote(
     train(config, "cpu")
     eval_run.main(["--run", str(config.output_folder), "--device", "cpu"])
     text = capsys.readouterr().out
-    assert "quadratic kappa" in text and "PHANTOM" in text and "this split leaks" in text
+    assert "kappa has quadratic" in text and "PHANTOM" in text and "this split leaks" in text
+    for name in ("network", "size and brightness", "silhouette", "commonest class", "reader"):
+        assert re.search(rf"^  {name} +(too few|[01][.])", text, re.MULTILINE), name
+    assert "slice thickness: none, the slice thickness is not known of every crop" in text
     assert "metrics.json, predictions.csv, scores.png" in text
     assert "nan" not in text.replace("malignan", "")
     written = {path.name for path in (config.output_folder / "eval").iterdir()}

@@ -35,6 +35,7 @@ def test_scores_are_those_of_scikit_learn(seed: int) -> None:
         counts.quadratic_kappa: sk.cohen_kappa_score(
             labels, guess, weights="quadratic", labels=every
         ),
+        counts.mae: sk.mean_absolute_error(labels, guess),
         counts.balanced_accuracy: sk.balanced_accuracy_score(labels, guess),
         counts.macro_f1: sk.f1_score(labels, guess, average="macro"),
     }
@@ -73,3 +74,23 @@ def test_kappa_of_one_class_throughout_is_undefined_and_of_two_constants_is_zero
     ones = np.ones(4, dtype=int)
     assert number(counts.quadratic_kappa(confusion(ones, ones, 5))) is None
     assert counts.quadratic_kappa(confusion(ones, 2 * ones, 5)) == 0.0
+
+
+def test_the_ranked_probability_score_is_that_of_its_definition() -> None:
+    random = np.random.default_rng(0)
+    labels, probabilities = random.integers(-1, 5, 30), random.dirichlet(np.ones(5), 30)
+    expected = []
+    for label, p in zip(labels.tolist(), probabilities.tolist()):
+        steps = [(sum(p[: k + 1]) - (label <= k)) ** 2 for k in range(4)]
+        expected += [sum(steps) / 4] if label >= 0 else []
+    sums = counts.ranked_sums(labels, probabilities, np.arange(30) % 3, 3)
+    assert counts.mean_of_sums(sums.sum(axis=0)) == pytest.approx(np.mean(expected))
+    assert sums[:, 1].sum() == len(expected) < 30
+
+
+@pytest.mark.parametrize("off", range(5))
+def test_a_sure_answer_has_the_ranked_probability_score_of_its_distance(off: int) -> None:
+    sure = counts.ranked_sums(np.array([0]), np.eye(5)[[off]], np.zeros(1, int), 1)
+    assert counts.mean_of_sums(sums=sure[0]) == off / 4
+    two_classes = counts.ranked_sums(np.array([1]), np.array([[0.3, 0.7]]), np.zeros(1, int), 1)
+    assert counts.mean_of_sums(two_classes[0]) == pytest.approx(0.3**2)  # Brier's

@@ -61,7 +61,7 @@ def test_the_table_holds_all_that_a_score_needs(
     again = read.select(np.arange(len(read)))
     write_predictions(tmp_path / "again.csv", again)
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "predictions.csv").read_bytes()
-    assert evaluate(read) == evaluate(made)
+    assert evaluate(read) == evaluate(replace(made, images=None))
 
 
 def test_a_table_of_other_classes_replaces_the_columns_of_the_first(

@@ -48,7 +48,7 @@ def same(found: Any, kept: Any, path: str) -> None:
     """Values agree to 1e-12, ends of intervals to 1e-9, all that was kept is there."""
     if isinstance(kept, dict):
         for name in kept:
-            if name != "why":
+            if name not in ("why", "baseline_accuracy"):  # now in baselines, of training labels
                 same(found[name], kept[name], f"{path}.{name}")
     elif isinstance(kept, list):
         assert len(found) == len(kept), path
@@ -78,9 +78,10 @@ def test_the_scores_are_those_that_were_kept(
         same(found["image"][task], old["image"][task], "image")
         same(found["nodule"][task], old["nodule"][task], "nodule")
     same(found["patient"]["pathology"], old["patient"]["pathology"], "patient")
-    same(found["diagnosis_auc"], old["patient"]["diagnosis"]["auc"], "diagnosis")
-    same(found["readers"], old["readers"]["one_against_others"], "readers")
-    same(found["readers"]["diagnosis_auc"], old["readers"]["diagnosis"]["auc"], "readers")
+    diagnosis = found["diagnosis"]["malignant"]
+    same(diagnosis["level"], old["patient"]["diagnosis"]["auc"], "diagnosis")
+    same(diagnosis["readers"], old["readers"]["diagnosis"]["auc"], "readers")
+    same(found["readers"]["reader"], old["readers"]["one_against_others"], "readers")
 
 
 def test_the_rankings_are_those_that_were_kept(
@@ -137,17 +138,11 @@ def test_a_patient_is_as_suspicious_as_the_worst_nodule(sure: Predictions) -> No
     assert scores.patient["malignancy"].ece is None
 
 
-def test_the_commonest_class_is_the_baseline(sure: Predictions) -> None:
-    scores = evaluate(sure)
-    for task, found in scores.image.items():
-        known = sure.labels[task][sure.labels[task] >= 0]
-        assert found.baseline_accuracy == np.bincount(known).max() / len(known)
-
-
 def test_network_and_readers_rank_the_diagnosis_by_one_rule(sure: Predictions) -> None:
     # A perfect network expects each nodule's true level: its AUC must be the readers'.
     scores = evaluate(sure)
-    assert scores.diagnosis_auc == scores.readers.diagnosis_auc
+    for found in scores.diagnosis.values():
+        assert found["level"] == found["readers"] and "pathology" not in found
 
 
 def test_no_labels_at_all_have_reasons_and_no_nan(
@@ -158,8 +153,9 @@ def test_no_labels_at_all_have_reasons_and_no_nan(
     json.dumps(scores.to_dict(), allow_nan=False)
     found = scores.accuracy("image", "pathology")
     assert (found.value, found.why) == (None, "none has a label for pathology")
-    assert scores.total("image") is scores.image["malignancy"].baseline_accuracy is None
-    assert str(scores.diagnosis_auc) == "- (an AUC needs both: 0 benign, 0 malignant)"
+    assert scores.total("image") is None
+    level = scores.diagnosis["primary"]["level"]
+    assert str(level) == "- (an AUC needs both: 0 benign, 0 malignant)"
 
 
 def test_one_nodule_has_values_without_intervals(sure: Predictions) -> None:
@@ -172,15 +168,37 @@ def test_one_nodule_has_values_without_intervals(sure: Predictions) -> None:
 
 def test_scores_come_back_from_json(golden: tuple[Predictions, dict[str, Any]]) -> None:
     for part in parts(golden[0]).values():
-        scores = evaluate(part)
+        scores = evaluate(part, baselines={"other": part, "none": "no thickness is known"})
         text = json.dumps(scores.to_dict(), allow_nan=False)
         assert Scores.from_dict(json.loads(text)) == scores
         assert json.dumps(Scores.from_dict(json.loads(text)).to_dict()) == text
 
 
-def test_other_json_is_one_clear_error() -> None:
-    with pytest.raises(CheckpointError, match="expected scores as this version writes them"):
-        Scores.from_dict({"image": {"total": 0.5}})
+def test_other_json_is_one_clear_error(sure: Predictions) -> None:
+    older = evaluate(sure).to_dict()
+    older["diagnosis_auc"] = older.pop("diagnosis")["malignant"]["level"]
+    for other in (older, {"image": {"total": 0.5}}):
+        with pytest.raises(CheckpointError, match="expected scores as this version writes them"):
+            Scores.from_dict(other)
+
+
+def test_what_a_network_adds_is_its_score_minus_the_baselines(
+    golden: tuple[Predictions, dict[str, Any]],
+) -> None:
+    moved = {task: np.roll(p, 1, axis=0) for task, p in golden[0].probabilities.items()}
+    other = replace(golden[0], probabilities=moved)
+    baselines = {"moved": other, "itself": golden[0], "none": "no thickness is known"}
+    scores = evaluate(golden[0], baselines=baselines)
+    alone, moved_alone = scores.nodule["malignancy"], evaluate(other).nodule["malignancy"]
+    found = scores.baselines["moved"]
+    assert found.nodule["malignancy"].quadratic_kappa == moved_alone.quadratic_kappa
+    for name in ("accuracy", "within_one", "quadratic_kappa", "mae", "rps", "auc"):
+        own, others = (getattr(of, name).value for of in (alone, moved_alone))
+        assert found.gain[name].value == pytest.approx(own - others, abs=1e-12), name
+        # The same patients are drawn for both: nothing is added to itself, in any resample.
+        assert scores.baselines["itself"].gain[name].interval == (0.0, 0.0)
+    assert scores.baselines["none"].why == "no thickness is known"
+    assert not scores.baselines["none"].nodule
 
 
 def test_scores_show_the_result_in_one_line(sure: Predictions) -> None:

@@ -75,6 +75,20 @@ def test_each_image_is_scored_by_the_network_that_was_not_trained_on_it(
     assert load_run(config.output_folder).metrics == metrics
 
 
+def test_each_image_has_the_baseline_of_its_folds_training_part(
+    trained: tuple[Config, RunMetrics],
+) -> None:
+    config, metrics = trained
+    for name, baseline in metrics.test.baselines.items():
+        folds = [load_run(path).metrics for path in load_run(config.output_folder).members]
+        own = [fold.test.baselines[name] for fold in folds]
+        if baseline.why:
+            assert {fold.why for fold in own} == {baseline.why}
+        else:
+            counts = [np.array(fold.image["malignancy"].confusion) for fold in own]
+            assert np.array_equal(sum(counts), baseline.image["malignancy"].confusion), name
+
+
 def test_the_model_is_the_mean_of_its_networks(trained: tuple[Config, RunMetrics]) -> None:
     config, _ = trained
     network = load_run(config.output_folder).network()

@@ -145,7 +145,9 @@ def test_metrics_have_every_level_and_no_nan(make_config: Make) -> None:
     assert "NaN" not in text
     metrics = json.loads(text)
     assert metrics["leakage"]["leaks"] is False
-    assert {"image", "nodule", "patient", "diagnosis_auc", "readers"} <= set(metrics["test"])
+    assert {"image", "nodule", "patient", "diagnosis", "readers", "baselines"} <= set(
+        metrics["test"]
+    )
 
 
 def test_a_loss_that_is_no_number_stops_the_run(make_config: Make) -> None:

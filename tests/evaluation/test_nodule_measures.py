@@ -1,0 +1,93 @@
+"""A crop shows its nodule's size, roundness and brightness, by either rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lungdx_paddle.evaluation.nodule_measures import measure
+from lungdx_paddle.lidc.catalogue import known_series
+from lungdx_paddle.manifest import ManifestRow
+
+Draw = Callable[..., np.ndarray]
+
+
+@pytest.fixture
+def row(crop_rows: list[ManifestRow]) -> ManifestRow:
+    """One made-up crop, 0.7 mm a pixel."""
+    return crop_rows[0]
+
+
+@pytest.fixture
+def disc() -> Draw:
+    """A function (radius, inside, outside, stretch) -> crop with an ellipse in its middle."""
+
+    def draw(radius: float, inside: int, outside: int, stretch: float = 1.0) -> np.ndarray:
+        y, x = np.indices((32, 32)) - 15.5
+        near = np.hypot(y / stretch, x * stretch) <= radius
+        return np.where(near, inside, outside).astype(np.uint8)
+
+    return draw
+
+
+@pytest.mark.parametrize(("rule", "outside"), [("paper", 0), ("context", 25)])
+@pytest.mark.parametrize("radius", [3.0, 6.0, 9.0])
+def test_the_diameter_is_that_of_the_disc_in_mm(
+    row: ManifestRow, disc: Draw, rule: str, outside: int, radius: float
+) -> None:
+    found = measure([replace(row, crop=rule)], disc(radius, 120, outside)[np.newaxis])
+    pixel_mm = 0.7 if rule == "paper" else 1.0
+    assert found.diameter_mm[0] == pytest.approx(2 * radius * pixel_mm, abs=0.7 * pixel_mm)
+    assert (found.mean_gray[0], found.largest_gray[0]) == (120, 120)
+    assert found.roundness[0] == pytest.approx(0, abs=0.15)
+
+
+def test_a_crop_that_was_shrunk_shows_a_larger_nodule(row: ManifestRow, disc: Draw) -> None:
+    rows = [row, replace(row, scale=0.5)]
+    whole, shrunk = measure(rows, np.stack([disc(8, 120, 0)] * 2)).diameter_mm
+    assert shrunk == pytest.approx(2 * whole)
+
+
+@pytest.mark.parametrize(("rule", "outside"), [("paper", 0), ("context", 25)])
+def test_a_long_nodule_is_less_round(row: ManifestRow, disc: Draw, rule: str, outside: int) -> None:
+    images = np.stack([disc(6, 120, outside), disc(6, 120, outside, 1.6)])
+    if rule == "paper":
+        images[1, 14:18, 4:28] = 120  # an ellipse alone is as round as its moments say
+    ball, long = measure([replace(row, crop=rule)] * 2, images).roundness
+    assert long < ball - 0.1
+
+
+def test_a_wall_beside_a_nodule_does_not_make_it_larger(row: ManifestRow, disc: Draw) -> None:
+    alone = disc(4, 120, 25)
+    beside = alone.copy()
+    beside[:, 18:] = 120  # chest wall that touches it
+    free, touching = measure(
+        [replace(row, crop="context")] * 2, np.stack([alone, beside])
+    ).diameter_mm
+    assert touching == pytest.approx(free, rel=0.2)
+
+
+def test_a_nodule_has_the_largest_of_its_crops_and_means_of_the_rest(
+    row: ManifestRow, disc: Draw
+) -> None:
+    other = replace(row, nodule=7)
+    images = np.stack([disc(3, 100, 0), disc(4, 60, 0), disc(6, 200, 0)])
+    crops = measure([row, other, row], images)
+    nodules, place = crops.by_nodule()
+    assert place.tolist() == [0, 1, 0]
+    assert nodules.diameter_mm.tolist() == crops.diameter_mm[[2, 1]].tolist()
+    assert nodules.largest_gray.tolist() == [200, 60] and nodules.mean_gray.tolist() == [150, 60]
+    assert crops.select(np.array([1])).mean_gray.tolist() == [60]
+
+
+def test_a_black_crop_has_numbers_and_an_unknown_series_no_thickness(row: ManifestRow) -> None:
+    uid, facts = next(iter(known_series().items()))
+    for rule in ("paper", "context"):
+        rows = [replace(row, crop=rule), replace(row, crop=rule, series_uid=uid)]
+        found = measure(rows, np.zeros((2, 32, 32), np.uint8))
+        assert np.isfinite([found.diameter_mm, found.roundness, found.mean_gray]).all()
+        assert np.isnan(found.slice_thickness_mm[0])
+        assert found.slice_thickness_mm[1] == facts.slice_thickness_mm
