@@ -208,7 +208,7 @@ def test_compare_continues_where_it_was(chain: Path, succeed: Callable[..., str]
     first = succeed(command, chain)
     assert "4 trainings, 0 of them finished before" in first
     assert "PHANTOM data, seeds: 1" in (chain / "output/compare/figure7.md").read_text()
-    assert "PHANTOM data, seeds: 1" in first and "split by patient  hard" in first
+    assert "PHANTOM data, seeds: 1" in first and "split by patient, both: accuracy" in first
     assert "4 trainings, 4 of them finished before" in succeed(command, chain)
 
 

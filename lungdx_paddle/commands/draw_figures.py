@@ -18,7 +18,6 @@ from lungdx_paddle.commands.compare_methods import METHODS
 if TYPE_CHECKING:  # help and mistakes answer at once, without Paddle and matplotlib
     import argparse
 
-    from lungdx_paddle.evaluation.predictions import Predictions
     from lungdx_paddle.figures.canvas import Figure
     from lungdx_paddle.inference.predictor import Predictor
     from lungdx_paddle.lidc import Scan
@@ -164,16 +163,14 @@ def _of_methods(runs: Sequence[Path], compared: Path | None) -> Drawings:
     from lungdx_paddle.evaluation.comparison import compare_methods
     from lungdx_paddle.figures.canvas import PHANTOM_DATA
     from lungdx_paddle.figures.method_bars import draw_methods
+    from lungdx_paddle.training.methods import results_of
     from lungdx_paddle.training.run import load_run
 
     if compared:
         runs = sorted(compared.glob("runs/*/*/seed*"))
-    results: dict[str, dict[str, list[Predictions]]] = {}
-    for run in map(load_run, runs if compared or len(runs) > 1 else ()):
-        methods = results.setdefault(run.config.data.split, {})
-        methods.setdefault(run.config.name, []).append(run.predictions)
+    results = results_of(map(load_run, runs if compared or len(runs) > 1 else ()))
     if any(len(methods) > 1 for methods in results.values()):
-        every = [p for methods in results.values() for seeds in methods.values() for p in seeds]
+        every = [t.predictions for own in results.values() for seeds in own.values() for t in seeds]
         crops = len({row.image for p in every for row in p.rows})
         source = PHANTOM_DATA if every[0].source == "phantom" else "held-out crops"
         title = f"{source}: {cli.count_of(crops, 'crop')}"

@@ -1,133 +1,79 @@
-"""The paper's Figure 7, with intervals: methods side by side, and the tables behind it."""
+"""The paper's Figure 7, with intervals: methods side by side, by every measure."""
 
 from __future__ import annotations
 
-import csv
-import io
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lungdx_paddle import RESEARCH_USE
-from lungdx_paddle.evaluation.comparison import Comparison
-from lungdx_paddle.evaluation.intervals import LEAST_PATIENTS, Interval
-from lungdx_paddle.figures.canvas import save_figure
-from lungdx_paddle.files import write_text
+from lungdx_paddle.evaluation.comparison import Comparison, MethodScore
 from lungdx_paddle.words import count_of
+
+WIDTH = 0.8
+"""Of all methods at one measure; the measures are 1 apart."""
 
 
 def draw_methods(comparison: Comparison, title: str) -> Figure:
-    """Draw a panel for each split: a bar for each method and task, a dot for each seed.
+    """Draw a column for each split: measures of images above, of nodules and patients below.
+
+    A method has its mean over trainings with the 95 % interval, and a dot for each training.
 
     Args:
         comparison: of two methods or more.
         title: which data.
     """
-    rows = comparison.accuracies
-    splits, tasks, methods = (
-        list(dict.fromkeys(getattr(row, key) for row in rows))
-        for key in ("split", "task", "method")
-    )
-    figure = Figure(figsize=(1.6 + 4.2 * len(splits), 4.6), layout="constrained")
-    panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
-    width = 0.8 / len(methods)
-    for axes, split in zip(panels, splits):
-        for k, method in enumerate(methods):
-            own = [row for row in rows if (row.split, row.method) == (split, method)]
-            own = [row for row in own if not row.accuracy.too_few]
-            heights = [row.accuracy.value or 0.0 for row in own]
-            spans = [row.accuracy.interval or (h, h) for row, h in zip(own, heights)]
-            places = np.array([tasks.index(row.task) for row in own])
-            places = places + (k - (len(methods) - 1) / 2) * width
-            errors = [[h - low, high - h] for h, (low, high) in zip(heights, spans)]
-            look: Any = {"capsize": 2, "error_kw": {"linewidth": 0.8}}
-            below_above = np.maximum(np.array(errors).reshape(-1, 2).T, 0.0)
-            axes.bar(places, heights, width, yerr=below_above, label=method, **look)
-            for place, row in zip(places, own):
-                known = [value for value in row.seeds if value is not None]
-                axes.plot([place] * len(known), known, "k.", markersize=3)
-        patients = {row.task: row.accuracy.patients for row in rows if row.split == split}
-        names = [
-            f"{task}\n{'too few: ' * (0 < patients[task] < LEAST_PATIENTS)}"
-            f"{count_of(patients[task], 'patient')}"
-            for task in tasks
-        ]
-        axes.set_xticks(range(len(tasks)), names)
+    scores = comparison.scores
+    splits = list(dict.fromkeys(row.split for row in scores))
+    of_images = [row for row in scores if row.measure.level == "image"]
+    others = [row for row in scores if row.measure.level != "image"]
+    levels = [rows for rows in (of_images, others) if rows]
+    size = 1.6 + 4.6 * len(splits), 1.4 + 3.2 * len(levels)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(len(levels), len(splits), sharey="row", squeeze=False)
+    for line, rows in zip(panels, levels):
+        for axes, split in zip(line, splits):
+            _draw(axes, [row for row in rows if row.split == split])
+        low, high = line[0].get_ylim()
+        least = min([0.0, *(v for row in rows for v in row.trainings if v is not None)])
+        line[0].set_ylim(max(low, least), min(high, 1.0))
+        line[0].set_ylabel("of images" if rows is of_images else "of nodules and patients")
+    for axes, split in zip(panels[0], splits):
         axes.set_title(f"split by {split}")
-        axes.set_ylim(0, 1)
-        axes.grid(axis="y", alpha=0.3)
-    panels[0].set_ylabel("test accuracy (share of images)")
-    bars = panels[0].get_legend_handles_labels()
-    figure.legend(*bars, loc="outside lower center", ncols=len(methods), fontsize=8)
-    note = "bars: all seeds, with 95 % intervals over patients; dots: single seeds"
+    drawn = panels[0, 0].get_legend_handles_labels()
+    figure.legend(*drawn, loc="outside lower center", ncols=len(drawn[1]), fontsize=8)
+    note = "mean over trainings, 95 % interval for other trainings and patients; dots: trainings"
     figure.suptitle(f"{title}\n{note}\n{RESEARCH_USE}", fontsize=9)
     return figure
 
 
-def comparison_tables(comparison: Comparison) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Accuracies and differences as rows of text; ``low`` to ``high`` is the 95 % interval."""
-    accuracies = [
-        {
-            "split": row.split,
-            "task": row.task,
-            "method": row.method,
-            "accuracy": _shown(row.accuracy.value),
-            **_span(row.accuracy.interval, row.accuracy.patients),
-            "seeds": ";".join(map(_shown, row.seeds)),
-            "patients": str(row.accuracy.patients),
-        }
-        for row in comparison.accuracies
-    ]
-    differences = [
-        {
-            "split": row.split,
-            "task": row.task,
-            "first": row.first,
-            "second": row.second,
-            "difference": _shown(row.difference),
-            **_span(row.interval, row.patients),
-            "p": _shown(row.p),
-            "p_holm": _shown(row.p_holm),
-            "patients": str(row.patients),
-        }
-        for row in comparison.differences
-    ]
-    return accuracies, differences
-
-
-def write_comparison(out: Path, comparison: Comparison, title: str) -> list[Path]:
-    """Write ``figure7.csv``, ``figure7_tests.csv``, ``figure7.md`` and ``figure7.png``.
-
-    Raises:
-        OutputError: one cannot be written.
-    """
-    paths = [out / f"figure7{end}" for end in (".csv", "_tests.csv", ".md", ".png")]
-    page = [f"# {title}"]
-    for path, rows in zip(paths, comparison_tables(comparison)):
-        names = list(rows[0])
-        cells = [names, ["---"] * len(names), *([r[name] or "-" for name in names] for r in rows)]
-        page.append("\n".join(f"| {' | '.join(line)} |" for line in cells))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(path, text.getvalue())
-    page.append(
-        "An accuracy is a share of images; `difference` is of first - second, each patient's mean "
-        "over their images, averaged over patients. So it need not be the accuracies' difference."
-    )
-    page.append(f"*{RESEARCH_USE[:1].upper()}{RESEARCH_USE[1:]}.*")
-    write_text(paths[2], "\n\n".join(page) + "\n")
-    save_figure(draw_methods(comparison, title), paths[3])
-    return paths
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
-
-
-def _span(interval: Interval, patients: int) -> dict[str, str]:
-    low, high = interval if interval and patients >= LEAST_PATIENTS else (None, None)
-    return {"low": _shown(low), "high": _shown(high)}
+def _draw(axes: Axes, rows: Sequence[MethodScore]) -> None:
+    """Draw the methods on one split, a place on the x axis for each measure."""
+    measures = list(dict.fromkeys(row.measure for row in rows))
+    methods = list(dict.fromkeys(row.method for row in rows))
+    for k, method in enumerate(methods):
+        shown = [row for row in rows if row.method == method and not row.estimate.too_few]
+        shown = [row for row in shown if row.estimate.value is not None]
+        means = np.array([row.estimate.value for row in shown], dtype=float)
+        spans = np.array([row.estimate.interval or (m, m) for row, m in zip(shown, means)])
+        places = np.array([float(measures.index(row.measure)) for row in shown])
+        places += (k + 0.5) / len(methods) * WIDTH - WIDTH / 2
+        away = np.abs(spans.reshape(-1, 2).T - means)
+        color = f"C{k}"
+        axes.errorbar(places, means, away, fmt="D", color=color, ms=5, capsize=3, label=method)
+        for place, row in zip(places, shown):
+            dots = [value for value in row.trainings if value is not None]
+            beside = np.full(len(dots), place + 0.25 * WIDTH / len(methods))
+            axes.plot(beside, dots, ".", color=color, alpha=0.6, markersize=4)
+    names = []
+    for measure in measures:
+        row = next(row for row in rows if row.measure == measure)
+        count = count_of(row.estimate.patients, "patient")
+        if row.estimate.too_few or (row.estimate.value is None and row.estimate.patients):
+            count = f"{'too few' if row.estimate.too_few else 'undefined'}: {count}"
+        names.append(f"{measure.task}\n{measure.score_name}\nby {measure.level}\n{count}")
+    axes.set_xticks(range(len(measures)), names, fontsize=7)
+    axes.set_xlim(-0.5, len(measures) - 0.5)
+    axes.grid(axis="y", alpha=0.3)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import ConfigError, ManifestError
 from lungdx_paddle.evaluation.comparison import compare_methods
 from lungdx_paddle.evaluation.predictions import read_predictions
-from lungdx_paddle.figures.method_bars import write_comparison
 from lungdx_paddle.manifest import read_manifest, write_manifest
-from lungdx_paddle.training.methods import Plan, compare, plan_methods
+from lungdx_paddle.training.methods import Plan, compare, plan_methods, results_of, write_comparison
 from lungdx_paddle.training.parallel import jobs
 
 SHORT = ("train.steps=4", "train.log_every=2")
@@ -32,11 +32,12 @@ def make_plan(
             f"_base_: {configs / 'testing.yaml'}\nsharing:\n  sites: {sites}\n"
         )
 
-    def make(*overrides: str, seeds: int = 2, names: Any = ("sharing", "alone")) -> Plan:
+    def make(*overrides: str, seeds: Any = 2, names: Any = ("sharing", "alone")) -> Plan:
         files = [tmp_path / f"{name}.yaml" for name in names]
         data = f"data.manifest={manifest}"
         own = [*SHORT, data, *overrides]
-        return plan_methods(files, own, seeds, ("image", "patient"), tmp_path / "out")
+        dealt = seeds if isinstance(seeds, tuple) else (seeds, seeds)
+        return plan_methods(files, own, dealt, ("image", "patient"), tmp_path / "out")
 
     return make
 
@@ -59,71 +60,84 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 ONE_BY_ONE = jobs.JobOptions(jobs=1, device="cpu", resume=True)
 
 
-def run_and_draw(plan: Plan) -> None:
-    """Train what is missing and write Figure 7."""
-    results = compare(plan, ONE_BY_ONE)
-    write_comparison(plan.out, compare_methods(results), "PHANTOM data")
-
-
-def table(path: Path) -> list[dict]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def run(plan: Plan) -> dict[str, Any]:
+    """Train what is missing, write the comparison, and read it."""
+    runs = compare(plan, ONE_BY_ONE)
+    write_comparison(plan.out / "figure7.json", compare_methods(results_of(runs)), runs)
+    found: dict[str, Any] = json.loads((plan.out / "figure7.json").read_text())
+    return found
 
 
 def test_every_method_split_and_seed_is_trained_once(
     make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
     plan = make_plan()
-    run_and_draw(plan)
+    run(plan)
     assert len(trained) == 8
-    first = (plan.out / "figure7.md").read_bytes()
-    run_and_draw(plan)
+    first = (plan.out / "figure7.json").read_bytes()
+    run(plan)
     assert len(trained) == 8
     lost = plan.out / "runs" / "patient" / "alone" / "seed1"
     (lost / "metrics.json").unlink()
-    run_and_draw(plan)
+    run(plan)
     assert trained[8:] == [str(lost)]
-    assert (plan.out / "figure7.md").read_bytes() == first
+    assert (plan.out / "figure7.json").read_bytes() == first
 
 
-def test_the_tables_have_every_method_task_and_pair(
+def test_the_result_has_every_method_measure_and_training(
     make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
-    plan = make_plan(seeds=1)
-    run_and_draw(plan)
-    rows = table(plan.out / "figure7.csv")
-    assert {(r["split"], r["task"], r["method"]) for r in rows} == {
-        (split, task, method)
-        for split in ("image", "patient")
-        for task in ("both", "malignancy", "pathology")
-        for method in ("sharing", "alone")
+    plan = make_plan()
+    found = run(plan)
+    measures = {tuple(row["measure"].values()) for row in found["scores"]}
+    assert measures >= {
+        ("both", "accuracy", "image"),
+        ("malignancy", "quadratic_kappa", "nodule"),
+        ("pathology", "balanced_accuracy", "patient"),
     }
-    numbers = [row[name] for row in rows for name in ("accuracy", "low", "high", "seeds")]
-    assert not any("nan" in number for number in numbers)
-    image = plan.out / "runs" / "image" / "alone" / "seed0"
-    own = read_predictions(image / "predictions.csv")
-    known = own.labels["malignancy"] >= 0
-    right = own.classes["malignancy"] == own.labels["malignancy"]
-    wanted = {"split": "image", "task": "malignancy", "method": "alone"}
-    (row,) = (r for r in rows if wanted.items() <= r.items())
-    assert float(row["accuracy"]) == pytest.approx(right[known].mean(), abs=1e-4)
-    assert len(table(plan.out / "figure7_tests.csv")) == 6
-    assert "Research use, not a medical device" in (plan.out / "figure7.md").read_text()
-    assert "PHANTOM" in (plan.out / "figure7.md").read_text()
-    assert (plan.out / "figure7.png").stat().st_size > 10_000
+    assert len(found["scores"]) == 2 * len(found["differences"]) == 4 * len(measures)
+    (row,) = (
+        row
+        for row in found["scores"]
+        if (row["split"], row["method"], *row["measure"].values())
+        == ("image", "alone", "malignancy", "accuracy", "image")
+    )
+    for k, value in enumerate(row["trainings"]):
+        own = read_predictions(plan.out / f"runs/image/alone/seed{k}/predictions.csv")
+        known = own.labels["malignancy"] >= 0
+        right = own.classes["malignancy"] == own.labels["malignancy"]
+        assert value == pytest.approx(right[known].mean())
+    assert (found["data"], found["note"]) == ("phantom", RESEARCH_USE)
+    assert {(t["split"], t["method"], t["seed"], t["split_seed"]) for t in found["trainings"]} == {
+        (split, method, k, k)
+        for split in ("image", "patient")
+        for method in ("sharing", "alone")
+        for k in range(2)
+    }
+    digests = [training["digests"] for training in found["trainings"]]
+    assert len({d["data"] for d in digests}) == 1
+    assert len({d["config"] for d in digests}) == len({d["weights"] for d in digests}) == 8
 
 
 def test_identical_methods_do_not_differ(
     make_plan: Callable[..., Plan], trained: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "twin.yaml").write_text((tmp_path / "alone.yaml").read_text())
-    plan = make_plan(names=("alone", "twin"))
-    run_and_draw(plan)
-    for row in table(plan.out / "figure7_tests.csv"):
-        if row["patients"] == "0":  # no patient of the test parts has a pathology label
-            assert (row["task"], row["p"], row["p_holm"]) == ("pathology", "", "")
-            continue
-        assert (row["difference"], row["p"], row["p_holm"]) == ("0.0000", "1.0000", "1.0000")
+    for row in run(make_plan(names=("alone", "twin")))["differences"]:
+        if row["estimate"]["value"] is not None and row["p"] is not None:
+            assert (row["estimate"]["value"], row["p"], row["p_holm"]) == (0, 1, 1)
+            assert row["equivalent"] and not row["differs"]
+
+
+def test_trainings_are_dealt_to_the_splits_evenly_from_the_methods_own_seeds_on(
+    make_plan: Callable[..., Plan],
+) -> None:
+    plan = make_plan("seed=7", "data.split_seed=3", seeds=(4, 2))
+    alone = [c for c in plan.configs() if (c.name, c.data.split) == ("alone", "image")]
+    assert [(c.seed, c.data.split_seed) for c in alone] == [(7, 3), (8, 4), (9, 3), (10, 4)]
+    assert len({c.output for c in plan.configs()}) == len(list(plan.configs())) == 16
+    with pytest.raises(ConfigError, match="--split-seeds: expected a divisor of the 4 seeds"):
+        make_plan(seeds=(4, 3))
 
 
 def test_methods_of_one_task_are_no_different_methods(make_plan: Callable[..., Plan]) -> None:
@@ -134,21 +148,21 @@ def test_methods_of_one_task_are_no_different_methods(make_plan: Callable[..., P
 def test_a_folder_with_another_run_is_refused(
     make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
-    run_and_draw(make_plan(seeds=1))
+    run(make_plan(seeds=1))
     with pytest.raises(ConfigError, match="the same settings, found train.steps is"):
-        run_and_draw(make_plan("train.steps=6", seeds=1))
+        run(make_plan("train.steps=6", seeds=1))
 
 
 def test_a_run_without_its_predictions_is_not_finished_and_they_are_made_again(
     make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
     plan = make_plan(seeds=1)
-    run_and_draw(plan)
-    run = plan.out / "runs" / "image" / "alone" / "seed0"
-    before = (run / "predictions.csv").read_bytes()
-    (run / "predictions.csv").unlink()
-    run_and_draw(plan)
-    assert trained[-1] == str(run) and (run / "predictions.csv").read_bytes() == before
+    run(plan)
+    folder = plan.out / "runs" / "image" / "alone" / "seed0"
+    before = (folder / "predictions.csv").read_bytes()
+    (folder / "predictions.csv").unlink()
+    run(plan)
+    assert trained[-1] == str(folder) and (folder / "predictions.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -163,8 +177,8 @@ def test_nothing_to_compare_is_one_clear_line(
 
 def test_a_run_keeps_its_predictions(make_plan: Callable[..., Plan], trained: list[str]) -> None:
     plan = make_plan(seeds=1)
-    run_and_draw(plan)
-    *_, config = next(plan.runs())
+    run(plan)
+    config = next(plan.configs())
     predictions = read_predictions(config.output_folder / "predictions.csv")
     assert load_config(config.output_folder / "config.yaml") == config
     assert predictions.probabilities["malignancy"].shape == (len(predictions.rows), 5)
@@ -175,9 +189,9 @@ def test_finished_runs_on_other_crops_are_refused(
     make_plan: Callable[..., Plan], trained: list[str]
 ) -> None:
     plan = make_plan(seeds=1)
-    run_and_draw(plan)
+    run(plan)
     manifest = next(iter(plan.methods.values())).data.manifest
     rows = read_manifest(manifest).rows
     write_manifest(manifest, [row for row in rows if row.patient_id != "P05"])
     with pytest.raises(ManifestError, match="crops that the run was started with.*missing"):
-        run_and_draw(plan)
+        run(plan)
