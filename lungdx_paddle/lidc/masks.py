@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from lungdx_paddle.lidc.readings import Contour
+from lungdx_paddle.lidc.readings import Contour, Reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +57,37 @@ def enclosed_area(contours: Sequence[Contour]) -> Area:
     return Area((int(corner_xy[0]), int(corner_xy[1])), area)
 
 
-def majority_area(areas: Sequence[Area]) -> Area:
-    """The pixels that at least half of the readers' areas on one slice hold."""
+def enclosed_areas(reading: Reading, z_mm: Mapping[str, float] = {}) -> dict[float | str, Area]:
+    """What a reader enclosed, by place: the slice's SOP instance UID, or its position if given.
+
+    Places where that is nothing are left out: a single point, or a line at the tip of the
+    nodule, is no outline to cut a crop from.
+    """
+    places: dict[float | str, list[Contour]] = {}
+    for contour in reading.contours:
+        places.setdefault(z_mm.get(contour.sop_uid, contour.sop_uid), []).append(contour)
+    areas = {place: enclosed_area(contours) for place, contours in places.items()}
+    return {place: area for place, area in areas.items() if area.pixels.any()}
+
+
+def areas_by_place(
+    readings: Sequence[Reading], z_mm: Mapping[str, float] = {}
+) -> dict[float | str, list[Area]]:
+    """By place, as in :func:`enclosed_areas`, the area of each reader who enclosed a pixel."""
+    areas: dict[float | str, list[Area]] = {}
+    for reading in readings:
+        for place, area in enclosed_areas(reading, z_mm).items():
+            areas.setdefault(place, []).append(area)
+    return areas
+
+
+def majority_area(areas: Sequence[Area], readers: int | None = None) -> Area:
+    """The pixels that at least half of the readers enclosed on one slice.
+
+    Args:
+        areas: of the readers who enclosed something there.
+        readers: how many there are in all; None: those.
+    """
     if not areas:
         return Area((0, 0), np.zeros((0, 0), bool))
     corners = np.array([area.corner_xy for area in areas])
@@ -69,7 +98,7 @@ def majority_area(areas: Sequence[Area]) -> Area:
     for (x, y), area in zip(corners - (left, top), areas):
         rows, columns = area.pixels.shape
         votes[y : y + rows, x : x + columns] += area.pixels
-    return Area((left, top), 2 * votes >= len(areas))
+    return Area((left, top), 2 * votes >= (readers or len(areas)))
 
 
 def width_px(area: Area, column_rows: float = 1.0) -> float:

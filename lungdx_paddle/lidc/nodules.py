@@ -26,8 +26,8 @@ from scipy.spatial import cKDTree
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc.dicom import Series
-from lungdx_paddle.lidc.masks import Area, enclosed_area, majority_area, width_px
-from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Contour, Reading
+from lungdx_paddle.lidc.masks import Area, areas_by_place, enclosed_areas, majority_area, width_px
+from lungdx_paddle.lidc.readings import CHARACTERISTICS, Annotations, Reading
 from lungdx_paddle.words import count_of
 
 UNKNOWN_MM = 1e6
@@ -88,7 +88,8 @@ class Nodule:
 
         Slices without a place come last.
         """
-        return tuple(sorted(self._areas, key=lambda uid: (self.z_mm.get(uid, math.inf), uid)))
+        uids = map(str, self._areas)
+        return tuple(sorted(uids, key=lambda uid: (self.z_mm.get(uid, math.inf), uid)))
 
     def readers_on(self, sop_uid: str) -> int:
         """How many readers outlined the nodule on this slice."""
@@ -110,6 +111,9 @@ class Nodule:
     def majority_mask(self, sop_uid: str, shape: tuple[int, int]) -> np.ndarray:
         """Pixels that at least half of the readers who outlined this slice enclosed.
 
+        Crops follow it, so that slices which one reader alone outlined have theirs; it is more
+        than :meth:`consensus_mask` where some of the nodule's readers left the slice out.
+
         Args:
             sop_uid: the slice.
             shape: its (rows, columns).
@@ -120,15 +124,19 @@ class Nodule:
         return majority_area(self._areas.get(sop_uid, ())).mask(shape)
 
     def consensus_mask(self, series: Series) -> np.ndarray:
-        """:meth:`majority_mask` of every slice: (slices, rows, columns) bool, as the volume.
+        """Voxels that at least half of the nodule's readers enclosed.
 
         Slices that the XML names and the series lacks are left out.
+
+        Returns:
+            (slices, rows, columns) bool, as the series' volume.
         """
         mask = np.zeros(series.shape_zyx, bool)
         for sop_uid in self.sop_uids:
             index = series.index_of(sop_uid)
             if index is not None:
-                mask[index] = self.majority_mask(sop_uid, series.shape_zyx[1:])
+                area = self._consensus[self.z_mm.get(sop_uid, sop_uid)]
+                mask[index] = area.mask(series.shape_zyx[1:])
         return mask
 
     @property
@@ -145,7 +153,7 @@ class Nodule:
         """
         row_mm, column_mm = self.spacing_yx_mm
         widths = [
-            [width_px(area, column_mm / row_mm) for area in _enclosed(r).values()]
+            [width_px(area, column_mm / row_mm) for area in enclosed_areas(r).values()]
             for r in self.readings
         ]
         greatest = [max(of_reader) for of_reader in widths if of_reader]
@@ -153,27 +161,27 @@ class Nodule:
 
     @property
     def volume_mm3(self) -> float:
-        """Volume that at least half of the readers enclosed, slice by slice.
+        """Volume that at least half of the nodule's readers enclosed.
 
-        Two series (of LIDC-IDRI-0017 and -0659) have two slices at every place, each
-        outlined by other readers: there the mean of the two counts.
+        A slice that fewer of them outlined adds nothing to it.
         """
-        pixels: dict[float | str, list[int]] = {}  # by place; a slice without one counts alone
-        for sop_uid, areas in self._areas.items():
-            count = int(majority_area(areas).pixels.sum())
-            pixels.setdefault(self.z_mm.get(sop_uid, sop_uid), []).append(count)
-        total = sum(float(np.mean(counts)) for counts in pixels.values())
-        row_mm, column_mm = self.spacing_yx_mm
-        return total * (row_mm * column_mm) * self.slice_spacing_mm
+        pixels = sum(int(area.pixels.sum()) for area in self._consensus.values())
+        return pixels * math.prod(self.spacing_yx_mm) * self.slice_spacing_mm
 
     @cached_property
-    def _areas(self) -> dict[str, list[Area]]:
+    def _areas(self) -> dict[float | str, list[Area]]:
         """By slice, the area of each reader who enclosed a pixel there."""
-        areas: dict[str, list[Area]] = {}
-        for reading in self.readings:
-            for sop_uid, area in _enclosed(reading).items():
-                areas.setdefault(sop_uid, []).append(area)
-        return areas
+        return areas_by_place(self.readings)
+
+    @cached_property
+    def _consensus(self) -> dict[float | str, Area]:
+        """By place, what at least half of the nodule's readers enclosed.
+
+        Two series (of LIDC-IDRI-0017 and -0659) have two slices at every place, each
+        outlined by other readers: these are voted on together.
+        """
+        areas = areas_by_place(self.readings, self.z_mm)
+        return {place: majority_area(own, len(self.readings)) for place, own in areas.items()}
 
 
 def group_readings(
@@ -253,19 +261,6 @@ def _join(
             for k in theirs:
                 group_of[k] = ours
     return [sorted(group) for i, group in enumerate(group_of) if i == min(group)]
-
-
-def _enclosed(reading: Reading) -> dict[str, Area]:
-    """What the reader enclosed, by slice.
-
-    Slices where that is nothing are left out: a single point, or a line at the tip of the
-    nodule, is no outline to cut a crop from.
-    """
-    slices: dict[str, list[Contour]] = {}
-    for contour in reading.contours:
-        slices.setdefault(contour.sop_uid, []).append(contour)
-    areas = {sop_uid: enclosed_area(contours) for sop_uid, contours in slices.items()}
-    return {sop_uid: area for sop_uid, area in areas.items() if area.pixels.any()}
 
 
 def slice_positions(annotations: Annotations, z_mm: Mapping[str, float]) -> dict[str, float]:
