@@ -12,74 +12,20 @@ import functools
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.files import read_file, write_text
-from lungdx_paddle.manifest_cells import CELLS, NO_VALUE, NUMBERS, THOUSANDS
+from lungdx_paddle.manifest_cells import CELLS, COLUMNS, NO_VALUE, NUMBERS, OPTIONAL, THOUSANDS
 from lungdx_paddle.manifest_cells import CROP_RULES as CROP_RULES
+from lungdx_paddle.manifest_cells import ManifestRow as ManifestRow
 from lungdx_paddle.tables import LARGEST_TABLE_BYTES, Table, TableKind, read_table
 
 CROP_SIZE = 32
 """Side of a crop in pixels (paper, section on nodule images)."""
-
-
-@dataclass(frozen=True)
-class ManifestRow:
-    """One crop and all that is known of it."""
-
-    image: str
-    """Path of an 8-bit grayscale 32x32 JPG, relative to the manifest, with ``/``."""
-    patient_id: str
-    series_uid: str
-    """CT series instance UID, DICOM (0020,000E)."""
-    nodule: int
-    """Unique within the patient; with patient_id it names a nodule."""
-    z_mm: float | None
-    """Position of the slice in mm, if known."""
-    pixel_spacing_mm: float
-    """In-plane spacing of the original slice, DICOM (0028,0030)."""
-    scale: float
-    """1.0, or the factor by which a nodule of more than 32 pixels was shrunk."""
-    window_center: float
-    window_width: float
-    """The HU window of the 8-bit values."""
-    readers: int
-    """How many readers outlined the nodule on this slice."""
-    malignancy_ratings: tuple[int, ...]
-    """Every reader's rating of the nodule, 1 to 5; empty if none rated it."""
-    diagnosis: int | None
-    """0 unknown, 1 benign, 2 primary, 3 metastatic; None: not diagnosed."""
-    primary_site: str
-    """The diagnosis table's free text; empty if none."""
-    crop: str = "paper"
-    """The rule by which it was cut, one of :data:`CROP_RULES`."""
-    sop_uid: str = ""
-    """SOP instance UID of the slice, DICOM (0008,0018), if known."""
-    source: str = ""
-    """lidc, lidc-slices (the public set of nodule slices) or phantom; empty: unknown."""
-    extra: Mapping[str, str] = field(default_factory=dict)
-    """Further columns, kept as they are."""
-
-    @property
-    def nodule_key(self) -> tuple[str, int]:
-        """(patient_id, nodule): the name of a nodule in the whole manifest."""
-        return self.patient_id, self.nodule
-
-    @property
-    def window(self) -> tuple[float, float]:
-        """(centre, width) in HU."""
-        return self.window_center, self.window_width
-
-
-_FIELDS = [f for f in fields(ManifestRow) if f.name != "extra"]
-COLUMNS: tuple[str, ...] = tuple(f.name for f in _FIELDS if f.default is MISSING)
-"""The columns that every manifest has, in the order in which they are written."""
-OPTIONAL: Mapping[str, str] = {f.name: f.default for f in _FIELDS if f.default is not MISSING}
-"""Columns that a manifest may have -> what a missing one or an empty cell means."""
 
 
 @dataclass(frozen=True)
@@ -211,17 +157,20 @@ def write_manifest(path: str | Path, rows: Sequence[ManifestRow], comment: str =
     """
     used = [name for name in OPTIONAL if any(getattr(r, name) != OPTIONAL[name] for r in rows)]
     extra = dict.fromkeys(name for row in rows for name in row.extra)
-    ratings = COLUMNS.index("malignancy_ratings")
     text = io.StringIO()
     text.write(f"# {comment}\n" if comment else "")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, *used, *extra])
     for row in rows:
         values = [getattr(row, name) for name in (*COLUMNS, *used)]
-        cells = [f"{value:g}" if isinstance(value, float) else value for value in values]
-        cells[ratings] = ";".join(map(str, row.malignancy_ratings))
-        writer.writerow([*cells, *(row.extra.get(name, "") for name in extra)])
+        writer.writerow([*map(_cell, values), *(row.extra.get(name, "") for name in extra)])
     write_text(Path(path), text.getvalue())
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, tuple):
+        return ";".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def _known(cells: Iterable[str]) -> list[str]:

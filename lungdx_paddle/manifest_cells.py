@@ -1,14 +1,80 @@
-"""What the cells of a manifest's columns may hold, as preprocessing or a spreadsheet wrote them."""
+"""A manifest's columns, and what their cells may hold, whoever wrote them."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 CROP_RULES = ("paper", "context")
 """How a crop may be cut: the outline's rectangle, or a square of 32 mm about the middle."""
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One crop and all that is known of it."""
+
+    image: str
+    """Path of an 8-bit grayscale 32x32 JPG, relative to the manifest, with ``/``."""
+    patient_id: str
+    series_uid: str
+    """CT series instance UID, DICOM (0020,000E)."""
+    nodule: int
+    """Unique within the patient; with patient_id it names a nodule."""
+    z_mm: float | None
+    """Position of the slice in mm, if known."""
+    pixel_spacing_mm: float
+    """In-plane spacing of the original slice, DICOM (0028,0030)."""
+    scale: float
+    """1.0, or the factor by which a nodule of more than 32 pixels was shrunk."""
+    window_center: float
+    window_width: float
+    """The HU window of the 8-bit values."""
+    readers: int
+    """How many readers outlined the nodule on this slice."""
+    malignancy_ratings: tuple[int, ...]
+    """Every reader's rating of the nodule, 1 to 5; empty if none rated it."""
+    diagnosis: int | None
+    """0 unknown, 1 benign, 2 primary, 3 metastatic; None: not diagnosed."""
+    primary_site: str
+    """The diagnosis table's free text; empty if none."""
+    crop: str = "paper"
+    """The rule by which it was cut, one of :data:`CROP_RULES`."""
+    sop_uid: str = ""
+    """SOP instance UID of the slice, DICOM (0008,0018), if known."""
+    source: str = ""
+    """lidc, lidc-slices (the public set of nodule slices) or phantom; empty: unknown."""
+    diagnosis_method: int | None = None
+    """How the patient was diagnosed: 0 unknown, 1 two years without change on images, 2 biopsy,
+    3 resection, 4 progression or response; None: not said."""
+    nodule_diagnoses: tuple[int, ...] = ()
+    """Codes, as ``diagnosis``, of those of the patient's nodules that the table lists: it does
+    not say which they are."""
+    nodule_methods: tuple[int, ...] = ()
+    """How each of these was diagnosed, as ``diagnosis_method``."""
+    patient_nodules: int | None = None
+    """How many nodules the patient has among the crops that are used; None: to be counted."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """Further columns, kept as they are."""
+
+    @property
+    def nodule_key(self) -> tuple[str, int]:
+        """(patient_id, nodule): the name of a nodule in the whole manifest."""
+        return self.patient_id, self.nodule
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """(centre, width) in HU."""
+        return self.window_center, self.window_width
+
+
+_FIELDS = [f for f in fields(ManifestRow) if f.name != "extra"]
+COLUMNS: tuple[str, ...] = tuple(f.name for f in _FIELDS if f.default is MISSING)
+"""The columns that every manifest has, in the order in which they are written."""
+OPTIONAL: Mapping[str, object] = {f.name: f.default for f in _FIELDS if f.default is not MISSING}
+"""Columns that a manifest may have -> what a missing one or an empty cell means."""
 
 NO_VALUE = frozenset(("nan", "NaN", "NAN", "None", "NA", "N/A", "<NA>", "#N/A", "null", "NULL"))
 """How pandas, R and spreadsheets write an empty cell."""
@@ -50,6 +116,10 @@ def _whole(cell: str, low: int, high: int) -> int:
     return int(_legal(number, number.is_integer() and low <= number <= high))
 
 
+def _several(cell: str, low: int, high: int) -> tuple[int, ...]:
+    return tuple(_whole(number, low, high) for number in cell.split(";")) if cell else ()
+
+
 def _image(cell: str) -> str:
     path = cell.replace("\\", "/")
     parts = [part for part in path.split("/") if part not in ("", ".")]
@@ -80,10 +150,7 @@ CELLS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
         lambda c: _number(c, *WINDOW_WIDTH_HU),
     ),
     "readers": ("a number of readers from 1 to 100", lambda c: _whole(c, 1, 100)),
-    "malignancy_ratings": (
-        "ratings from 1 to 5 joined by ;",
-        lambda c: tuple(_whole(rating, 1, 5) for rating in c.split(";")) if c else (),
-    ),
+    "malignancy_ratings": ("ratings from 1 to 5 joined by ;", lambda c: _several(c, 1, 5)),
     "diagnosis": ("0, 1, 2, 3 or nothing", lambda c: _whole(c, 0, 3) if c else None),
     "primary_site": ("a text", str),
     "crop": (
@@ -92,6 +159,10 @@ CELLS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     ),
     "sop_uid": (f"a UID, {_AS_IT_WAS}", _name),
     "source": ("a text", str),
+    "diagnosis_method": ("0, 1, 2, 3, 4 or nothing", lambda c: _whole(c, 0, 4) if c else None),
+    "nodule_diagnoses": ("codes from 0 to 3 joined by ;", lambda c: _several(c, 0, 3)),
+    "nodule_methods": ("codes from 0 to 4 joined by ;", lambda c: _several(c, 0, 4)),
+    "patient_nodules": ("a number from 1 or nothing", lambda c: _whole(c, 1, 10**9) if c else None),
 }
 """Column -> what its cells may hold, and what makes a value of one or raises ValueError."""
 

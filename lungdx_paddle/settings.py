@@ -39,10 +39,18 @@ class DataConfig:
     min_readers: int = field(default=3, metadata={"from": 1})
     """Use a slice that at least so many readers outlined."""
     label_set: str = field(
-        default="paper6", metadata={"choices": ("paper6", "tcia4", "binary", "none")}
+        default="paper6",
+        metadata={
+            "choices": (
+                *("paper6", "tcia4", "binary", "binary_certain", "tissue_proven"),
+                *("benign_primary", "benign_metastatic", "none"),
+            )
+        },
     )
-    """Pathology classes: the paper's six, the diagnosis codes, benign against malignant; none:
-    the network has one task, malignancy, and needs no diagnosis."""
+    """Pathology classes: the paper's six; the diagnosis codes; benign against malignant: of all
+    diagnosed patients, of those whose nodules each have a diagnosis of their own, of those
+    diagnosed from tissue; benign against one kind of cancer.  none: the network has one task,
+    malignancy, and needs no diagnosis."""
     batch_size: int = field(default=128, metadata={"from": 2})
     """Images a step; at least 2, since batch normalisation needs a spread."""
 

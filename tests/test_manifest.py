@@ -45,9 +45,11 @@ def test_optional_columns_are_written_only_where_a_row_uses_them(
     header = lambda: (tmp_path / "m.csv").read_text(encoding="utf-8").splitlines()[0]  # noqa: E731
     write_manifest(tmp_path / "m.csv", plain)
     assert header() == ",".join(COLUMNS)
-    mixed = [replace(plain[0], sop_uid="1.2.3", extra={"note": "größer, ☃"}), *plain[1:]]
+    first = replace(plain[0], sop_uid="1.2.3", nodule_diagnoses=(1, 3), nodule_methods=(0, 2))
+    mixed = [replace(first, extra={"note": "größer, ☃"}), *plain[1:]]
     write_manifest(tmp_path / "m.csv", mixed)
-    assert header() == ",".join([*COLUMNS, "sop_uid", "note"])
+    assert header() == ",".join([*COLUMNS, "sop_uid", "nodule_diagnoses", "nodule_methods", "note"])
+    assert ",1.2.3,1;3,0;2," in (tmp_path / "m.csv").read_text(encoding="utf-8")
     rows = read_rows(tmp_path / "m.csv")
     assert rows[0] == mixed[0]
     assert rows[1] == replace(plain[1], extra={"note": ""})

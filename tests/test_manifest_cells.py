@@ -24,6 +24,10 @@ from lungdx_paddle.manifest_cells import CELLS
         ("patient_id", "1-2", "1-2"),
         ("series_uid", "1.2.840.113619.2", "1.2.840.113619.2"),
         ("crop", "", "paper"),
+        ("diagnosis_method", "4.0", 4),
+        ("nodule_diagnoses", "1;3", (1, 3)),
+        ("nodule_methods", "", ()),
+        ("patient_nodules", "", None),
     ],
 )
 def test_what_a_cell_means(column: str, cell: str, value: object) -> None:
@@ -56,6 +60,10 @@ def test_what_a_cell_means(column: str, cell: str, value: object) -> None:
         ("image", r"\\server\a.jpg"),
         ("malignancy_ratings", "5.4"),
         ("diagnosis", "4"),
+        ("diagnosis_method", "5"),
+        ("nodule_diagnoses", "1;4"),
+        ("nodule_methods", "1;"),
+        ("patient_nodules", "0"),
     ],
 )
 def test_what_a_spreadsheet_has_made_of_a_cell_is_refused(column: str, cell: str) -> None:

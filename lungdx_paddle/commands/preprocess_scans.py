@@ -17,6 +17,7 @@ from lungdx_paddle.locks import alone_in
 from lungdx_paddle.manifest import CROP_RULES
 from lungdx_paddle.preprocess.crop import PAPER
 from lungdx_paddle.preprocess.crop_files import CropSettings
+from lungdx_paddle.preprocess.diagnosed import DiagnosedManifest, add_diagnoses
 from lungdx_paddle.preprocess.nodule_table import NoduleTable, write_nodule_table
 from lungdx_paddle.preprocess.patches.patch_pipeline import preprocess_slices
 from lungdx_paddle.preprocess.pipeline import preprocess
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--lidc", type=Path, metavar="DIR", help="folder or zip archive of DICOM files")
     add("--slices", type=Path, metavar="DIR_OR_ZIP", help="the public set of slices, with --xml")
+    add("--manifest", type=Path, metavar="FILE", help="of crops that are there: add --diagnosis")
     add("--annotations-only", action="store_true", help="just nodules.csv from --xml, no DICOM")
     add("--out", type=Path, metavar="DIR", required=True, help="where to write")
     add("--xml", type=Path, metavar="DIR_OR_ZIP", help="LIDC XML (default: beside the DICOM)")
@@ -62,6 +64,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     own = alone_in(args.out, wait=True)
     if args.annotations_only:
         lines = table_lines(write_nodule_table(args.xml, args.out))
+    elif args.manifest:
+        with own:
+            lines = diagnosed_lines(add_diagnoses(args.manifest, args.diagnosis, args.out))
     elif args.slices:
         if window != DEFAULT_WINDOW:
             raise ConfigError(
@@ -84,14 +89,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _check_task(args: argparse.Namespace) -> None:
-    tasks = {"--lidc": args.lidc, "--slices": args.slices}
+    tasks = {"--lidc": args.lidc, "--slices": args.slices, "--manifest": args.manifest}
     tasks["--annotations-only"] = args.annotations_only
     named = [name for name, value in tasks.items() if value]
-    if len(named) != 1 or not (args.xml or args.lidc):
+    beside = "--diagnosis" if args.manifest else "--xml"
+    if len(named) != 1 or not (args.lidc or (args.diagnosis if args.manifest else args.xml)):
         raise ConfigError(
             "what to preprocess",
-            expected="--lidc, or one of --slices and --annotations-only with --xml",
-            found=" and ".join(named) + (" without --xml" if len(named) == 1 else "") or "neither",
+            expected="--lidc, or one of --slices and --annotations-only with --xml, or --manifest "
+            "with --diagnosis",
+            found=" and ".join(named) + (f" without {beside}" if len(named) == 1 else "")
+            or "neither",
             fix="see tools/preprocess.py --help",
         )
     if (args.jpg or args.lungs) and not args.lidc:
@@ -185,6 +193,16 @@ def report_lines(report: Report) -> list[str]:
             "from black to white: the window 20,2040 is only approximate"
         )
     return lines + skipped_lines(report.skipped)
+
+
+def diagnosed_lines(found: DiagnosedManifest) -> list[str]:
+    """How many patients the table has, and what is doubtful."""
+    crops, patients = cli.count_of(found.crops, "crop"), cli.count_of(found.patients, "patient")
+    lines = [f"{crops} of {patients}: {found.diagnosed} diagnosed, {found.of_nodules} by nodule"]
+    if found.changed:
+        who = cli.count_of(len(found.changed), "patient")
+        lines.append(f"the table's diagnosis replaces another of {who}: {first_few(found.changed)}")
+    return lines + _some(found.notes, "")
 
 
 def table_lines(table: NoduleTable) -> list[str]:

@@ -6,13 +6,19 @@ A crop stays 8 bit in memory (1 KB) and turns to float a batch at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import paddle
 
 from lungdx_paddle.data.images import read_images
-from lungdx_paddle.data.labels import LABEL_SETS, LabelSet, labels_of, rating_shares
+from lungdx_paddle.data.labels import (
+    LABEL_SETS,
+    LabelSet,
+    labels_of,
+    rating_shares,
+    with_patient_nodules,
+)
 from lungdx_paddle.data.splits import Split, make_fold, make_split
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.manifest import Manifest, read_manifest
@@ -55,9 +61,9 @@ class NoduleDataset(paddle.io.Dataset):
         self, manifest: Manifest, label_set: LabelSet, images: np.ndarray | None = None
     ) -> None:
         super().__init__()
-        self.manifest = manifest
+        self.manifest = replace(manifest, rows=with_patient_nodules(manifest.rows))
         self.label_set = label_set
-        self.labels = labels_of(manifest, label_set)
+        self.labels = labels_of(self.manifest, label_set)
         self.rating_shares = rating_shares(manifest)
         self.images = read_images(manifest) if images is None else images
 

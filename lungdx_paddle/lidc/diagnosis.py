@@ -1,4 +1,4 @@
-"""Read the diagnosis table of LIDC-IDRI: 157 patients, a code and a site each.
+"""Read the diagnosis table of LIDC-IDRI: code, method and site of 157 patients and of some nodules.
 
 TCIA publishes it as ``tcia-diagnosis-data-2012-04-20.xls``; any table with the same columns will
 do (:mod:`lungdx_paddle.tables`).  Columns are found by what their headings say, which run over
@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lungdx_paddle.errors import LidcError
+from lungdx_paddle.lidc.diagnosis_columns import HEADINGS, METHOD, OF_NODULE, find_columns
 from lungdx_paddle.lidc.sources import SourceFile, list_files
 from lungdx_paddle.tables import LARGEST_TABLE_BYTES, Table, TableKind, read_table
 from lungdx_paddle.words import count_of, first_few
@@ -26,22 +27,18 @@ CODES: Mapping[int, str] = MappingProxyType(
         3: "malignant, metastatic",
     }
 )
-"""The table's "Diagnosis at the Patient Level"."""
+"""The table's "Diagnosis at the Patient Level", and at the nodule level."""
 
-HEADINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+METHODS: Mapping[int, str] = MappingProxyType(
     {
-        "patient ID": ("patientid$", "patientid", "patient$", "subjectid"),
-        "diagnosis at the patient level": (
-            *("diagnosis(?!method).*patient", "patient(level)?diagnosis(?!method)"),
-            *("diagnosis$", "diagnosiscode", r"diagnosis\d"),
-        ),
-        "primary tumor site": ("primarytumou?rsite", "primarysite", "primarytumou?r$"),
+        0: "unknown",
+        1: "review of images that show two years of stable nodule",
+        2: "biopsy",
+        3: "surgical resection",
+        4: "progression or response",
     }
 )
-"""Column -> how its heading may begin, the surest first: letters and digits, without "TCIA".
-
-Nodules have diagnoses and methods of their own, whose headings begin with "Nodule".
-"""
+"""The table's "Diagnosis Method", of the patient and of a nodule."""
 
 NO_TABLES = (".dcm", ".xml", ".pdf", ".doc", ".docx", ".jpg", ".png")
 """Endings of a file that is no table although "diagnosis" stands in its name."""
@@ -68,8 +65,27 @@ class Diagnosis:
     """0 to 3, see :data:`CODES`."""
     primary_site: str
     """Free text of the column "Primary tumor site", stripped; empty if none."""
+    method: int | None = None
+    """How it was found, see :data:`METHODS`; None: not said."""
+    nodule_codes: tuple[int, ...] = ()
+    """Diagnosis of each nodule that the row lists, as ``code``; a method alone makes it 0."""
+    nodule_methods: tuple[int, ...] = ()
+    """How each of these was found, 0 where that is not said; empty: the table has no column."""
     line: int = field(default=0, compare=False)
     """Where it stands in the table, from 1."""
+
+    def __str__(self) -> str:
+        text = f"{self.patient_id} {self.code} {self.primary_site}".strip()
+        text += "" if self.method is None else f", method {self.method}"
+        for what, numbers in (("codes", self.nodule_codes), ("methods", self.nodule_methods)):
+            text += f", nodules' {what} {';'.join(map(str, numbers))}" if numbers else ""
+        return text
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What two rows of one patient must agree in."""
+        site = self.primary_site.lower()
+        return self.code, site, self.method, self.nodule_codes, self.nodule_methods
 
 
 @dataclass(frozen=True)
@@ -117,6 +133,10 @@ class DiagnosisTable:
             whose = f"no patient's here: {first_few(unknown)}"
             whose += "" if found else f" (here they are {first_few(list(known))})"
             notes.append(f"{self._ids(unknown)} {whose}")
+        differing = [p for p, own in found.items() if own.code > 1 and 1 in own.nodule_codes]
+        if differing:
+            whose = count_of(len(differing), "malignant patient")
+            notes.append(f"{self.source}: a nodule of {whose} is benign: {first_few(differing)}")
         return replace(self, by_patient=found, notes=tuple(notes))
 
     def _ids(self, ids: Sequence[str]) -> str:
@@ -172,14 +192,14 @@ def is_table(file: SourceFile) -> bool:
 def _read(file: SourceFile) -> tuple[Table, Mapping[str, int]]:
     """A table that has the columns, and where they are."""
     table = read_table(str(file), file.read_bytes(LARGEST_TABLE_BYTES + 1), _KIND)
-    columns = _find_columns(table.header)
-    missing = [name for name in HEADINGS if not columns[name]]
+    columns = find_columns(table.header)
+    missing = [name for name in HEADINGS if name not in columns]
     twice = [name for name, places in columns.items() if len(places) > 1]
     if missing or twice:
         names = [table.header[i] for i in columns[twice[0]]] if twice and not missing else []
         raise LidcError(
             f"{file}:{table.header_line}",
-            expected=f"one column each for {', '.join(HEADINGS)}",
+            expected=f"one column each for {', '.join([*HEADINGS, *twice][:4])}",
             found=" and ".join(f'"{" ".join(name.split())}"' for name in names)
             or f"no {', '.join(missing)}",
             fix=_FIX,
@@ -191,19 +211,19 @@ def _diagnoses(source: str, table: Table, columns: Mapping[str, int]) -> Diagnos
     diagnoses: dict[str, Diagnosis] = {}
     without: list[int] = []
     for line, row in table.rows:
-        cells = (row[i] if i < len(row) else "" for i in columns.values())
-        patient_id, code, site = map(_plain, cells)
+        cells = {name: _plain(row[i]) if i < len(row) else "" for name, i in columns.items()}
+        patient_id, site = cells["patient ID"], cells["primary tumor site"]
         patient_id = patient_id.removesuffix(".0") if patient_id[:-2].isdecimal() else patient_id
         where = f"{source}:{line}"
-        if code.lower() in ("", "nan", "na", "n/a", "#n/a", "none", "-"):
+        code = _code(where, cells["diagnosis at the patient level"], CODES, "diagnosis")
+        if code is None:
             without += [line] if patient_id or site else []
             continue
         if not patient_id:
             raise LidcError(where, expected="a patient ID", found="none", fix=_FIX)
-        number = re.fullmatch(r"(\d)(?:[.,]0*)?", code)  # spreadsheets hold 3 as 3.0
-        if not number or int(number[1]) not in CODES:
-            raise LidcError(where, expected="a diagnosis from 0 to 3", found=repr(code), fix=_FIX)
-        diagnosis = Diagnosis(patient_id, int(number[1]), site, line)
+        method = _code(where, cells.get(METHOD, ""), METHODS, METHOD)
+        listed = _nodules(where, cells)
+        diagnosis = Diagnosis(patient_id, code, site, method, *listed, line)
         diagnoses[patient_id] = _agreed(source, diagnosis, diagnoses.get(patient_id))
     notes = [f"{source}: {note}" for note in table.notes]
     if without:
@@ -214,11 +234,36 @@ def _diagnoses(source: str, table: Table, columns: Mapping[str, int]) -> Diagnos
     return DiagnosisTable(source, diagnoses, tuple(notes))
 
 
+def _nodules(where: str, cells: Mapping[str, str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Codes and methods of the nodules that a row lists."""
+    codes, methods = [], []
+    numbers = {name.rpartition(" ")[2] for name in cells if name.startswith(OF_NODULE)}
+    for number in sorted(numbers, key=int):
+        names = f"{OF_NODULE[0]}{number}", f"{OF_NODULE[1]}{number}"
+        code = _code(where, cells.get(names[0], ""), CODES, names[0])
+        method = _code(where, cells.get(names[1], ""), METHODS, names[1])
+        if code is not None or method is not None:
+            codes.append(code or 0)
+            methods.append(method or 0)
+    has_methods = any(name.startswith(OF_NODULE[1]) for name in cells)
+    return tuple(codes), tuple(methods) if has_methods else ()
+
+
+def _code(where: str, cell: str, known: Mapping[int, str], what: str) -> int | None:
+    """The number in a cell; None if it is empty."""
+    if cell.lower() in ("", "nan", "na", "n/a", "#n/a", "none", "-"):
+        return None
+    number = re.fullmatch(r"(\d)(?:[.,]0*)?", cell)  # spreadsheets hold 3 as 3.0
+    if not number or int(number[1]) not in known:
+        expected = f"a {what} from 0 to {max(known)}"
+        raise LidcError(where, expected=expected, found=repr(cell), fix=_FIX)
+    return int(number[1])
+
+
 def _agreed(source: str, new: Diagnosis, old: Diagnosis | None) -> Diagnosis:
     """The first of two rows of a patient, which must say the same."""
-    if old and (old.code, old.primary_site.lower()) != (new.code, new.primary_site.lower()):
-        one, other = (f"{d.patient_id} {d.code} {d.primary_site}".strip() for d in (old, new))
-        found = f"{one!r} on line {old.line} and {other!r} on line {new.line}"
+    if old and old.content != new.content:
+        found = f"'{old}' on line {old.line} and '{new}' on line {new.line}"
         raise LidcError(source, expected="one diagnosis a patient", found=found, fix=_FIX)
     return old or new
 
@@ -238,19 +283,9 @@ def _keys(patient_id: str) -> tuple[str, ...]:
     return (f"{match[1]}{match[2]}", match[2]) if match else (text,)
 
 
-def _find_columns(header: Sequence[str]) -> dict[str, list[int]]:
-    """Places of the columns that fit each name, by the surest way that one fits."""
-    headings = [re.sub(r"[\W_]+", "", cell).lower().removeprefix("tcia") for cell in header]
-    found: dict[str, list[int]] = {}
-    for name, beginnings in HEADINGS.items():
-        places = ([i for i, h in enumerate(headings) if re.match(b, h)] for b in beginnings)
-        found[name] = next(filter(None, places), [])
-    return found
-
-
 _KIND = TableKind(
     "a diagnosis table",
-    lambda cells: sum(map(bool, _find_columns(cells).values())),
+    lambda cells: len(find_columns(cells)),
     LidcError,
     latin=True,
 )

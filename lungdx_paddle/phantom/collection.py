@@ -18,12 +18,13 @@ from lungdx_paddle.phantom.chest import Chest, build_chest
 from lungdx_paddle.phantom.dicom_files import (
     DIAGNOSIS_TABLE,
     MAKERS,
+    DiagnosisRow,
     SeriesNames,
     write_diagnoses,
     write_slices,
     write_xml,
 )
-from lungdx_paddle.phantom.diseases import disease_of
+from lungdx_paddle.phantom.diseases import DISEASES, disease_of
 from lungdx_paddle.phantom.geometry import Grid, add_noise, cover
 from lungdx_paddle.phantom.lesions import draw_lesion, place_lesions, render
 from lungdx_paddle.phantom.simulated_readers import Point, read_series
@@ -118,7 +119,7 @@ def _names(patient: int, seed: int, settings: PhantomSettings) -> SeriesNames:
 
 def _write_patient(
     folder: Path, seed: int, settings: PhantomSettings, patient: int
-) -> tuple[str, int, int, str] | None:
+) -> DiagnosisRow | None:
     """Write one patient; return the row of the diagnosis table, if there is one."""
     rng = np.random.default_rng([seed, patient])
     grid, chest = _build(settings, rng)
@@ -140,7 +141,11 @@ def _write_patient(
     target.mkdir(parents=True)
     write_slices(target, names, volume_hu, grid, MAKERS[patient % len(MAKERS)], rng)
     write_xml(target / f"{patient + 1:03d}.xml", names, grid, sessions)
-    return None if disease.code is None else (names.patient_id, disease.code, disease.method, site)
+    if disease.code is None:
+        return None
+    # As in TCIA's table, it lists all nodules of some patients and one of the others.
+    listed = 1 if patient // len(DISEASES) % 2 else len(nodules)
+    return DiagnosisRow(names.patient_id, disease.code, disease.method, site, listed)
 
 
 def _build(settings: PhantomSettings, rng: np.random.Generator) -> tuple[Grid, Chest]:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -27,15 +28,25 @@ UID_ROOT = "2.25."
 UID_NAMESPACE = uuid.UUID("6f1d4f0e-3c39-5f0a-9a53-0d6a1c6c7a11")
 """Name space of the phantom's UUIDs (version 5); any constant would do."""
 
+_CODES = (
+    "0=Unknown 1=benign or non-malignant disease 2= malignant, primary lung cancer "
+    "3 = malignant metastatic"
+)
+_METHODS = (
+    "0 = unknown 1 = review of radiological images to show 2 years of stable nodule 2 = biopsy "
+    "3 = surgical resection 4 = progression or response"
+)
 DIAGNOSIS_COLUMNS = (
     "TCIA Patient ID",
-    "Diagnosis at the Patient Level 0=Unknown 1=benign or non-malignant disease "
-    "2= malignant, primary lung cancer 3 = malignant metastatic",
-    "Diagnosis Method 0 = unknown 1 = review of radiological images to show 2 years of "
-    "stable nodule 2 = biopsy 3 = surgical resection 4 = progression or response",
+    f"Diagnosis at the Patient Level {_CODES}",
+    f"Diagnosis Method {_METHODS}",
     "Primary tumor site for metastatic disease",
 )
-"""The first four columns of TCIA's table, each on one line."""
+NODULE_COLUMNS = (
+    f"Nodule {{}} Diagnosis at the Nodule Level {_CODES}",
+    f"Nodule {{}} Diagnosis Method at the Nodule Level {_METHODS}",
+)
+"""The columns of TCIA's table, each on one line; it has two for each of five nodules."""
 
 
 @dataclass(frozen=True)
@@ -163,12 +174,27 @@ def _point(tag: str, x: int, y: int) -> str:
     return f"<{tag}><xCoord>{x}</xCoord><yCoord>{y}</yCoord></{tag}>"
 
 
-def write_diagnoses(path: Path, rows: Sequence[tuple[str, int, int, str]]) -> None:
-    """Write (patient_id, code, method, primary site) under TCIA's column names."""
+class DiagnosisRow(NamedTuple):
+    """A row of the diagnosis table."""
+
+    patient_id: str
+    code: int
+    method: int
+    site: str
+    nodules: int
+    """How many nodules are listed; code and method are the patient's."""
+
+
+def write_diagnoses(path: Path, rows: Sequence[DiagnosisRow]) -> None:
+    """Write rows under TCIA's column names, with columns for as many nodules as are listed."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(DIAGNOSIS_COLUMNS)
-    writer.writerows(rows)
+    numbers = range(1, 1 + max((row.nodules for row in rows), default=0))
+    columns = [column.format(number) for number in numbers for column in NODULE_COLUMNS]
+    writer.writerow([*DIAGNOSIS_COLUMNS, *columns])
+    for row in rows:
+        nodules = (row.code, row.method) * row.nodules
+        writer.writerow([*row[:4], *nodules, *[""] * (len(columns) - len(nodules))])
     write_text(path, text.getvalue())
 
 

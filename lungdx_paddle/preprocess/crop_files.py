@@ -88,11 +88,18 @@ def crop_row(
 def with_diagnoses(
     rows: Iterable[ManifestRow], diagnoses: Mapping[str, Diagnosis]
 ) -> Iterator[ManifestRow]:
-    """The rows, each with its patient's diagnosis if there is one."""
+    """The rows, each with its patient's diagnosis, and the nodules', if there is one."""
     for row in rows:
-        diagnosis = diagnoses.get(row.patient_id)
-        if diagnosis is not None:
-            row = replace(row, diagnosis=diagnosis.code, primary_site=diagnosis.primary_site)
+        found = diagnoses.get(row.patient_id)
+        if found is not None:
+            row = replace(
+                row,
+                diagnosis=found.code,
+                primary_site=found.primary_site,
+                diagnosis_method=found.method,
+                nodule_diagnoses=found.nodule_codes,
+                nodule_methods=found.nodule_methods,
+            )
         yield row
 
 

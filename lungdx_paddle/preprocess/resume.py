@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from lungdx_paddle.files import new_folder, read_json, write_text
 from lungdx_paddle.lidc import Scan, Series
@@ -69,16 +70,18 @@ def load_finished(out: Path, series: Series, fingerprint: str) -> FinishedSeries
     """The stored results of a series; None where they are missing, stale or lack a crop."""
     try:
         record = read_json(_path(out, series))
-        rows = tuple(
-            ManifestRow(**{**row, "malignancy_ratings": tuple(row["malignancy_ratings"])})
-            for row in record["rows"]
-        )
+        rows = tuple(map(_row, record["rows"]))
         warnings = tuple(record["warnings"])
         finished = FinishedSeries(**{**record, "rows": rows, "warnings": warnings})
         complete = all((out / row.image).is_file() for row in rows)
     except (ValueError, TypeError, KeyError):
         return None
     return finished if complete and finished.fingerprint == fingerprint else None
+
+
+def _row(stored: dict[str, Any]) -> ManifestRow:
+    values: dict[str, Any] = {k: tuple(v) if type(v) is list else v for k, v in stored.items()}
+    return ManifestRow(**values)
 
 
 def store_finished(

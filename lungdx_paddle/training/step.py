@@ -126,8 +126,16 @@ def check_labels(config: Config, train: NoduleDataset, test: NoduleDataset) -> N
             if task in label_set.task_classes
             and (labels_of(train.manifest, label_set)[task] != UNLABELLED).any()
         ]
+        needs = LABEL_SETS[config.data.label_set].needs if task == PATHOLOGY else ()
+        rows = train.manifest.rows
+        lacking = [name for name in needs if not any(getattr(row, name) for row in rows)]
         if (test.labels[task] != UNLABELLED).any():
             fix = "its labels are all in the test part: set another data.split_seed"
+        elif lacking:
+            fix = (
+                f"the manifest has no {lacking[0]}: add what the diagnosis table says with "
+                "tools/preprocess.py --manifest MANIFEST --diagnosis FILE --out DIR"
+            )
         elif others:
             fix = f"set data.label_set={others[0]}, which has some"
         elif task == PATHOLOGY:

@@ -45,6 +45,8 @@ def done(number: int, **more: object) -> SeriesReport:
             "--jpg, --lungs: expected --lidc",
         ),
         (["--lungs", "paper"], "found neither"),
+        (["--manifest", "x"], "--manifest without --diagnosis"),
+        (["--manifest", "x", "--lidc", "y", "--diagnosis", "z"], "--lidc and --manifest"),
     ],
 )
 def test_arguments_that_make_no_sense_are_one_clear_error(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from lungdx_paddle.data.labels import (
     PAPER6,
     labels_of,
     malignancy_class,
-    pathology_class,
     site_classes,
+    with_patient_nodules,
 )
 from lungdx_paddle.manifest import Manifest, ManifestRow, read_manifest
+from lungdx_paddle.settings import DataConfig
 
 TABLE = Path(__file__).parents[2] / "lungdx_paddle" / "data" / "site_classes.csv"
 
@@ -52,10 +54,89 @@ def test_malignancy_is_the_median_with_halves_rounded_up(
     ],
 )
 def test_pathology_follows_code_and_site(
-    code: int | None, site: str, paper6: int, tcia4: int, binary: int
+    crop_rows: list[ManifestRow],
+    code: int | None,
+    site: str,
+    paper6: int,
+    tcia4: int,
+    binary: int,
 ) -> None:
-    found = [pathology_class(code, site, LABEL_SETS[s]) for s in ("paper6", "tcia4", "binary")]
+    row = replace(crop_rows[0], diagnosis=code, primary_site=site)
+    found = [LABEL_SETS[name].classify(row) for name in ("paper6", "tcia4", "binary")]
     assert found == [paper6, tcia4, binary]
+    kinds = [LABEL_SETS[f"benign_{kind}"].classify(row) for kind in ("primary", "metastatic")]
+    assert kinds == {1: [0, 0], 2: [1, -1], 3: [-1, 1]}.get(code or 0, [-1, -1])
+
+
+@pytest.mark.parametrize(
+    ("codes", "nodules", "expected"),
+    [
+        ((1,), 1, 0),
+        ((2,), 1, 1),
+        ((2, 3), 2, 1),
+        ((1, 1), 2, 0),
+        ((), 1, -1),  # the patient's diagnosis alone
+        ((2,), 2, -1),  # which of the two is meant?
+        ((2, 2), 1, -1),
+        ((1, 2), 2, -1),
+        ((0,), 1, -1),
+        ((2, 0), 2, -1),
+    ],
+)
+def test_a_nodule_is_certain_where_each_has_a_diagnosis_and_all_agree(
+    crop_rows: list[ManifestRow], codes: tuple[int, ...], nodules: int, expected: int
+) -> None:
+    rows = [replace(row, diagnosis=2, nodule_diagnoses=codes) for row in crop_rows[:10]]
+    rows = [replace(row, nodule=row.nodule % nodules) for row in rows]
+    manifest = Manifest(Path(), tuple(rows))
+    found = labels_of(manifest, LABEL_SETS["binary_certain"])["pathology"]
+    assert set(found.tolist()) == {expected}
+
+
+@pytest.mark.parametrize(
+    ("code", "method", "codes", "methods", "expected"),
+    [
+        (2, 2, (), (), 1),
+        (1, 3, (), (), 0),
+        (1, 1, (), (), -1),  # two years without change
+        (2, None, (), (), -1),
+        (0, 2, (), (), -1),
+        (2, 3, (1,), (), 1),  # a table without methods of nodules
+        (1, 1, (1,), (2,), 0),
+        (3, 2, (3,), (4,), -1),  # another tumour's biopsy; the nodule was seen to grow
+        (3, 2, (3, 3), (2, 3), 1),
+        (3, 2, (3, 3), (2, 4), -1),
+        (3, 2, (3, 0), (2, 0), -1),
+        (3, 2, (3, 1), (2, 2), -1),
+    ],
+)
+def test_tissue_is_of_all_listed_nodules_or_of_the_patient(
+    crop_rows: list[ManifestRow],
+    code: int,
+    method: int | None,
+    codes: tuple[int, ...],
+    methods: tuple[int, ...],
+    expected: int,
+) -> None:
+    row = replace(crop_rows[0], diagnosis=code, diagnosis_method=method)
+    row = replace(row, nodule_diagnoses=codes, nodule_methods=methods)
+    assert LABEL_SETS["tissue_proven"].classify(row) == expected
+
+
+def test_the_nodules_of_a_part_are_those_that_were_counted_before(
+    crop_rows: list[ManifestRow],
+) -> None:
+    rows = [replace(row, nodule_diagnoses=(2,)) for row in crop_rows]
+    counted = with_patient_nodules(rows)
+    assert {row.patient_nodules for row in counted} == {2}
+    part = Manifest(Path(), tuple(row for row in counted if row.nodule == 0))
+    assert set(labels_of(part, LABEL_SETS["binary_certain"])["pathology"].tolist()) == {-1}
+    assert with_patient_nodules(crop_rows) == tuple(crop_rows)  # where no nodule has a diagnosis
+
+
+def test_every_label_set_can_be_chosen() -> None:
+    (setting,) = [f for f in fields(DataConfig) if f.name == "label_set"]
+    assert setting.metadata["choices"] == tuple(LABEL_SETS)
 
 
 def test_without_pathology_classes_malignancy_is_the_only_task(

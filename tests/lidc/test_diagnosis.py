@@ -19,6 +19,12 @@ HEADER = (
 )
 
 
+NODULE_METHOD = (
+    "Nodule {}\nDiagnosis Method at the Nodule Level\n0 = unknown\n"
+    "1 = review of radiological images to show 2 years of stable nodule"
+)
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> Callable[[str], Path]:
     """A function that writes a CSV table."""
@@ -37,8 +43,8 @@ SHORT = "patient_id,diagnosis,primary_site\n"
 def test_a_csv_with_the_headings_of_tcia(table: Callable[[str], Path]) -> None:
     rows = "LIDC-IDRI-0068,3,4, Head & Neck Cancer ,1\n,,,,\nLIDC-IDRI-0072,1,4\n"
     assert read_diagnoses(table(HEADER + rows)).by_patient == {
-        "LIDC-IDRI-0068": Diagnosis("LIDC-IDRI-0068", 3, "Head & Neck Cancer"),
-        "LIDC-IDRI-0072": Diagnosis("LIDC-IDRI-0072", 1, ""),
+        "LIDC-IDRI-0068": Diagnosis("LIDC-IDRI-0068", 3, "Head & Neck Cancer", 4, (1,)),
+        "LIDC-IDRI-0072": Diagnosis("LIDC-IDRI-0072", 1, "", 4),
     }
 
 
@@ -57,7 +63,49 @@ def test_columns_are_known_by_what_they_are_called(
     table: Callable[[str], Path], header: str
 ) -> None:
     found = read_diagnoses(table(f"\ufeff{header}\nlymphoma,3,P1,0\n"))
-    assert found.by_patient == {"P1": Diagnosis("P1", 0, "lymphoma")}
+    method = 3 if "ethod" in header else None
+    assert found.by_patient == {"P1": Diagnosis("P1", 0, "lymphoma", method)}
+
+
+@pytest.mark.parametrize(
+    ("code", "method"),
+    [
+        ("Nodule {}\nDiagnosis at the Nodule Level\n0=Unknown\n1=benign", NODULE_METHOD),
+        ("nodule_{}_diagnosis", "nodule_{}_method"),
+        ("NODULE {}", "Nodule {} diagnosis method (1 = two years of stable nodule)"),
+        ("Diagnosis of nodule {}", "Method of diagnosis of nodule {}"),
+        ("diagnosis_nodule_{}", "Diagnosis Method at the Nodule Level: nodule {}"),
+        ("nodule_diagnosis_{}", "nodule_diagnosis_method_{}"),
+        ("Nodule {} code (0 = unknown)", "nodule{}method"),
+    ],
+)
+def test_nodules_have_codes_and_methods_of_their_own(
+    table: Callable[[str], Path], code: str, method: str
+) -> None:
+    names = [f'"{text.format(k)}"' for k in (2, 10, 1) for text in (method, code)]
+    header = f"patient_id,{','.join(names)},diagnosis,primary_site,nodule 1 size,nodules\n"
+    rows = "P1,3.0,1,,,2,3,2,x,9,9\nP2,,,-,3,nan,,3,y,9,9\nP3,,,4,,,,1,z,9,9\nP4,,,,,,,0,u,9,9\n"
+    found = read_diagnoses(table(header + rows)).by_patient
+    assert found == {  # the first column stands for nodule 2, the last for nodule 1
+        "P1": Diagnosis("P1", 2, "x", None, (3, 1), (2, 3)),
+        "P2": Diagnosis("P2", 3, "y", None, (3,), (0,)),
+        "P3": Diagnosis("P3", 1, "z", None, (0,), (4,)),
+        "P4": Diagnosis("P4", 0, "u"),
+    }
+
+
+def test_a_table_may_say_nothing_of_methods(table: Callable[[str], Path]) -> None:
+    found = read_diagnoses(table("patient_id,diagnosis,primary_site,nodule 1\nP1,2,x,2\n"))
+    assert found.by_patient == {"P1": Diagnosis("P1", 2, "x", None, (2,), ())}
+
+
+def test_malignant_patients_with_a_benign_nodule_are_told(table: Callable[[str], Path]) -> None:
+    text = "patient_id,diagnosis,primary_site,nodule 1,nodule 2\nP1,2,x,2,1\nP2,3,x,3,0\nP3,3,,1,\n"
+    found = read_diagnoses(table(text)).of(["P1", "P2"])
+    assert [note.split("csv: ")[1] for note in found.notes] == [
+        "1 ID of 3 is no patient's here: P3",
+        "a nodule of 1 malignant patient is benign: P1",
+    ]
 
 
 def test_the_method_of_a_diagnosis_is_not_taken_for_the_diagnosis(
@@ -96,6 +144,18 @@ def test_rows_without_a_code_are_counted_and_rows_that_agree_count_once(
         (SHORT + "P1,benign,x\n", "csv:2: .*found 'benign'"),
         (SHORT + "P1,1,x\n,2,x\n", "csv:3: expected a patient ID, found none"),
         (SHORT + "P1,1,x\nP2,1,\nP1,2,x\n", "'P1 1 x' on line 2 and 'P1 2 x' on line 4"),
+        (
+            "method," + SHORT + "5,P1,1,x\n",
+            "csv:2: expected a diagnosis method from 0 to 4, found '5'",
+        ),
+        ("nodule 3," + SHORT + "4,P1,1,x\n", "expected a diagnosis of nodule 3 from 0 to 3"),
+        ("nodule3 method," + SHORT + "x,P1,1,x\n", "expected a method of nodule 3 from 0 to 4"),
+        ("nodule 3,Nodule 03 diagnosis," + SHORT, 'found "nodule 3" and "Nodule 03 diagnosis"'),
+        ("method,method of diagnosis," + SHORT, 'found "method" and "method of diagnosis"'),
+        (
+            "nodule 1,method," + SHORT + "1,2,P1,2,x\n2,2,P1,2,X\n",
+            "method 2, nodules' codes 1' on line 2 and 'P1 2 X, method 2, nodules' codes 2' on",
+        ),
         (SHORT + "P1,1,Head, Neck\n", "csv:2: .*4 cells, more than the header's 3"),
     ],
 )
@@ -216,5 +276,26 @@ def test_the_table_of_tcia(lidc_folder: Path, capfd: pytest.CaptureFixture[str])
     found = read_diagnoses(lidc_folder / "tcia-diagnosis-data-2012-04-20.xls")
     assert Counter(d.code for d in found.by_patient.values()) == {0: 27, 1: 36, 2: 43, 3: 51}
     assert found.by_patient["LIDC-IDRI-0905"].primary_site == "RLL NSCLC stage 1A"
+    assert Counter(d.method for d in found.by_patient.values()) == {
+        0: 28,
+        1: 28,
+        2: 46,
+        3: 39,
+        4: 16,
+    }
+    benign = [d for d in found.by_patient.values() if d.code == 1]
+    assert Counter(d.method for d in benign) == {1: 26, 2: 3, 3: 4, 4: 3}
+    assert Counter(len(d.nodule_codes) for d in found.by_patient.values()) == {0: 20, 1: 117, 2: 20}
+    assert found.by_patient["LIDC-IDRI-0190"].nodule_codes == (3, 1)
+    assert found.by_patient["LIDC-IDRI-0190"].nodule_methods == (2, 1)
+    assert found.by_patient["LIDC-IDRI-0285"].nodule_codes == (3, 0)  # and two cells of a blank
     assert found.notes == ()
+    assert (
+        found.of(found.by_patient)
+        .notes[0]
+        .endswith(
+            "a nodule of 5 malignant patients is benign: "
+            "LIDC-IDRI-0071, LIDC-IDRI-0072, LIDC-IDRI-0100 and 2 more"
+        )
+    )
     assert capfd.readouterr().out == ""

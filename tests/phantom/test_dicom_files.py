@@ -71,6 +71,9 @@ def test_the_diagnosis_table_reads_like_tcias(phantom: Path) -> None:
         else:
             assert found is not None
             assert (found.code, found.primary_site) == (disease.code, site)
+            assert found.method == disease.method
+            assert set(found.nodule_codes) == {disease.code}
+            assert set(found.nodule_methods) == {disease.method}
 
 
 def test_the_xml_has_lidcs_namespace(phantom: Path) -> None:

@@ -57,10 +57,12 @@ def test_a_crop_survives_its_jpg(tmp_path: Path) -> None:
 
 def test_rows_take_their_patients_diagnosis(crop_rows: Any) -> None:
     patient = crop_rows[0].patient_id
-    known = {patient: Diagnosis(patient, 3, "colon cancer")}
+    known = {patient: Diagnosis(patient, 3, "colon cancer", 2, (3, 1), (2, 0))}
     rows = list(with_diagnoses(crop_rows, known))
     for before, row in zip(crop_rows, rows):
         if row.patient_id == patient:
             assert (row.diagnosis, row.primary_site) == (3, "colon cancer")
+            assert row.diagnosis_method == 2
+            assert (row.nodule_diagnoses, row.nodule_methods) == ((3, 1), (2, 0))
         else:
             assert row == before

@@ -169,6 +169,13 @@ def test_a_task_without_a_label_is_an_error(make_config: Make) -> None:
     with pytest.raises(ManifestError, match="; set data.label_set=tcia4, which has some"):
         train(config, "cpu")
     train(make_config("codes", "data.label_set=tcia4"), "cpu")
+    for label_set, column in (
+        ("binary_certain", "nodule_diagnoses"),
+        ("tissue_proven", "diagnosis_method"),
+    ):
+        fix = f"the manifest has no {column}: .*--manifest MANIFEST --diagnosis FILE --out DIR"
+        with pytest.raises(ManifestError, match=fix):
+            train(make_config("run", f"data.label_set={label_set}"), "cpu")
     assert not (config.output_folder / "config.yaml").exists()
 
 
