@@ -1,8 +1,9 @@
-"""Read the diagnosis table of LIDC-IDRI: code, method and site of 157 patients and of some nodules.
+"""Read the diagnosis table of LIDC-IDRI: code, method and site of 157 patients, and of nodules.
 
 TCIA publishes it as ``tcia-diagnosis-data-2012-04-20.xls``; any table with the same columns will
 do (:mod:`lungdx_paddle.tables`).  Columns are found by what their headings say, which run over
-many lines, in any order.
+many lines, in any order.  Of 137 patients it has codes and methods of one or two nodules too;
+which nodules of the scan these are, it does not say.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ OF_NODULE = "diagnosis of nodule ", "method of nodule "
 """How the names of a nodule's columns begin, before its number."""
 _NODULE = re.compile(
     "(diagnosis|method|of|(at)?(the)?nodulelevel)*nodule(diagnosis|method)*"
-    r"(?P<number>\d+)(diagnosis|method|(at)?(the)?nodulelevel|code)*$"
+    r"(?P<number>[0-9]{1,4})(diagnosis|method|(at)?(the)?nodulelevel|code)*$"
 )
 
 
