@@ -119,6 +119,16 @@ def differences(before: Config, now: Config) -> list[str]:
     return [f"{key} is {new[key]} instead of {old[key]}" for key in old if new[key] != old[key]]
 
 
+def overrides(before: Config, now: Config) -> list[str]:
+    """The ``a.b=c`` that :func:`with_overrides` has to be given to turn one config into another."""
+    old, new = (_flat(dataclasses.asdict(config)) for config in (before, now))
+    changed = {key: value for key, value in new.items() if value != old[key]}
+    return [
+        f"{key}=[{', '.join(value)}]" if isinstance(value, tuple) else f"{key}={value}"
+        for key, value in changed.items()
+    ]
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten nested mappings to {dotted key: value}."""
     flat: dict[str, Any] = {}

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "lungdx_paddle"
 TOOLS = sorted((ROOT / "tools").glob("*.py"))
 OTHER_COMMANDS = sorted(
     path
-    for folder in ("benchmarks", "docs")
+    for folder in ("benchmarks", "docs", "experiments")
     for path in (ROOT / folder).glob("*.py")
     if "cli.run(main)" in path.read_text(encoding="utf-8")  # the others are shared by these
 )
