@@ -1,12 +1,10 @@
-"""The paper's Figure 7: its four methods against each other, by image and by patient.
+"""The paper's Figure 7: its four methods of sharing against each other.
 
-The runs are those that tools/compare.py leaves in its output folder, where its tables are, too.
+The runs are those that tools/compare.py leaves in its output folder, beside its figure7.json.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from record import ROOT, Results
 from spread import shown, table
 
 from lungdx_paddle.commands import cli
-from lungdx_paddle.files import read_json, read_text
+from lungdx_paddle.files import read_json
 
 if TYPE_CHECKING:
     from lungdx_paddle.training.run import Run
@@ -25,40 +23,71 @@ FIGURE = ROOT / "docs" / "images" / "figure7.png"
 
 
 def measure(runs: Sequence[Run]) -> Results:
-    """The tables of ``compare.py``, and its figure, which is copied to the docs' images."""
+    """``{split: {measure: {"methods": {name: score}, "pairs": {first_second: difference}}}}``.
+
+    A measure is named as in ``both_accuracy_image``.  The figure is copied to the docs' images.
+    """
     folder = runs[0].folder.parents[3]  # runs/SPLIT/METHOD/SEED
+    found = read_json(folder / "figure7.json")
+    results: dict[str, Any] = {}
+    for row in [*found["scores"], *found["differences"]]:
+        of = row.pop("measure")
+        name = f"{of['task']}_{of['score']}_{of['level']}"
+        split = results.setdefault(row.pop("split"), {})
+        entry = split.setdefault(name, {"methods": {}, "pairs": {}})
+        if "method" in row:
+            entry["methods"][row.pop("method")] = row
+        else:
+            entry["pairs"][f"{row['first']}_{row['second']}"] = row
     shutil.copyfile(folder / "figure7.png", FIGURE)
-    if (folder / "figure7.json").is_file():
-        found: dict[str, Any] = read_json(folder / "figure7.json")
-        return found
-    tables = {"accuracies": "figure7.csv", "differences": "figure7_tests.csv"}
-    return {
-        name: list(csv.DictReader(io.StringIO(read_text(folder / file))))
-        for name, file in tables.items()
-    }
+    return results
 
 
-def rows(results: Results, name: str, *columns: str) -> str:
-    """One of compare's tables: all columns, or those that are named."""
-    found: Sequence[Mapping[str, Any]] = results[name]
-    columns = columns or tuple(found[0])
-    cells = [[_cell(row[column]) for column in columns] for row in found]
-    left = sum(isinstance(found[0][c], str) and not _is_number(found[0][c]) for c in columns)
-    return table([column.replace("_", " ") for column in columns], cells, left)
+def scores(results: Results, split: str, *measures: str) -> str:
+    """The methods on one split by each measure, or by those that are named."""
+    measures = measures or tuple(results[split])
+    methods = dict.fromkeys(name for m in measures for name in results[split][m]["methods"])
+    rows = [
+        [_words(name), *(_score(results[split][m]["methods"].get(name)) for m in measures)]
+        for name in methods
+    ]
+    return table([f"split by {split}", *map(_words, measures)], rows)
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_cell, value))
-    return shown(value).replace(";", ", ").replace("_", " ") or "-"
+def pairs(results: Results, split: str, measure: str) -> str:
+    """Every pair of methods: the difference, its tests, and what they find."""
+    rows = []
+    for row in results[split][measure]["pairs"].values():
+        p = row["p_holm"]
+        rows.append(
+            [
+                f"{_words(row['first'])} - {_words(row['second'])}",
+                shown(row["estimate"]),
+                "-" if row["interval90"] is None else "{:.3f} to {:.3f}".format(*row["interval90"]),
+                "-" if p is None else f"{p:.2f}" if p >= 0.01 else "< 0.01",
+                shown(row["detectable"]),
+                _finding(row),
+            ]
+        )
+    head = [f"by {split}, {_words(measure)}", "difference (95 % interval)"]
+    return table([*head, "90 % interval", "p (Holm)", "detectable", "finding"], rows)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text.partition(";")[0])
-    except ValueError:
-        return False
-    return True
+def _score(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    estimate = row["estimate"]
+    interval = estimate["interval"]
+    return shown({"mean": estimate["value"], "deviation": row["deviation"], "interval": interval})
+
+
+def _finding(row: Mapping[str, Any]) -> str:
+    same = f"equivalent within {row['margin']:g}" if row["equivalent"] else ""
+    return ", ".join(filter(None, ["differs" if row["differs"] else "", same])) or "cannot say"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 example = "python experiments/methods.py --run output/compare/runs/*/*/*"

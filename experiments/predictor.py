@@ -1,6 +1,6 @@
-"""A trained predictor's scores on patients it has not seen, its baselines and the readers beside.
+"""A predictor's scores on patients it has not seen, what is simpler, and the readers beside it.
 
-The runs are one recipe, such as best.yaml, with one seed or several.
+The runs are trainings of one recipe, such as best.yaml, with one seed or several.
 """
 
 from __future__ import annotations
@@ -21,9 +21,16 @@ TITLES = {
     "accuracy": "five-class accuracy",
     "within_one": "within one level",
     "quadratic_kappa": "quadratic kappa",
+    "mae": "mean absolute error",
+    "rps": "ranked probability score",
     "auc": "AUC, rated < 2.5 against > 3.5",
+    "reader": "a reader",
+    "difference": "network - reader",
+    "level": "the network's malignancy",
+    "readers": "the readers' mean rating",
+    "pathology": "the network's pathology",
 }
-"""Scores with another name in the docs than in ``metrics.json``."""
+"""Words of ``metrics.json`` that the docs replace, beside ``_`` by a space."""
 
 
 def measure(runs: Sequence[Run]) -> Results:
@@ -33,43 +40,62 @@ def measure(runs: Sequence[Run]) -> Results:
 
 
 def nodules(results: Results) -> str:
-    """Malignancy by nodule: the network, what is simpler, and the readers."""
-    own = results["nodule"]["malignancy"]
-    commonest = {"accuracy": own["baseline_accuracy"]}
-    systems = _systems(results, own, commonest)
-    keys = [key for key in own if _is_estimate(own[key]) and key != "ece"]
-    head = [f"{results['nodules']} nodules", *(TITLES.get(k, k.replace("_", " ")) for k in keys)]
-    return table(
-        head, [[name, *(shown(s.get(key)) for key in keys)] for name, s in systems.items()]
-    )
+    """Malignancy by nodule: the network and each baseline."""
+    rows = {"the network": results["nodule"]["malignancy"]}
+    for name, baseline in results.get("baselines", {}).items():
+        rows[name] = baseline.get("nodule", {}).get("malignancy", {})
+    return _estimates(f"{shown(results['nodules'])} nodules", rows)
+
+
+def gains(results: Results) -> str:
+    """What the network adds to each baseline, malignancy by nodule."""
+    baselines = results["baselines"].items()
+    return _estimates("network minus", {name: b.get("gain", {}) for name, b in baselines})
+
+
+def readers(results: Results) -> str:
+    """Network and readers by one yardstick: the median of the nodule's other readers."""
+    rows = {name: results["readers"][name] for name in ("network", "reader", "difference")}
+    return _estimates(f"{shown(results['readers']['comparisons'])} comparisons", rows)
 
 
 def diagnosis(results: Results) -> str:
-    """Benign against malignant patients by their most suspicious nodule."""
-    systems = _systems(results, results, {})
-    rows = [
-        [name, shown(s["diagnosis_auc"]), shown(s["diagnosis_auc"]["patients"], 0)]
-        for name, s in systems.items()
-        if "diagnosis_auc" in s
+    """AUC of benign patients against others, by what ranks them."""
+    found = results["diagnosis"]
+    ranked = list(dict.fromkeys(by for aucs in found.values() for by in aucs))
+    rows = {by: {name: aucs[by] for name, aucs in found.items() if by in aucs} for by in ranked}
+    for name, baseline in results.get("baselines", {}).items():
+        aucs = baseline.get("diagnosis", {}).items()
+        rows[name] = {other: by["level"] for other, by in aucs}
+    patients = {n: shown(next(iter(aucs.values()))["patients"]) for n, aucs in found.items()}
+    return _estimates(
+        "benign against", rows, {n: f"{n}, {p} patients" for n, p in patients.items()}
+    )
+
+
+def subgroups(results: Results, question: str) -> str:
+    """Malignancy by nodule in each group of ``manufacturer``, ``slice_thickness_mm``, ..."""
+    groups = results["subgroups"][question].items()
+    rows = {f"{name}, {shown(scores['labelled'])} nodules": scores for name, scores in groups}
+    return _estimates(question.replace("_", " "), rows)
+
+
+def _estimates(
+    corner: str, rows: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str] = TITLES
+) -> str:
+    """A table of all numbers with an interval that a row has, but for the calibration's."""
+    keys = dict.fromkeys(
+        key
+        for scores in rows.values()
+        for key, value in scores.items()
+        if isinstance(value, Mapping) and "interval" in value and key != "ece"
+    )
+    head = [corner, *(titles.get(key, key.replace("_", " ")) for key in keys)]
+    cells = [
+        [TITLES.get(name, name.replace("_", " ")), *(shown(scores.get(key)) for key in keys)]
+        for name, scores in rows.items()
     ]
-    return table(["benign against malignant diagnosis", "AUC", "patients"], rows)
-
-
-def _systems(
-    results: Results, network: Mapping[str, Any], commonest: Mapping[str, Any]
-) -> dict[str, Mapping[str, Any]]:
-    """{name: its scores}, as far as ``metrics.json`` has them."""
-    baselines = {n.replace("_", " "): s for n, s in results.get("baselines", {}).items()}
-    return {
-        "the network": network,
-        "always the commonest class": commonest,
-        **baselines,
-        "each reader against the others": results["readers"],
-    }
-
-
-def _is_estimate(value: Any) -> bool:
-    return isinstance(value, Mapping) and "interval" in value
+    return table(head, cells)
 
 
 main = record.command(__doc__, "python experiments/predictor.py --run output/best", measure)

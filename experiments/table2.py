@@ -68,10 +68,8 @@ def _one(run: Run) -> dict[str, Any]:
         steps[step] = {"epoch": int(epoch), **values}
     scores = run.metrics.test
     last: dict[str, Any] = {"both": scores.total("image")}
-    commonest = {}
-    for task, own in scores.image.items():
-        last[task] = own.accuracy.to_dict()
-        commonest[task] = own.baseline_accuracy
+    last |= {task: own.accuracy.to_dict() for task, own in scores.image.items()}
+    commonest = {task: _commonest(scores.to_dict(), task) for task in scores.image}
     known = [value for value in commonest.values() if value is not None]
     return {
         "steps": steps,
@@ -81,6 +79,14 @@ def _one(run: Run) -> dict[str, Any]:
         "last": last,
         "commonest": {"both": sum(known) / len(known), **commonest},
     }
+
+
+def _commonest(scores: Mapping[str, Any], task: str) -> float | None:
+    """Accuracy over images of naming the commonest class throughout."""
+    baseline = scores.get("baselines", {}).get("commonest", {}).get("image", {})
+    if task in baseline:
+        return float(baseline[task]["accuracy"]["value"])
+    return scores["image"][task].get("baseline_accuracy")
 
 
 def steps(results: Results, *kinds: str) -> str:

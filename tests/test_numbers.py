@@ -284,35 +284,97 @@ def test_an_unfinished_run_is_not_recorded(runs: list[Path], tmp_path: Path) -> 
         predictor.measure([load_run(half)])
 
 
-def test_a_predictor_stands_beside_its_baselines_and_the_readers(
+def test_a_predictors_record_has_all_scores_over_seeds(
     runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = measured(predictor, runs[:2], tmp_path, monkeypatch).results
-    own = found["nodule"]["malignancy"]
+    kappas = [load_run(run).metrics.test.nodule["malignancy"].quadratic_kappa for run in runs[:2]]
+    own = found["nodule"]["malignancy"]["quadratic_kappa"]
+    assert own["each"] == [kappa and kappa.value for kappa in kappas]
     nodules = predictor.nodules(found).splitlines()
-    assert "five-class accuracy | within one level | quadratic kappa" in nodules[0]
-    assert nodules[2].startswith(f"| the network | {shown(own['accuracy'])} | ")
-    assert nodules[3].startswith("| always the commonest class | ")
-    assert nodules[-1].startswith("| each reader against the others | ")
-    assert predictor.diagnosis(found).splitlines()[2].startswith("| the network | ")
+    assert nodules[0].startswith(f"| {found['nodules']} nodules | five-class accuracy | within")
+    assert nodules[2].startswith(
+        f"| the network | {shown(found['nodule']['malignancy']['accuracy'])} | "
+    )
+
+
+def estimate(value: float, patients: int = 40) -> dict[str, Any]:
+    return {"value": value, "interval": [value - 0.1, value + 0.1], "patients": patients}
+
+
+def test_a_predictor_stands_beside_what_is_simpler_and_the_readers() -> None:
+    malignancy = {"accuracy": estimate(0.7), "auc": estimate(0.9), "ece": estimate(0.1)}
+    size = {"nodule": {"malignancy": {"accuracy": estimate(0.6)}}, "gain": {"auc": estimate(0.1)}}
+    size["diagnosis"] = {"primary": {"level": estimate(0.7)}}
+    aucs = {"level": estimate(0.6, 80), "readers": estimate(0.7, 80)}
+    results = over_seeds(
+        [
+            {
+                "nodules": 50,
+                "nodule": {"malignancy": malignancy},
+                "baselines": {"size_and_brightness": size, "slice_thickness": {"why": "unknown"}},
+                "readers": {
+                    "comparisons": 99,
+                    **dict.fromkeys(("network", "reader", "difference"), malignancy),
+                },
+                "diagnosis": {"malignant": aucs, "primary": aucs},
+                "subgroups": {"manufacturer": {"GE": {"labelled": 30, **malignancy}}},
+            }
+        ]
+    )
+    auc = "AUC, rated < 2.5 against > 3.5"
+    assert predictor.nodules(results).splitlines() == [
+        f"| 50 nodules | five-class accuracy | {auc} |",
+        "| --- | --: | --: |",
+        "| the network | 0.700 (0.600 to 0.800) | 0.900 (0.800 to 1.000) |",
+        "| size and brightness | 0.600 (0.500 to 0.700) | - |",
+        "| slice thickness | - | - |",
+    ]
+    assert predictor.gains(results).splitlines()[2:] == [
+        "| size and brightness | 0.100 (0.000 to 0.200) |",
+        "| slice thickness | - |",
+    ]
+    assert "\n| network - reader | 0.700" in predictor.readers(results)
+    assert predictor.diagnosis(results).splitlines() == [
+        "| benign against | malignant, 80 patients | primary, 80 patients |",
+        "| --- | --: | --: |",
+        "| the network's malignancy | 0.600 (0.500 to 0.700) | 0.600 (0.500 to 0.700) |",
+        "| the readers' mean rating | 0.700 (0.600 to 0.800) | 0.700 (0.600 to 0.800) |",
+        "| size and brightness | - | 0.700 (0.600 to 0.800) |",
+        "| slice thickness | - | - |",
+    ]
+    assert "\n| GE, 30 nodules | 0.700" in predictor.subgroups(results, "manufacturer")
 
 
 def test_figure_7_is_what_compare_wrote(
     runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "compare" / "runs" / "image" / "hard"
+    top = tmp_path / "compare"
+    folder = top / "runs" / "image" / "hard"
     folder.mkdir(parents=True)
     (folder / "seed0").symlink_to(runs[0])
-    top = tmp_path / "compare"
+    own = {"split": "image", "measure": {"task": "both", "score": "accuracy", "level": "image"}}
+    pair = {**own, "first": "soft", "second": "hard", "estimate": estimate(0.01), "p": 0.5}
+    pair |= {"interval90": [-0.01, 0.015], "margin": 0.02, "detectable": 0.03, "p_holm": 0.5}
+    pair |= {"differs": False, "equivalent": True}
+    methods_found = [
+        {**own, "method": name, "estimate": estimate(0.6), "trainings": [0.6], "deviation": 0.02}
+        for name in ("soft", "hard")
+    ]
+    found = {"data": "/a/b.csv", "scores": methods_found, "differences": [pair]}
+    (top / "figure7.json").write_text(json.dumps(found), encoding="utf-8")
     (top / "figure7.png").write_bytes(b"a picture")
-    (top / "figure7.csv").write_text("split,method,accuracy,seeds\nimage,hard_one,0.5,0.4;0.6\n")
-    (top / "figure7_tests.csv").write_text("first,p\nhard,0.5\n")
     monkeypatch.setattr(methods, "FIGURE", tmp_path / "figure7.png")
     results = measured(methods, [folder / "seed0"], tmp_path, monkeypatch).results
     assert (tmp_path / "figure7.png").read_bytes() == b"a picture"
-    *_, row = methods.rows(results, "accuracies").splitlines()
-    assert row == "| image | hard one | 0.5 | 0.4, 0.6 |"
-    assert methods.rows(results, "accuracies", "method", "accuracy").count("|") == 9
+    head, _, soft, _ = methods.scores(results, "image").splitlines()
+    assert head == "| split by image | both accuracy image |"
+    assert soft == "| soft | 0.600\u00a0±\u00a00.020 (0.500 to 0.700) |"
+    *_, row = methods.pairs(results, "image", "both_accuracy_image").splitlines()
+    assert row == (
+        "| soft - hard | 0.010 (-0.090 to 0.110) | -0.010 to 0.015 | 0.50 | 0.030 "
+        "| equivalent within 0.02 |"
+    )
 
 
 def test_the_study_of_the_readme_works(runs: list[Path]) -> None:
