@@ -167,10 +167,9 @@ class Record:
             LungdxError: something is missing, or holds a path of this machine.
             OutputError: it cannot be written.
         """
-        entries = dataclasses.asdict(self)
-        _check(entries, str(path))
+        text = _check(self, str(path))
         writable_folder(path.parent)
-        write_text(path, json.dumps(entries, indent=1, allow_nan=False) + "\n")
+        write_text(path, text)
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -193,7 +192,7 @@ class Record:
             )
         except (UnreadableError, KeyError, TypeError) as error:
             raise _incomplete(str(path), f"{type(error).__name__}: {error}") from error
-        _check(dataclasses.asdict(record), str(path))
+        _check(record, str(path))
         return record
 
 
@@ -254,29 +253,28 @@ def command(
     return main
 
 
-def _check(entries: Any, where: str) -> None:
-    """Check that every entry of a record is there and that none names a path of a machine.
+def _check(record: Record, where: str) -> str:
+    """The text of a record, if every entry is there and none names a path of a machine.
 
     Raises:
         LungdxError: otherwise.
     """
-    needed = [*entries, *(f"data.{key}" for key in entries["data"])]
-    for key in needed:
-        value = entries["data"][key[5:]] if key.startswith("data.") else entries[key]
+    entries = dataclasses.asdict(record)
+    needed = {**entries, **{f"data.{key}": value for key, value in entries["data"].items()}}
+    for environment in entries["environments"]:
+        needed |= {f"{key} of an environment": environment[key] for key in ("commit", "processor")}
+    for key, value in needed.items():
         if value in ("", (), [], {}, None):
             raise _incomplete(where, f"no {key}")
-    for environment in entries["environments"]:
-        for key in ("commit", "date", "processor"):
-            if not environment[key]:
-                raise _incomplete(where, f"an environment without {key}")
-    for text in _texts(entries):
-        if ABSOLUTE.search(text):
-            raise LungdxError(
-                where,
-                expected="no path of a machine",
-                found=repr(text),
-                fix="write the name of the file alone, or a path inside the repository",
-            )
+    text = json.dumps(entries, indent=1, allow_nan=False) + "\n"
+    if found := ABSOLUTE.search(text):
+        raise LungdxError(
+            where,
+            expected="no path of a machine",
+            found=text[found.start() : found.end() + 40],
+            fix="write the name of the file alone, or a path inside the repository",
+        )
+    return text
 
 
 def _incomplete(where: str, found: str) -> LungdxError:
@@ -288,15 +286,6 @@ def _incomplete(where: str, found: str) -> LungdxError:
     )
 
 
-def _texts(value: Any) -> list[str]:
-    """Every text in a value of JSON, keys among them."""
-    if isinstance(value, Mapping):
-        return [text for pair in value.items() for part in pair for text in _texts(part)]
-    if isinstance(value, (list, tuple)):
-        return [text for part in value for text in _texts(part)]
-    return [value] if isinstance(value, str) else []
-
-
 def _end(path: str) -> str:
     """The names of a file and its folder."""
     return "/".join(Path(path).parts[-2:])
@@ -306,7 +295,7 @@ def _time(environment: Environment) -> datetime:
     return datetime.fromisoformat(environment.date)
 
 
-def _span(numbers: Sequence[int]) -> str:
-    first, last = numbers[0], numbers[-1]
-    whole = len(numbers) > 1 and list(numbers) == list(range(first, last + 1))
-    return f"{first} to {last}" if whole else ", ".join(map(str, numbers))
+def _span(numbers: tuple[int, ...]) -> str:
+    if len(numbers) > 1 and numbers == tuple(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))

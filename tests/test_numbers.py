@@ -168,7 +168,7 @@ def test_a_record_of_no_commit_or_with_a_path_is_not_written(
     record: Record, tmp_path: Path
 ) -> None:
     from_a_wheel = replace(record.environments[0], commit="")
-    with pytest.raises(LungdxError, match="found an environment without commit"):
+    with pytest.raises(LungdxError, match="found no commit of an environment"):
         replace(record, environments=(from_a_wheel,)).write(tmp_path / "one.json")
     for path in ("/data/x", "-o data.manifest=/data/x", r"C:\data", "~/x"):
         with pytest.raises(LungdxError, match="expected no path of a machine"):
