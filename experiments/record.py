@@ -130,35 +130,35 @@ class Record:
         return self.data.source == "phantom"
 
     @property
-    def origin(self) -> str:
-        """Where the numbers come from, in one line of Markdown."""
-        data, few = self.data, self.trainings[:SHOWN]
-        digests = f"digest {data.digests[0][:8]}"
-        if len(data.digests) > 1:
-            digests = f"{len(data.digests)} labellings, the first of {digests}"
-        commits = ", ".join(dict.fromkeys(e.commit for e in self.environments))
-        machines = "; ".join(
-            dict.fromkeys(
-                f"{e.processor}, {count_of(e.threads, 'thread')}, Paddle {e.paddle}"
-                for e in self.environments
-            )
+    def making(self) -> str:
+        """How the numbers were made, in a line of Markdown."""
+        more = len(self.trainings) - SHOWN
+        commands = [f"`{training}`" for training in self.trainings[:SHOWN]]
+        commands += [f"{more} others"] if more > 0 else []
+        data = self.data
+        machines = dict.fromkeys(
+            f"{e.processor}, {count_of(e.threads, 'thread')}, Paddle {e.paddle}"
+            for e in self.environments
         )
+        return (
+            f"{', '.join([*commands, f'`{self.command}`'])}; {data.manifest}, "
+            f"{count_of(data.crops, 'crop')} of {count_of(data.patients, 'patient')}, source "
+            f"{data.source}, rule {data.crop}; {'; '.join(machines)}; "
+            f"{self.seconds / 3600:.1f} hours of training"
+        )
+
+    @property
+    def origin(self) -> str:
+        """Which numbers they are: crops, seeds, commit and date, in a line of Markdown."""
+        digests = self.data.digests
+        phantom = "**phantom, made by a program: says nothing medical**; " * self.is_phantom
+        labellings = f"{len(digests)} labellings, the first of " if len(digests) > 1 else ""
+        commits = dict.fromkeys(e.commit for e in self.environments)
         dates = dict.fromkeys(date[:10] for date in (self.environments[0].date, self.date))
-        parts = [
-            "**Phantom, made by a program: says nothing medical**" if self.is_phantom else "",
-            ", ".join(f"`{training}`" for training in few)
-            + f" and {len(self.trainings) - len(few)} more" * (len(self.trainings) > len(few)),
-            f"`{self.command}`",
-            f"{data.manifest} ({count_of(data.crops, 'crop')} of "
-            f"{count_of(data.patients, 'patient')}, source {data.source}, rule {data.crop}, "
-            f"{digests})",
-            f"seeds {_span(self.seeds)}, of the split {_span(self.split_seeds)}",
-            f"commit {commits}",
-            machines,
-            f"{self.seconds / 3600:.1f} hours of training",
-            " to ".join(dates),
-        ]
-        return "; ".join(filter(None, parts)) + "."
+        return (
+            f"{phantom}{labellings}digest {digests[0][:8]}; seeds {_span(self.seeds)}, of the "
+            f"split {_span(self.split_seeds)}; commit {', '.join(commits)}; {' to '.join(dates)}"
+        )
 
     def write(self, path: Path) -> None:
         """Write JSON.
@@ -248,7 +248,11 @@ def command(
         path = NUMBERS / f"{options.name}.json"
         record = Record.of_runs(study, (doc or "").splitlines()[0], own, runs, results)
         record.write(path)
-        cli.say(record.origin, f"written to {path}; next: python experiments/write_docs.py")
+        cli.say(
+            record.making,
+            record.origin,
+            f"written to {path}; next: python experiments/write_docs.py",
+        )
 
     return main
 

@@ -111,22 +111,19 @@ def steps(results: Results, *kinds: str) -> str:
     return table(head, rows, left=0)
 
 
-def last(results: Results) -> str:
-    """The accuracies at the end, beside the paper's and those of naming the commonest class."""
+def last(results: Results, *kinds: str) -> str:
+    """The accuracies at the end, each beside that of naming the commonest class throughout."""
     paper = list(results["paper"]["steps"].values())[-1]
-    rows = [["paper", "not stated", "", shown(paper[TEST]), "-", "-"]]
-    for kind, own in results.items():
-        if kind == "paper":
-            continue
-        split = f"by {_name(kind)}{' (leaks)' if own['leaks'] else ''}"
-        tasks = ("both", "malignancy", "pathology")
+    tasks = ("both", "malignancy", "pathology")
+    rows = [["paper", "", shown(paper[TEST]), *["-"] * 5]]
+    for kind in kinds or [kind for kind in results if kind != "paper"]:
+        own = results[kind]
+        pairs = ((own["last"].get(t), own["commonest"].get(t)) for t in tasks)
+        name = f"ours, by {_name(kind)}{' (leaks)' if own['leaks'] else ''}"
         seeds = str(len(own["last"]["both"]["each"]))
-        rows.append(["ours", split, seeds, *(shown(own["last"].get(t)) for t in tasks)])
-        rows.append(
-            ["the commonest class", split, seeds, *(shown(own["commonest"].get(t)) for t in tasks)]
-        )
-    head = ["test accuracy", "split", "seeds", "mean of both tasks", "malignancy", "pathology"]
-    return table(head, rows, left=2)
+        rows.append([name, seeds, *(shown(value) for pair in pairs for value in pair)])
+    head = ["test accuracy", "seeds", "both tasks", "the commonest class"]
+    return table([*head, "malignancy", "commonest", "pathology", "commonest"], rows)
 
 
 def _name(kind: str) -> str:

@@ -48,7 +48,7 @@ def written(page: Path, numbers: Path = NUMBERS) -> tuple[str, list[str]]:
     marks = list(MARK.finditer(text))
     if len(START.findall(text)) != len(marks) or any(START.search(m["inside"]) for m in marks):
         raise _bad(page.name, "a mark that is not whole", "write NAME PART, and <!-- end --> after")
-    stale, new, done = [], "", 0
+    stale, new, done, above = [], "", 0, set()
     for mark in marks:
         where = f"{page.name}, {mark['start']}"
         line = text[text.rfind("\n", 0, mark.start()) + 1 : mark.start()]
@@ -59,9 +59,11 @@ def written(page: Path, numbers: Path = NUMBERS) -> tuple[str, list[str]]:
         options = mark["options"].split()
         if mark["kind"] == "numbers":
             link = os.path.relpath(path, page.parent).replace(os.sep, "/")
-            origin = f"{record.what} [{path.name}]({link}): {record.origin}"
+            making = "as above" if path in above else f"{record.what} {record.making}"
+            above.add(path)
             made = _table(record, mark["part"], options, where)
-            inside = f"\n\n{made}\n\n<small>{origin}</small>\n\n"
+            origin = f"<small>[{path.name}]({link}): {making}; {record.origin}.</small>"
+            inside = f"\n\n{made}\n\n{origin}\n\n"
         else:
             inside = _number(record, mark["part"], options, where)
         if inside != mark["inside"]:

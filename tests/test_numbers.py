@@ -86,12 +86,13 @@ def test_a_number_in_a_sentence_is_filled_in_and_then_stays(page: Page) -> None:
 def test_a_table_ends_with_where_it_comes_from(page: Page) -> None:
     text, stale = page("Before.\n\n<!-- numbers: one levels a b --><!-- end -->\n\nAfter.\n")
     assert stale == ["page.md: one levels"]
-    assert "\n\n| 5 a b |\n\n<small>A made-up study. [one.json](numbers/one.json): " in text
+    assert "\n\n| 5 a b |\n\n<small>[one.json](numbers/one.json): A made-up study. " in text
     (origin,) = re.findall("<small>(.*)</small>", text)
     for part in (
         "`python tools/train.py -c best -o data.manifest=crops/manifest.csv`",
         "`python experiments/made_up.py --run RUN ...`",
-        "crops/manifest.csv (6064 crops of 545 patients, source lidc, rule paper, digest d2c87e12)",
+        "crops/manifest.csv, 6064 crops of 545 patients, source lidc, rule paper",
+        "digest d2c87e12",
         "seeds 0 to 1, of the split 0",
         "commit 0123456789ab",
         "2.0 hours",
@@ -100,6 +101,9 @@ def test_a_table_ends_with_where_it_comes_from(page: Page) -> None:
         assert part in origin
     assert "hantom" not in text
     assert page(text) == (text, [])
+    text, _ = page(f"{text}\n<!-- numbers: one levels --><!-- end -->\n")
+    _, again = re.findall("<small>(.*)</small>", text)
+    assert again == f"[one.json](numbers/one.json): as above; {origin[origin.index('digest') :]}"
 
 
 def test_what_comes_from_a_phantom_is_called_so(record: Record, page: Page, tmp_path: Path) -> None:
@@ -109,7 +113,7 @@ def test_what_comes_from_a_phantom_is_called_so(record: Record, page: Page, tmp_
         "On it <!-- number: one levels --><!-- end -->.\n<!-- numbers: one levels -->\n<!-- end -->"
     )
     assert "-->5 (phantom)<!-- end -->" in text
-    assert "**Phantom, made by a program: says nothing medical**" in text
+    assert "**phantom, made by a program: says nothing medical**" in text
 
 
 @pytest.mark.parametrize(
@@ -258,11 +262,11 @@ def test_table_2_has_the_paper_and_every_kind_of_run(
     image = found.results["image"]["last"]["both"]
     scores = [load_run(run).metrics.test.total("image") for run in runs[:2]]
     assert image["each"] == scores and image["deviation"] is not None
-    last = table2.last(found.results).splitlines()
-    assert last[2] == "| paper | not stated |  | 0.561 | - | - |"
-    assert last[3].startswith("| ours | by image (leaks) | 2 | ")
-    assert last[5].startswith("| ours | by patient | 1 | ")
-    assert last[7].startswith("| ours | by image, dense unit (leaks) | 1 | ")
+    last = table2.last(found.results, "image", "patient", "image_dense").splitlines()
+    assert last[2] == "| paper |  | 0.561 | - | - | - | - | - |"
+    assert last[3].startswith(f"| ours, by image (leaks) | 2 | {shown(image)} | ")
+    assert last[4].startswith("| ours, by patient | 1 | ")
+    assert last[5].startswith("| ours, by image, dense unit (leaks) | 1 | ")
     head, _, first, *_ = table2.steps(found.results, "image", "patient").splitlines()
     assert head.endswith("| test: paper | test: image | test: patient |")
     assert first == "| 100 | 2 | - | 3.69 | - | - | 0.232 | - | - | 0.226 | - | - |"
