@@ -51,7 +51,7 @@ def scores(results: Results, split: str, *measures: str) -> str:
         [_words(name), *(_score(results[split][m]["methods"].get(name)) for m in measures)]
         for name in methods
     ]
-    return table([f"split by {split}", *map(_words, measures)], rows)
+    return table([f"split by {split}", *map(_title, measures)], rows)
 
 
 def pairs(results: Results, split: str, measure: str) -> str:
@@ -69,7 +69,7 @@ def pairs(results: Results, split: str, measure: str) -> str:
                 _finding(row),
             ]
         )
-    head = [f"by {split}, {_words(measure)}", "difference (95 % interval)"]
+    head = [f"split by {split}, {_title(measure)}", "difference (95 % interval)"]
     return table([*head, "90 % interval", "p (Holm)", "detectable", "finding"], rows)
 
 
@@ -84,6 +84,11 @@ def _score(row: Mapping[str, Any] | None) -> str:
 def _finding(row: Mapping[str, Any]) -> str:
     same = f"equivalent within {row['margin']:g}" if row["equivalent"] else ""
     return ", ".join(filter(None, ["differs" if row["differs"] else "", same])) or "cannot say"
+
+
+def _title(measure: str) -> str:
+    task, *score, level = measure.split("_")
+    return f"{task}: {' '.join(score)} by {level}"
 
 
 def _words(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from lungdx_paddle.errors import LungdxError
 
 NO_BREAK = "\u00a0"
-"""A space at which no line ends, so that a number is not torn from its deviation."""
+"""A space at which no line ends, so that a number is not torn apart."""
 
 
 def over_seeds(runs: Sequence[Any]) -> Any:
@@ -69,7 +69,7 @@ def shown(value: Any, digits: int = 3) -> str:
             text += f"{NO_BREAK}±{NO_BREAK}{value['deviation']:.{digits}f}"
         if value["mean"] is not None and value.get("interval"):
             low, high = value["interval"]
-            text += f" ({low:.{digits}f} to {high:.{digits}f})"
+            text += f" ({low:.{digits}f}{NO_BREAK}to{NO_BREAK}{high:.{digits}f})"
         return text
     if value is None:
         return "-"
