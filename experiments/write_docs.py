@@ -63,7 +63,7 @@ def written(page: Path, numbers: Path = NUMBERS) -> tuple[str, list[str]]:
             above.add(path)
             made = _table(record, mark["part"], options, where)
             origin = f"<small>[{path.name}]({link}): {making}; {record.origin}.</small>"
-            inside = f"\n\n{made}\n\n{origin}\n\n"
+            inside = f"\n\n{made}\n\n{origin}"
         else:
             inside = _number(record, mark["part"], options, where)
         if inside != mark["inside"]:
