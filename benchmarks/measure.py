@@ -154,15 +154,17 @@ def has_torch(python: str) -> bool:
 
 
 def machine(*packages: str, **versions: str) -> dict[str, Any]:
-    """The processor, its cores, the date, and the versions of Python and of packages."""
+    """The processor and its cores, commit and date, and the versions of Python and of packages."""
     found = {"python": platform.python_version()}
     for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
+    environment = Environment.current()
     return {
-        "cpu": Environment.current().processor,
+        "cpu": environment.processor,
+        "commit": environment.commit,
         "cores": os.cpu_count(),
         "date": date.today().isoformat(),
         "system": platform.system(),
@@ -175,7 +177,7 @@ def page(
 ) -> str:
     """What was done, the machine, and a Markdown table, its first column to the left."""
     versions = ", ".join(f"{name} {number}" for name, number in of["versions"].items())
-    where = f"{of['cpu']}, {of['cores']} cores, {of['system']}, {of['date']}"
+    where = f"{of['cpu']}, {of['cores']} cores, {of['system']}, commit {of['commit']}, {of['date']}"
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = [f"{about}.", f"Machine: {where}; {versions}.", ""]

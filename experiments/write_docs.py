@@ -5,6 +5,7 @@ A page holds a mark where they stand, an HTML comment that no reader sees:
   <!-- numbers: NAME PART OPTION ... -->  a table of docs/lab/numbers/NAME.json, made by the
                                           function PART of its study, up to <!-- end -->
   <!-- number: NAME KEY.KEY DIGITS -->    one number of its results, in running text
+  <!-- numbers: benchmarks PART -->       a table of what benchmarks/run.py wrote, as is
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,12 @@ from spread import shown
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import LungdxError
-from lungdx_paddle.files import read_text, write_text
+from lungdx_paddle.files import UnreadableError, read_json, read_text, write_text
+
+BENCHMARKS = "benchmarks"
+"""Name of the file that ``benchmarks/run.py`` writes: timings, which have no crops and seeds."""
+
+sys.path.append(str(ROOT / BENCHMARKS))
 
 START = re.compile(r"<!-- numbers?: ")
 MARK = re.compile(
@@ -55,9 +62,10 @@ def written(page: Path, numbers: Path = NUMBERS) -> tuple[str, list[str]]:
         if mark["kind"] == "number" and not line.strip():  # HTML at its beginning ends a paragraph
             raise _bad(where, "a number that begins a line", "put a word of the sentence before it")
         path = numbers / f"{mark['name']}.json"
-        record = Record.read(path)
         options = mark["options"].split()
-        if mark["kind"] == "numbers":
+        if mark["name"] == BENCHMARKS:
+            inside = f"\n\n{_benchmark(path, mark['part'], where)}\n\n"
+        elif (record := Record.read(path)) and mark["kind"] == "numbers":
             link = os.path.relpath(path, page.parent).replace(os.sep, "/")
             making = "as above" if path in above else f"{record.what} {record.making}"
             above.add(path)
@@ -71,6 +79,15 @@ def written(page: Path, numbers: Path = NUMBERS) -> tuple[str, list[str]]:
         new += text[done : mark.end("start")] + inside
         done = mark.start() + len(mark["start"]) + len(mark["inside"])
     return new + text[done:], stale
+
+
+def _benchmark(path: Path, part: str, where: str) -> str:
+    """The table of one benchmark, which says itself on what machine it was measured."""
+    try:
+        return str(importlib.import_module(part).table(read_json(path)[part]))
+    except (UnreadableError, ImportError, AttributeError, KeyError) as error:
+        fix = "name one of benchmarks/run.py, and copy its benchmarks.json there"
+        raise _bad(where, f"{type(error).__name__}: {error}", fix) from error
 
 
 def _table(record: Record, part: str, options: Sequence[str], where: str) -> str:
