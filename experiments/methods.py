@@ -77,8 +77,7 @@ def _score(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return "-"
     estimate = row["estimate"]
-    interval = estimate["interval"]
-    return shown({"mean": estimate["value"], "deviation": row["deviation"], "interval": interval})
+    return shown({**estimate, "mean": estimate["value"], "deviation": row["deviation"]})
 
 
 def _finding(row: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from lungdx_paddle.errors import LungdxError
+from lungdx_paddle.evaluation.intervals import LEAST_PATIENTS
 
 NO_BREAK = "\u00a0"
 """A space at which no line ends, so that a number is not torn apart."""
@@ -60,16 +61,29 @@ def spread(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def shown(value: Any, digits: int = 3) -> str:
-    """A number as the docs print it: ``0.640 ± 0.012 (0.601 to 0.680)``; ``-`` for none."""
+    """A number as the docs print it: ``0.640 ± 0.012 (0.601 to 0.680)``; ``-`` for none.
+
+    One that rests on too few patients is not shown, as nowhere; one that some seeds do not define
+    says so.
+    """
     if isinstance(value, Mapping):
-        if "value" in value:
+        if "mean" not in value:
             value = over_seeds([value])
+        if value["mean"] is None:
+            return "-"
+        patients = value.get("patients", LEAST_PATIENTS)
+        patients = patients["mean"] if isinstance(patients, Mapping) else patients
+        if patients < LEAST_PATIENTS:
+            return "too few patients"
         text = shown(value["mean"], digits)
         if value["deviation"] is not None:
             text += f"{NO_BREAK}±{NO_BREAK}{value['deviation']:.{digits}f}"
-        if value["mean"] is not None and value.get("interval"):
+        if value.get("interval"):
             low, high = value["interval"]
             text += f" ({low:.{digits}f}{NO_BREAK}to{NO_BREAK}{high:.{digits}f})"
+        each = value.get("each", [])
+        if None in each:
+            text += f", {len(each) - each.count(None)} of {len(each)} seeds"
         return text
     if value is None:
         return "-"

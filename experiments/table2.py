@@ -7,6 +7,7 @@ letter, with data.split=image and patient; several seeds of one kind become mean
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import record
@@ -77,13 +78,13 @@ def _one(run: Run) -> dict[str, Any]:
         "test_images": scores.images,
         "leaks": run.metrics.leakage.leaks,
         "last": last,
-        "commonest": {"both": sum(known) / len(known), **commonest},
+        "commonest": {"both": mean(known) if known else None, **commonest},
     }
 
 
 def _commonest(scores: Mapping[str, Any], task: str) -> float | None:
     """Accuracy over images of naming the commonest class throughout."""
-    baseline = scores.get("baselines", {}).get("commonest", {}).get("image", {})
+    baseline = scores.get("baselines", {}).get("commonest_class", {}).get("image", {})
     if task in baseline:
         return float(baseline[task]["accuracy"]["value"])
     return scores["image"][task].get("baseline_accuracy")

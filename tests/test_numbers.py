@@ -29,6 +29,10 @@ from lungdx_paddle.training.run import load_run
 Page = Callable[[str], tuple[str, list[str]]]
 
 
+def estimate(value: float, patients: int = 40) -> dict[str, Any]:
+    return {"value": value, "interval": [value - 0.1, value + 0.1], "patients": patients}
+
+
 def plain(text: str) -> str:
     return text.replace(NO_BREAK, " ")
 
@@ -217,6 +221,13 @@ def test_seeds_become_mean_deviation_and_each() -> None:
         over_seeds([runs[0], {k: v for k, v in runs[1].items() if k != "kappa"}])
 
 
+def test_what_few_patients_or_some_seeds_say_is_not_shown_as_if_all_did() -> None:
+    assert shown(over_seeds([estimate(0.5, 5)])) == "too few patients"
+    none = {"value": None, "interval": None, "patients": 40, "why": "one class"}
+    assert shown(none) == shown(over_seeds([none, none])) == "-"
+    assert shown(over_seeds([estimate(0.5), none])) == "0.500, 1 of 2 seeds"
+
+
 def test_an_interval_over_seeds_is_the_mean_of_theirs() -> None:
     one = {"value": 0.5, "interval": [0.4, 0.6], "patients": 8}
     other = {"value": 0.6, "interval": [0.5, 0.8], "patients": 10}
@@ -319,10 +330,6 @@ def test_a_predictors_record_has_all_scores_over_seeds(
     assert nodules[2].startswith(
         f"| the network | {shown(found['nodule']['malignancy']['accuracy'])} | "
     )
-
-
-def estimate(value: float, patients: int = 40) -> dict[str, Any]:
-    return {"value": value, "interval": [value - 0.1, value + 0.1], "patients": patients}
 
 
 def test_a_predictor_stands_beside_what_is_simpler_and_the_readers() -> None:
