@@ -1,8 +1,7 @@
 """Read and write ``manifest.csv``: one row a 32x32 nodule crop, with its labels and geometry.
 
-All that passes from preprocessing to training.  It holds the readers' ratings and the
-diagnosis table's text as they are; a dataset derives classes from them
-(:mod:`lungdx_paddle.data.labels`).  docs/reference/manifest.md has the columns.
+All that passes from preprocessing to training: ratings and texts, of which a dataset makes
+classes (:mod:`lungdx_paddle.data.labels`).  docs/reference/manifest.md has the columns.
 """
 
 from __future__ import annotations
@@ -41,10 +40,9 @@ class Manifest:
     def __repr__(self) -> str:
         nodules = len({row.nodule_key for row in self.rows})
         patients = len({row.patient_id for row in self.rows})
-        windows = ", ".join(f"{center:g}/{width:g}" for center, width in self.windows)
         return (
             f"<Manifest {self.folder}: {len(self)} crops, {nodules} nodules, {patients} patients, "
-            f"window {windows}, crop rule {', '.join(self.crop_rules)}>"
+            f"gray {', '.join(self.grays)}, crop rule {', '.join(self.crop_rules)}>"
         )
 
     def select(self, indices: Iterable[int]) -> Manifest:
@@ -56,9 +54,9 @@ class Manifest:
         return [self.folder / row.image for row in self.rows]
 
     @property
-    def windows(self) -> list[tuple[float, float]]:
-        """The distinct (centre, width) windows in HU, in the order in which they appear."""
-        return list(dict.fromkeys(row.window for row in self.rows))
+    def grays(self) -> list[str]:
+        """What gray values mean, each meaning once, in the order in which they appear."""
+        return list(dict.fromkeys(row.gray for row in self.rows))
 
     @property
     def crop_rules(self) -> list[str]:
@@ -103,19 +101,15 @@ def read_manifest(path: str | Path) -> Manifest:
     for row in manifest.rows:
         other = spellings.setdefault(row.image.casefold(), row.image)
         if other != row.image and os.path.samefile(f"{folder}/{other}", f"{folder}/{row.image}"):
-            found = f"one file as {other!r} and as {row.image!r}"
-            raise ManifestError(
-                str(path), expected="one row a crop", found=found, fix="leave one of them out"
-            )
+            found, fix = f"one file as {other!r} and as {row.image!r}", "leave one of them out"
+            raise ManifestError(str(path), expected="one row a crop", found=found, fix=fix)
     return manifest
 
 
 def read_rows(path: str | Path) -> tuple[ManifestRow, ...]:
     """Read the rows of a manifest, or of a table with its columns, without their images.
 
-    What spreadsheets and pandas make of one is read too: semicolons or tabs, decimal commas
-    beside them, UTF-16, ``2.0`` for 2, ``nan`` in an empty cell, an ``.xlsx`` workbook.  Lines
-    above the header are comments.
+    What spreadsheets and pandas make of one is read too.  Lines above the header are comments.
 
     Args:
         path: the file, or the folder that holds ``manifest.csv``.

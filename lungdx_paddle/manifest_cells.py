@@ -11,6 +11,13 @@ from typing import Any
 CROP_RULES = ("paper", "context")
 """How a crop may be cut: the outline's rectangle, or a square of 32 mm about the middle."""
 
+PUBLIC_SLICES = "lidc-slices"
+"""``source`` of crops from the public set of nodule slices."""
+
+STRETCHED = "stretched"
+"""``hu_from``, and what gray values are, where each picture of the public set was left as it is:
+from its own darkest pixel to its own brightest one, so that no gray means a HU."""
+
 
 @dataclass(frozen=True)
 class ManifestRow:
@@ -46,6 +53,8 @@ class ManifestRow:
     """SOP instance UID of the slice, DICOM (0008,0018), if known."""
     source: str = ""
     """lidc, lidc-slices (the public set of nodule slices) or phantom; empty: unknown."""
+    hu_from: str = ""
+    """exact-voi, exact-patch or neighbour: a public slice's calibration; stretched: it has none."""
     diagnosis_method: int | None = None
     """How the patient was diagnosed: 0 unknown, 1 two years without change on images, 2 biopsy,
     3 resection, 4 progression or response; None: not said."""
@@ -68,6 +77,11 @@ class ManifestRow:
     def window(self) -> tuple[float, float]:
         """(centre, width) in HU."""
         return self.window_center, self.window_width
+
+    @property
+    def gray(self) -> str:
+        """What the gray values mean: a window in HU, such as ``20/2040 HU``, or ``stretched``."""
+        return gray_of(self.window, self.hu_from, self.source)
 
 
 _FIELDS = [f for f in fields(ManifestRow) if f.name != "extra"]
@@ -159,6 +173,7 @@ CELLS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     ),
     "sop_uid": (f"a UID, {_AS_IT_WAS}", _name),
     "source": ("a text", str),
+    "hu_from": ("a text", str),
     "diagnosis_method": ("0, 1, 2, 3, 4 or nothing", lambda c: _whole(c, 0, 4) if c else None),
     "nodule_diagnoses": ("codes from 0 to 3 joined by ;", lambda c: _several(c, 0, 3)),
     "nodule_methods": ("codes from 0 to 4 joined by ;", lambda c: _several(c, 0, 4)),
@@ -166,7 +181,15 @@ CELLS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 }
 """Column -> what its cells may hold, and what makes a value of one or raises ValueError."""
 
-_TEXTS = ("image", "patient_id", "series_uid", "primary_site", "crop", "sop_uid", "source")
+_TEXTS = "image patient_id series_uid primary_site crop sop_uid source hu_from".split()
 
 NUMBERS = frozenset(CELLS).difference(_TEXTS)
 """Columns in which a decimal comma may stand."""
+
+
+def gray_of(window: tuple[float, float], hu_from: str, source: str = "") -> str:
+    """What gray values mean: the window (centre, width) in HU, or :data:`STRETCHED`."""
+    # Without a note crops of the public slices are of a version that knew no calibration.
+    if hu_from == STRETCHED or (source == PUBLIC_SLICES and not hu_from):
+        return STRETCHED
+    return "{:g}/{:g} HU".format(*window)

@@ -79,11 +79,25 @@ def test_a_manifest_describes_itself(crop_rows: list[ManifestRow]) -> None:
     rows = (replace(crop_rows[0], crop="context"), *crop_rows[1:])
     manifest = Manifest(Path("crops"), rows)
     assert repr(manifest) == (
-        "<Manifest crops: 80 crops, 16 nodules, 8 patients, window 20/2040, "
+        "<Manifest crops: 80 crops, 16 nodules, 8 patients, gray 20/2040 HU, "
         "crop rule context, paper>"
     )
-    assert (manifest.windows, manifest.crop_rules) == ([(20.0, 2040.0)], ["context", "paper"])
+    assert (manifest.grays, manifest.crop_rules) == (["20/2040 HU"], ["context", "paper"])
     assert manifest.select([5, 1, 1]).rows == (rows[5], rows[1], rows[1])
+
+
+def test_crops_of_stretched_pictures_are_no_hu_and_those_of_an_earlier_version_are_stretched(
+    crop_rows: list[ManifestRow], tmp_path: Path
+) -> None:
+    kinds = [("lidc", ""), ("lidc-slices", "exact-voi"), ("lidc-slices", "stretched")]
+    kinds += [("lidc-slices", ""), ("", "")]
+    rows = [replace(r, source=s, hu_from=hu) for r, (s, hu) in zip(crop_rows, kinds)]
+    write_manifest(tmp_path / "rows.csv", rows)
+    read = read_rows(tmp_path / "rows.csv")
+    assert read == tuple(rows)
+    hu, stretched = "20/2040 HU", "stretched"
+    assert [row.gray for row in read] == [hu, hu, stretched, stretched, hu]
+    assert Manifest(Path(), read).grays == [hu, stretched]
 
 
 def test_one_phantom_makes_a_manifest_of_phantoms(crop_rows: list[ManifestRow]) -> None:
@@ -297,4 +311,4 @@ def test_the_real_crops_are_in_this_format(lidc32: Path) -> None:
     manifest = read_manifest(lidc32)
     assert len(manifest) == 11409
     assert sum(row.readers >= 3 for row in manifest.rows) == 6064
-    assert (manifest.windows, manifest.crop_rules) == ([(20.0, 2040.0)], ["paper"])
+    assert (manifest.grays, manifest.crop_rules) == (["20/2040 HU"], ["paper"])

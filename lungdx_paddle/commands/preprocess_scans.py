@@ -15,6 +15,7 @@ from lungdx_paddle.lidc.catalogue import USUAL_PIXEL_SPACING_MM
 from lungdx_paddle.lidc.sources import UNPACK, Skipped
 from lungdx_paddle.locks import alone_in
 from lungdx_paddle.manifest import CROP_RULES
+from lungdx_paddle.manifest_cells import STRETCHED
 from lungdx_paddle.preprocess.crop import PAPER
 from lungdx_paddle.preprocess.crop_files import CropSettings
 from lungdx_paddle.preprocess.diagnosed import DiagnosedManifest, add_diagnoses
@@ -30,7 +31,7 @@ from lungdx_paddle.preprocess.report import (
 )
 from lungdx_paddle.preprocess.slice_images import LUNG_MASKS, write_slice_images
 from lungdx_paddle.preprocess.source_names import absolute, named
-from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, parse_window
+from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, Window, parse_window
 from lungdx_paddle.words import EXAMPLES, first_few
 from lungdx_paddle.workers import executor
 
@@ -54,12 +55,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--crop", choices=CROP_RULES, default=PAPER, help="rule of the crops (default: paper)")
     add("--jpg", action="store_true", help="each slice of --lidc as JPG, with or without XML")
     add("--lungs", choices=LUNG_MASKS, help="as --jpg, with lung mask and parenchyma")
-    add("--window", default="20,2040", help="centre,width in HU (20,2040), lung or header")
+    add("--window", help="centre,width in HU (20,2040), lung or header")
+    add("--stretched", action="store_true", help="--slices as they are, no HU (to compare)")
     add("--jobs", type=int, metavar="N", help="processes (default: one a core)")
     add("--dask", metavar="ADDRESS", help="scheduler of a cluster, such as tcp://10.0.0.1:8786")
     args = parser.parse_args(argv)
     _check_task(args)
-    window = parse_window(args.window)
+    crops = CropSettings(args.crop, _window(args))
     more = {"xml": args.xml, "diagnosis": args.diagnosis}
     own = alone_in(args.out, wait=True)
     if args.annotations_only:
@@ -68,20 +70,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         with own:
             lines = diagnosed_lines(add_diagnoses(args.manifest, args.diagnosis, args.out))
     elif args.slices:
-        if window != DEFAULT_WINDOW:
-            raise ConfigError(
-                "--window",
-                expected="20,2040 with --slices, whose pictures are gray already",
-                found=args.window,
-                fix="leave it out, or preprocess the DICOM with --lidc",
-            )
         with own, executor(args.jobs, args.dask, [args.slices]) as pool:
-            report = preprocess_slices(args.slices, args.out, rule=args.crop, pool=pool, **more)
+            report = preprocess_slices(args.slices, args.out, crops=crops, pool=pool, **more)
         lines = report_lines(report)
     else:
-        crops = CropSettings(args.crop, window)
         with own, executor(args.jobs, args.dask, [args.lidc, args.out]) as pool:
-            lines, has_marks = _write_jpg(args, pool) if args.jpg or args.lungs else ([], True)
+            lines, has_marks = [], True
+            if args.jpg or args.lungs:
+                lines, has_marks = _write_jpg(args, crops.window, pool)
             if has_marks:
                 report = preprocess(args.lidc, args.out, crops=crops, pool=pool, **more)
                 lines += report_lines(report)
@@ -111,11 +107,31 @@ def _check_task(args: argparse.Namespace) -> None:
         )
 
 
-def _write_jpg(args: argparse.Namespace, pool: Executor | None) -> tuple[list[str], bool]:
+def _window(args: argparse.Namespace) -> Window | None:
+    """The window of the gray values; None: the source's own."""
+    window = parse_window(args.window) if args.window else DEFAULT_WINDOW
+    if args.stretched and (args.window or not args.slices):
+        raise ConfigError(
+            "--stretched",
+            expected="--slices, and no window: its gray values are no HU",
+            found=f"--window {args.window}" if args.window else "no --slices",
+            fix="leave one of them out",
+        )
+    if args.slices and not window:
+        raise ConfigError(
+            "--window",
+            expected="a centre and a width with --slices, whose pictures have no header",
+            found=args.window,
+            fix="leave it out for 20,2040",
+        )
+    return None if args.stretched else window
+
+
+def _write_jpg(
+    args: argparse.Namespace, window: Window | None, pool: Executor | None
+) -> tuple[list[str], bool]:
     """Write the slices of ``--lidc`` as JPG; returns report lines, and whether to cut crops."""
-    report = write_slice_images(
-        args.lidc, args.out, window=parse_window(args.window), lungs=args.lungs, pool=pool
-    )
+    report = write_slice_images(args.lidc, args.out, window=window, lungs=args.lungs, pool=pool)
     series = len(report.series)
     masks = f", with lung masks ({args.lungs})" if args.lungs else ""
     done = f"{series - len(report.failed)} of {series} series"
@@ -185,13 +201,18 @@ def report_lines(report: Report) -> list[str]:
         lines.append(
             f"{why}: the crops lack pathology labels; train them with -o data.label_set=none"
         )
-    if report.left_out:
-        lines.append(f"pictures and nodules left out, see report.json: {len(report.left_out)}")
-    if report.stretched_pictures:
+    if STRETCHED in report.hu_from:
         lines.append(
-            f"{cli.count_of(report.stretched_pictures, 'picture')} stretched one by one to reach "
-            "from black to white: the window 20,2040 is only approximate"
+            f"{crops} stretched from black to white picture by picture: their gray values are no "
+            "HU, and a model that is trained on them reads no CT"
         )
+    elif report.hu_from:
+        hu_from = ", ".join(f"{source} {count}" for source, count in report.hu_from.items())
+        lines.append(f"crops by where their HU come from: {hu_from}")
+    lines += [
+        f"left out: {len(entries)}, {reason}: {first_few([entry.path for entry in entries])}"
+        for reason, entries in by_reason(report.left_out).items()
+    ]
     return lines + skipped_lines(report.skipped)
 
 

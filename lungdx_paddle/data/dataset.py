@@ -156,7 +156,7 @@ def load_dataset(config: DataConfig) -> NoduleDataset:
 
     Raises:
         ManifestError: the manifest or a crop is bad, no row has enough readers, or the crops
-            differ in window or crop rule.
+            differ in what their gray values mean or in crop rule.
     """
     manifest = read_manifest(config.manifest)
     readers = np.array([row.readers for row in manifest.rows])
@@ -167,9 +167,8 @@ def load_dataset(config: DataConfig) -> NoduleDataset:
             found=f"{len(manifest)} slices with at most {readers.max()}",
             fix=f"lower data.min_readers to {readers.max()}",
         )
-    windows = [f"{center:g}/{width:g}" for center, width in manifest.windows]
     for what, found, option in (
-        ("one HU window (centre/width)", windows, "--window"),
+        ("one HU window (centre/width)", manifest.grays, "--window"),
         ("one crop rule", manifest.crop_rules, "--crop"),
     ):
         if len(found) > 1:

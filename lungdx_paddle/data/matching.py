@@ -8,6 +8,7 @@ import numpy as np
 
 from lungdx_paddle.errors import ManifestError
 from lungdx_paddle.manifest import Manifest, ManifestRow
+from lungdx_paddle.manifest_cells import STRETCHED
 
 SLICE_TOLERANCE_MM = 0.05
 """Two positions nearer than this are one slice: a twelfth of the thinnest slices of LIDC."""
@@ -76,31 +77,28 @@ def nodule_names(row: ManifestRow) -> tuple[tuple[str, int], ...]:
     return tuple((name, row.nodule) for name in patient_names(row))
 
 
-def check_made_alike(
-    manifest: Manifest, rule: str, window: tuple[float, float], whose: str
-) -> None:
-    """Check that a manifest's crops were made by a rule and with a window, so that gray values
-    and extent mean the same.
+def check_made_alike(manifest: Manifest, rule: str, gray: str, whose: str) -> None:
+    """Check that the extent and the gray values of a manifest's crops mean the same as others'.
 
     Args:
         manifest: the crops.
         rule: paper or context.
-        window: (centre, width) in HU.
-        whose: rule and window these are, for the message: ``the model's``.
+        gray: what the gray values mean, as :attr:`~lungdx_paddle.manifest.ManifestRow.gray`.
+        whose: rule and gray these are, for the message: ``the model's``.
 
     Raises:
-        ManifestError: they were made by another rule or with another window.
+        ManifestError: they were made by another rule, or their gray values mean something else.
     """
-    windows = [f"{center:g}/{width:g}" for center, width in (window, *manifest.windows)]
-    for what, unit, option, (wanted, *made) in (
-        ("window", " HU", f"--window {window[0]:g},{window[1]:g}", windows),
-        ("rule", "", f"--crop {rule}", [rule, *manifest.crop_rules]),
+    window = f"--window {gray.removesuffix(' HU').replace('/', ',')}"
+    for what, wanted, made, option in (
+        ("gray values", gray, manifest.grays, "--stretched" if gray == STRETCHED else window),
+        ("rule", rule, manifest.crop_rules, f"--crop {rule}"),
     ):
         others = [found for found in made if found != wanted]
         if others:
             raise ManifestError(
                 str(manifest.folder),
-                expected=f"crops with {whose} {what} {wanted}{unit}",
+                expected=f"crops with {whose} {what} {wanted}",
                 found=others[0],
                 fix=f"preprocess with {option}",
             )

@@ -14,6 +14,7 @@ from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.calibration import Calibration
 from lungdx_paddle.files import UnreadableError, open_file
 from lungdx_paddle.manifest import CROP_RULES
+from lungdx_paddle.manifest_cells import STRETCHED, gray_of
 from lungdx_paddle.plain_yaml import read_yaml
 
 NAME = "inference.yml"
@@ -44,7 +45,27 @@ class Description:
 
     @property
     def window(self) -> tuple[float, float]:
-        """(centre, width) in HU of the crops that the model was trained on."""
+        """(centre, width) in HU of the crops that the model was trained on.
+
+        Raises:
+            CheckpointError: there is none, since their gray values were no HU.
+        """
+        if self.gray == STRETCHED:
+            raise CheckpointError(
+                str(self.folder / NAME),
+                expected="a model that was trained on HU, to read a CT with",
+                found="one of pictures that were stretched from black to white one by one",
+                fix="run tools/preprocess.py --slices without --stretched, and train again",
+            )
+        return self._window
+
+    @property
+    def gray(self) -> str:
+        """What the gray values of its training crops mean, as a manifest's row says it."""
+        return gray_of(self._window, str(self.values["input"]["window"].get("unit")))
+
+    @property
+    def _window(self) -> tuple[float, float]:
         window = self.values["input"]["window"]
         return float(window["center"]), float(window["width"])
 

@@ -21,6 +21,7 @@ from lungdx_paddle.inference.description import NAME, SHA256, sha256_of
 from lungdx_paddle.inference.fuse import fuse
 from lungdx_paddle.inference.onnx import require_paddle2onnx, write_onnx
 from lungdx_paddle.manifest import CROP_SIZE
+from lungdx_paddle.manifest_cells import STRETCHED
 from lungdx_paddle.models.ensemble import Trained
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.training.held_out import steady
@@ -116,7 +117,8 @@ def describe(run: Run) -> dict[str, Any]:
     files come to it when they are written.
     """
     crops = run.record.manifest
-    center, width = crops.windows[0]
+    center, width = crops.rows[0].window
+    unit = STRETCHED if crops.grays == [STRETCHED] else "HU"
     made_up = "phantom, made by a program: of no medical meaning"
     tasks = LABEL_SETS[run.config.data.label_set].task_classes
     calibration = calibration_of(run)
@@ -129,7 +131,7 @@ def describe(run: Run) -> dict[str, Any]:
             "dtype": "float32",
             "values": "gray values 0 to 255 of 8-bit nodule crops; normalised inside the model",
             "crop": crops.crop_rules[0],
-            "window": {"center": center, "width": width, "unit": "HU"},
+            "window": {"center": center, "width": width, "unit": unit},
         },
         "outputs": [
             {"task": task, "classes": list(classes), "values": "probabilities"}

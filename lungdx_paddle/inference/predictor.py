@@ -68,7 +68,11 @@ class Predictor:
 
     @property
     def window(self) -> tuple[float, float]:
-        """(centre, width) in HU of the crops that the model was trained on."""
+        """(centre, width) in HU of the crops that the model was trained on.
+
+        Raises:
+            CheckpointError: there is none, since their gray values were no HU.
+        """
         return self._described.window
 
     @property
@@ -130,9 +134,9 @@ class Predictor:
         """Check that a manifest's crops were made as the model's training crops were.
 
         Raises:
-            ManifestError: by another rule, or with another HU window.
+            ManifestError: by another rule, with another HU window, or not in HU.
         """
-        check_made_alike(manifest, self.crop_rule, self.window, "the model's")
+        check_made_alike(manifest, self.crop_rule, self._described.gray, "the model's")
 
 
 def _are_probabilities(answers: np.ndarray) -> bool:

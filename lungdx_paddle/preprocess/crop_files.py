@@ -28,7 +28,8 @@ class CropSettings:
     rule: str = PAPER
     """One of :data:`~lungdx_paddle.manifest.CROP_RULES`."""
     window: Window | None = DEFAULT_WINDOW
-    """(centre, width) in HU of the gray values; None: the one in each series' header."""
+    """(centre, width) in HU of the gray values; None: the source's own, which is the one in each
+    series' header, and of the public slices none: each picture stays stretched as it is."""
 
 
 DEFAULT_CROPS = CropSettings()
@@ -50,6 +51,10 @@ class Crop:
     """1.0, or the factor by which the nodule was shrunk."""
     rule: str
     """Which of :data:`~lungdx_paddle.manifest.CROP_RULES` made it."""
+    hu_from: str = ""
+    """Where its HU come from, as :class:`~lungdx_paddle.manifest.ManifestRow` has it."""
+    hops: int | None = None
+    """Of a picture of the public slices: how many slices away the nearest real pixels are."""
 
 
 def crop_row(
@@ -82,6 +87,8 @@ def crop_row(
         crop=crop.rule,
         sop_uid=crop.sop_uid,
         source=source,
+        hu_from=crop.hu_from,
+        extra={} if crop.hops is None else {"hops": str(crop.hops)},
     )
 
 

@@ -46,6 +46,7 @@ from lungdx_paddle.preprocess.resume import (
 )
 from lungdx_paddle.preprocess.series import crop_series
 from lungdx_paddle.preprocess.source_names import absolute, as_given, named
+from lungdx_paddle.preprocess.window import HEADER
 from lungdx_paddle.progress import bar
 from lungdx_paddle.words import count_of
 from lungdx_paddle.workers import run_all
@@ -107,7 +108,7 @@ def preprocess(
     no_ct = [s for s in skipped if s.path not in marks and _is_unexpected(s.path)]
     report = Report(
         crop=crops.rule,
-        window=crops.window,
+        window=crops.window or HEADER,
         series=tuple(_series_report(s, annotations, results) for s in series),
         diagnosed_patients=len(table.by_patient),
         diagnosis_notes=table.notes,

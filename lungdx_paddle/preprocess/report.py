@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,8 +51,8 @@ class Report:
 
     crop: str
     """The rule of the crops."""
-    window: Window | None
-    """(centre, width) in HU; None: each series' own."""
+    window: Window | str
+    """(centre, width) in HU; header: each series' own; stretched: gray values are no HU."""
     series: tuple[SeriesReport, ...]
     """By patient and series UID."""
     diagnosed_patients: int
@@ -65,8 +65,8 @@ class Report:
     """Pictures and nodules of the public slices that gave no crop, with the reason."""
     diagnosis_notes: tuple[str, ...] = ()
     """What is doubtful about the diagnosis table: IDs that fit nobody, rows without a code."""
-    stretched_pictures: int = 0
-    """Pictures of the public slices that reach from black to white: their gray is no HU."""
+    hu_from: Mapping[str, int] = field(default_factory=dict)
+    """Of the public slices: how many crops have their HU from where, as the manifest says it."""
 
     def __repr__(self) -> str:
         named = ", ".join(f"{number} {name}" for name, number in self.totals().items() if number)
@@ -95,7 +95,6 @@ class Report:
             "crops": self.crops,
             "missing_slices": sum(len(series.missing_slices) for series in self.series),
             "outlines_without_area": sum(s.outlines_without_area for s in self.series),
-            "stretched_pictures": self.stretched_pictures,
             "skipped_files": len(self.skipped),
         }
 
@@ -109,8 +108,9 @@ class Report:
         content = {
             "lungdx_paddle": __version__,
             "crop": self.crop,
-            "window": self.window or "header",
+            "window": self.window,
             "totals": self.totals(),
+            "hu_from": self.hu_from,
             "diagnosis_notes": self.diagnosis_notes,
             "series": [asdict(series) for series in self.series],
             "skipped_files": {
@@ -120,6 +120,7 @@ class Report:
                 }
                 for reason, files in skipped
             },
+            "left_out_by_reason": {r: len(them) for r, them in by_reason(self.left_out).items()},
             "left_out": [asdict(entry) for entry in self.left_out],
         }
         write_text(path, json.dumps(content, indent=1) + "\n")

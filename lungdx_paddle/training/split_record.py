@@ -220,13 +220,13 @@ class SplitRecord:
         )
 
     def check_made_alike(self, manifest: Manifest) -> None:
-        """Check that another manifest's crops were made by the rule and window of these.
+        """Check that another manifest's crops were made as these were.
 
         Raises:
             ManifestError: they were not.
         """
         own = self.manifest
-        check_made_alike(manifest, own.crop_rules[0], own.windows[0], "the run's")
+        check_made_alike(manifest, own.crop_rules[0], own.grays[0], "the run's")
 
     def align(self, dataset: NoduleDataset, where: str) -> NoduleDataset:
         """The recorded crops, in the recorded order, for a training that goes on.

@@ -39,7 +39,9 @@ def done(number: int, **more: object) -> SeriesReport:
         (["--slices", "x"], "--slices without --xml"),
         (["--annotations-only"], "--annotations-only without --xml"),
         (["--slices", "x", "--lidc", "y"], "--lidc and --slices"),
-        (["--slices", "x", "--xml", "y", "--window", "lung"], "gray already"),
+        (["--slices", "x", "--xml", "y", "--window", "header"], "pictures have no header"),
+        (["--slices", "x", "--xml", "y", "--stretched", "--window", "lung"], "found --window lung"),
+        (["--lidc", "x", "--stretched"], "--stretched: expected --slices"),
         (
             ["--slices", "x", "--xml", "y", "--jpg"],
             "--jpg, --lungs: expected --lidc",

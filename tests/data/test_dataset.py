@@ -93,7 +93,17 @@ def test_a_manifest_that_mixes_windows_is_refused(write_crops: Callable[..., Pat
     path = write_crops(patients=2)
     rows = read_manifest(path).rows
     write_manifest(path, [replace(rows[0], window_center=-600.0), *rows[1:]])
-    with pytest.raises(ManifestError, match="one HU window .* found -600/2040, 20/2040"):
+    with pytest.raises(ManifestError, match="one HU window .* found -600/2040 HU, 20/2040 HU"):
+        load_dataset(DataConfig(manifest=str(path), min_readers=1))
+
+
+def test_a_manifest_that_mixes_hu_and_stretched_pictures_is_refused(
+    write_crops: Callable[..., Path],
+) -> None:
+    path = write_crops(patients=2)
+    rows = read_manifest(path).rows
+    write_manifest(path, [replace(rows[0], hu_from="stretched"), *rows[1:]])
+    with pytest.raises(ManifestError, match="one HU window .* found stretched, 20/2040 HU"):
         load_dataset(DataConfig(manifest=str(path), min_readers=1))
 
 

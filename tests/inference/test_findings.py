@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.config import load_config
-from lungdx_paddle.errors import ManifestError
+from lungdx_paddle.errors import CheckpointError, ManifestError
+from lungdx_paddle.files import writable_folder
+from lungdx_paddle.inference.export import export
 from lungdx_paddle.inference.findings import (
     Finding,
     findings_from_crops,
@@ -54,8 +56,27 @@ def test_a_manifest_with_another_window_is_refused(run: Path, model: Path) -> No
     path = Path(load_config(run / "config.yaml").data.manifest)
     rows = read_manifest(path).rows
     write_manifest(path, [replace(row, window_center=-600.0, window_width=1500.0) for row in rows])
-    with pytest.raises(ManifestError, match="window 20/2040 HU, found -600/1500; preprocess with"):
+    with pytest.raises(ManifestError, match="gray values 20/2040 HU, found -600/1500 HU; prepr"):
         next(findings_from_manifest(Predictor(model), path))
+
+
+def test_a_model_of_stretched_pictures_takes_their_crops_and_reads_no_ct(
+    run: Path, model: Path
+) -> None:
+    path = Path(load_run(run).config.data.manifest)
+    rows = read_manifest(path).rows
+    record = load_run(run).record
+    replace(record, rows=tuple(replace(r, hu_from="stretched") for r in record.rows)).write(
+        run / "split.csv"
+    )
+    export(load_run(run), writable_folder(model))
+    predictor = Predictor(model)
+    with pytest.raises(ManifestError, match="gray values stretched, found 20.*with --stretched"):
+        next(findings_from_manifest(predictor, path))
+    write_manifest(path, [replace(row, hu_from="stretched") for row in rows])
+    assert next(findings_from_manifest(predictor, path))
+    with pytest.raises(CheckpointError, match="trained on HU, to read a CT with, found one of pic"):
+        _ = predictor.window
 
 
 def test_a_manifest_by_another_crop_rule_is_refused(run: Path, model: Path) -> None:

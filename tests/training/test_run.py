@@ -193,7 +193,7 @@ def test_crops_by_another_window_or_rule_are_refused(by_patient: Config) -> None
         manifest,
         lambda rows: [replace(r, window_center=-600.0, window_width=1500.0) for r in rows],
     )
-    with pytest.raises(ManifestError, match="window 20/2040 HU, found .*-600/1500"):
+    with pytest.raises(ManifestError, match="gray values 20/2040 HU, found .*-600/1500"):
         evaluate_run(run, every=True, device="cpu")
     change_rows(
         manifest,
@@ -460,7 +460,9 @@ def test_a_training_stopped_before_its_first_checkpoint_is_resumed_from_the_star
     assert weights(broken) == weights(whole)
 
 
-@pytest.mark.parametrize("change", [{"window_center": 40.0}, {"crop": "context"}])
+@pytest.mark.parametrize(
+    "change", [{"window_center": 40.0}, {"crop": "context"}, {"hu_from": "stretched"}]
+)
 def test_a_training_is_not_resumed_on_crops_made_another_way(
     by_patient: Config, train_until: Until, change: dict
 ) -> None:

@@ -13,7 +13,7 @@ from lungdx_paddle.lidc import Annotations, Nodule, Skipped, group_readings
 from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.lidc.scan import first_numbers
 from lungdx_paddle.preprocess.crop import CONTEXT, context_window, cut, make_crop, middle_of
-from lungdx_paddle.preprocess.crop_files import Crop
+from lungdx_paddle.preprocess.crop_files import Crop, CropSettings
 from lungdx_paddle.preprocess.patches.patch_files import PictureFolder, read_picture
 from lungdx_paddle.preprocess.patches.patch_matching import (
     SCAN_SHAPE,
@@ -21,6 +21,11 @@ from lungdx_paddle.preprocess.patches.patch_matching import (
     Place,
     find_places,
 )
+from lungdx_paddle.preprocess.patches.slice_hu import UNKNOWN
+from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, apply_window
+
+UNREADABLE = "cannot be read"
+"""Why a picture or a mask is left out: the error follows."""
 
 CropKey = tuple[str, int, str]
 """Series UID, the patient's number of the nodule, SOP instance UID."""
@@ -38,8 +43,6 @@ class PatientCrops:
     """Pictures, masks and nodules without a crop, with the reason."""
     pictures: Counter[str] = field(default_factory=Counter)
     """How many lie in each series, by UID."""
-    stretched: int = 0
-    """Pictures that reach from black to white."""
     failure: str = ""
     """Why there are no crops at all; empty if the pictures were looked at."""
 
@@ -52,18 +55,19 @@ def crop_patient(
     patient_id: str,
     folders: Sequence[PictureFolder],
     annotations: Sequence[Annotations],
-    rule: str,
+    settings: CropSettings,
 ) -> PatientCrops:
     """Locate a patient's pictures in the scans and cut the nodules out of them.
 
     The crop follows the area that at least half of the slice's readers enclosed, as the
-    XML files have it: the set lacks some readers.
+    XML files have it: the set lacks some readers.  Gray values become HU, and these the
+    window's gray values, before anything else is done with them.
 
     Args:
         patient_id: DICOM (0010,0020).
         folders: the patient's pictures.
         annotations: of all the patient's series.
-        rule: one of :data:`~lungdx_paddle.manifest.CROP_RULES`.
+        settings: rule and window; without a window pictures stay stretched as they are.
     """
     found = PatientCrops(patient_id, _numbered_nodules(annotations))
     index = MaskIndex(found.nodules)
@@ -74,13 +78,13 @@ def crop_patient(
             found.leave_out(f"{folder.name}/slice-{k}", reason)
         for place in places:
             found.pictures[place.series_uid] += len(place.slices)
-            _crop_place(folder, place, images, rule, found)
+            _crop_place(folder, place, images, settings, found)
     shown = {(series_uid, number) for series_uid, number, _ in found.crops}
     for series_uid, nodules in found.nodules.items():
         for nodule in nodules:
             if nodule.sop_uids and (series_uid, nodule.number) not in shown:
                 name = f"{patient_id}, nodule {nodule.number} of {len(nodule.readings)} readers"
-                found.leave_out(name, "no picture surely shows it")
+                found.leave_out(name, "no picture gave a crop of it")
     return found
 
 
@@ -110,15 +114,14 @@ def _read(
         try:
             images[k] = read_picture(folder.images[k])
         except LidcError as error:
-            found.leave_out(f"{folder.name}/slice-{k}", str(error))
+            found.leave_out(f"{folder.name}/slice-{k}", f"{UNREADABLE}: {error}")
             continue
-        found.stretched += bool(images[k].min() == 0 and images[k].max() == 255)
         masks[k] = []
         for file in folder.masks.get(k, ()):
             try:
                 masks[k].append(read_picture(file) > 0)
             except LidcError as error:
-                found.leave_out(f"a mask of {folder.name}/slice-{k}", str(error))
+                found.leave_out(f"a mask of {folder.name}/slice-{k}", f"{UNREADABLE}: {error}")
     return images, masks
 
 
@@ -126,27 +129,44 @@ def _crop_place(
     folder: PictureFolder,
     place: Place,
     images: Mapping[int, np.ndarray],
-    rule: str,
+    settings: CropSettings,
     found: PatientCrops,
 ) -> None:
     nodules = [n for n in found.nodules[place.series_uid] if n.number in place.numbers]
     for k, sop_uid in sorted(place.slices.items()):
+        picture, hu = images[k], folder.hu.get(k)
+        doubt = UNKNOWN if hu is None else hu.doubt(picture)
+        if hu is None or doubt:
+            found.leave_out(f"{folder.name}/slice-{k}", doubt)
+            continue
+        gray = apply_window(hu.of(picture), *(settings.window or DEFAULT_WINDOW))
         for nodule in nodules:
             area = nodule.majority_mask(sop_uid, SCAN_SHAPE)
             if not area.any():
                 continue
-            mask = cut(area, place.corner_xy, images[k].shape)
+            mask = cut(area, place.corner_xy, gray.shape)
             spacing_mm = nodule.spacing_yx_mm
             shown = mask.sum() == area.sum()
-            if shown and rule == CONTEXT:
+            if shown and settings.rule == CONTEXT:
                 window = context_window(middle_of(mask), spacing_mm)
                 shown = cut(np.ones_like(mask), *window).all()
             if not shown:
                 name = f"nodule {nodule.number} on {folder.name}/slice-{k}"
                 found.leave_out(name, "it reaches over the picture's edge")
                 continue
-            image, scale = make_crop(images[k], mask, spacing_mm, rule)
-            index = nodule.sop_uids.index(sop_uid)
-            crop = Crop(nodule, sop_uid, index, nodule.z_mm[sop_uid], image, scale, rule)
+            image, scale = make_crop(gray, mask, spacing_mm, settings.rule)
+            crop = Crop(
+                nodule,
+                sop_uid,
+                nodule.sop_uids.index(sop_uid),
+                nodule.z_mm[sop_uid],
+                image,
+                scale,
+                settings.rule,
+                hu.hu_from,
+                hu.hops,
+            )
             key = place.series_uid, nodule.number, sop_uid
-            found.crops.setdefault(key, crop)  # two pictures may show one nodule
+            other = found.crops.get(key)  # two pictures may show one nodule
+            if other is None or (crop.hops or 0) < (other.hops or 0):
+                found.crops[key] = crop

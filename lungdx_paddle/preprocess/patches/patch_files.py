@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc.sources import Skipped, SourceFile, list_files
+from lungdx_paddle.preprocess.patches.slice_hu import PictureHU
 
 PICTURE_SIDE = 128
 """Rows and columns of a picture, in pixels of the scan."""
@@ -42,6 +44,8 @@ class PictureFolder:
     """By the set's number of the slice."""
     masks: dict[int, list[SourceFile]] = field(default_factory=dict)
     """By the set's number of the slice: the readers', in the order of their names."""
+    hu: Mapping[int, PictureHU] = field(default_factory=dict)
+    """By the set's number of the slice, where the picture's HU are known."""
 
 
 def find_pictures(source: Path) -> tuple[list[PictureFolder], list[Skipped]]:

@@ -2,14 +2,13 @@
 
 The set is 170 MB where the scans are 125 GB, and holds nothing but pixels:
 :mod:`.patch_matching` finds out where they come from.  Outlines, ratings, readers and
-positions are the XML's, as in :mod:`lungdx_paddle.preprocess.pipeline`; only the gray values
-are the set's.  The manifest's window, 20/2040, is the one that they come nearest to and not
-exact: each picture was stretched from its darkest to its brightest pixel, which on
-LIDC-IDRI-0001 are -989 to -1024 and 940 to 1121 HU.
+positions are the XML's, as in :mod:`lungdx_paddle.preprocess.pipeline`.  Each picture was
+stretched from its darkest to its brightest pixel; :mod:`.slice_hu` knows the HU of the two.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -27,26 +26,31 @@ from lungdx_paddle.lidc import (
 )
 from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.manifest import ManifestRow, write_manifest
-from lungdx_paddle.preprocess.crop import PAPER
-from lungdx_paddle.preprocess.crop_files import crop_row, encode_jpg, with_diagnoses
+from lungdx_paddle.manifest_cells import PUBLIC_SLICES, STRETCHED
+from lungdx_paddle.preprocess.crop_files import (
+    DEFAULT_CROPS,
+    CropSettings,
+    crop_row,
+    encode_jpg,
+    with_diagnoses,
+)
 from lungdx_paddle.preprocess.patches.patch_crops import PatientCrops, crop_patient
 from lungdx_paddle.preprocess.patches.patch_files import PictureFolder, find_pictures
+from lungdx_paddle.preprocess.patches.slice_hu import AS_IT_IS, known_hu
 from lungdx_paddle.preprocess.report import (
     DONE,
     FAILED,
     Report,
     SeriesReport,
     attempt,
+    by_reason,
     check_found,
 )
 from lungdx_paddle.preprocess.source_names import absolute, as_given, named
-from lungdx_paddle.preprocess.window import DEFAULT_WINDOW
+from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, Window
 from lungdx_paddle.progress import bar
+from lungdx_paddle.words import first_few
 from lungdx_paddle.workers import run_all
-
-SOURCE = "lidc-slices"
-"""The manifest's ``source`` of these crops."""
-
 
 _THE_SET = {
     "expected": "pictures such as LIDC-IDRI-0001/nodule-0/images/slice-0.png",
@@ -63,26 +67,27 @@ def preprocess_slices(
     *,
     xml: Path,
     diagnosis: Path | None = None,
-    rule: str = PAPER,
+    crops: CropSettings = DEFAULT_CROPS,
     pool: Executor | None = None,
 ) -> Report:
     """Cut the nodules out of the public set of nodule slices.
 
-    A picture whose place in the scans is not sure is left out, with the reason, in
-    ``report.json``.  An earlier run's results stay whole until all of the new ones are there.
+    A picture whose place in the scans or whose HU are not sure is left out, with the reason,
+    in ``report.json``.  An earlier run's results stay whole until all of the new ones are there.
 
     Args:
         slices: folder or zip archive of the set.
         out: folder for ``manifest.csv``, ``crops/`` and ``report.json``.
         xml: folder or zip archive of LIDC XML files.
         diagnosis: the diagnosis table; None: no pathology labels.
-        rule: one of :data:`~lungdx_paddle.manifest.CROP_RULES`.  By ``context`` a
-            nodule whose 32 mm reach over its picture is left out.
+        crops: how crops are cut.  By ``context`` a nodule whose 32 mm reach over its picture
+            is left out.  Without a window pictures stay stretched as they are, and the
+            manifest says so.
         pool: processes or a cluster; they read ``slices`` themselves.  None: this process.
 
     Raises:
-        LidcError: no pictures, no annotations of their patients, no picture whose place is
-            sure, or a diagnosis table that cannot be read.
+        LidcError: no pictures, no annotations of their patients, no picture whose place and
+            HU are sure, or a diagnosis table that cannot be read.
         OutputError: ``out`` cannot be written to.
     """
     out, sources = writable_folder(Path(out)), (Path(slices), Path(xml))
@@ -92,19 +97,22 @@ def preprocess_slices(
     check_found(slices, folders, named(skipped, *sources), **_THE_SET)
     table = read_diagnoses(Path(diagnosis)) if diagnosis else DiagnosisTable("", {})
     table = table.of(folder.patient_id for folder in folders)
+    for folder in folders:
+        as_they_are = dict.fromkeys(folder.images, AS_IT_IS)
+        folder.hu = known_hu().get(folder.name, {}) if crops.window else as_they_are
     patients = _patients(folders, annotations)
-    work = run_all(pool, partial(_crop_patient, rule=rule), patients)
+    work = run_all(pool, partial(_crop_patient, settings=crops), patients)
     results = list(bar(work, total=len(patients), desc="preprocess", unit="patient"))
     report = Report(
-        crop=rule,
-        window=DEFAULT_WINDOW,
+        crop=crops.rule,
+        window=crops.window or STRETCHED,
         series=tuple(report for found in results for report in _series_reports(found, annotations)),
         diagnosed_patients=len(table.by_patient),
         diagnosis_notes=table.notes,
         elsewhere=tuple(sorted({*annotations} - {a.series_uid for *_, xs in patients for a in xs})),
         skipped=(*skipped, *skipped_xml),
         left_out=tuple(entry for found in results for entry in found.left_out),
-        stretched_pictures=sum(found.stretched for found in results),
+        hu_from=Counter(c.hu_from for found in results for c in found.crops.values()),
     )
     report = named(report, *sources)
     report.write(out / "report.json")
@@ -112,10 +120,12 @@ def preprocess_slices(
         raise LidcError(
             str(slices),
             expected=f"pictures of nodules that {xml} describes",
-            found=f"none, {len(report.left_out)} entries left out",
+            found=f"none, {len(report.left_out)} entries left out: "
+            + first_few(list(by_reason(report.left_out))),
             fix="give all of LIDC's XML files with --xml; report.json has the reasons",
         )
-    write_manifest(out / "manifest.csv", _write_crops(out, results, table.by_patient))
+    window = crops.window or DEFAULT_WINDOW
+    write_manifest(out / "manifest.csv", _write_crops(out, results, window, table.by_patient))
     return report
 
 
@@ -131,11 +141,11 @@ def _patients(
     return [(name, pictures[name], theirs.get(name, [])) for name in sorted(pictures)]
 
 
-def _crop_patient(patient: _Patient, rule: str) -> PatientCrops:
+def _crop_patient(patient: _Patient, settings: CropSettings) -> PatientCrops:
     patient_id, folders, annotations = patient
     found: PatientCrops | str = "no LIDC XML file describes a series of this patient"
     if annotations:
-        found = attempt(partial(crop_patient, patient_id, folders, annotations), rule)
+        found = attempt(partial(crop_patient, patient_id, folders, annotations), settings)
     if isinstance(found, str):
         left_out = [Skipped(folder.name, found) for folder in folders]
         found = PatientCrops(patient_id, {}, left_out=left_out, failure=found)
@@ -159,7 +169,7 @@ def _series_reports(
                 patient_id=found.patient_id,
                 series_uid=series_uid,
                 status=DONE if crops else FAILED,
-                reason="" if crops else "no picture surely shows one of its nodules",
+                reason="" if crops else "no picture gave a crop of its nodules",
                 slices=found.pictures[series_uid],
                 nodules=len({crop.nodule.number for crop in crops}),
                 crops=len(crops),
@@ -169,7 +179,10 @@ def _series_reports(
 
 
 def _write_crops(
-    out: Path, results: Sequence[PatientCrops], diagnoses: Mapping[str, Diagnosis]
+    out: Path,
+    results: Sequence[PatientCrops],
+    window: Window,
+    diagnoses: Mapping[str, Diagnosis],
 ) -> list[ManifestRow]:
     """Write all crops beside those of an earlier run, then replace them; the crops' rows."""
     rows: list[ManifestRow] = []
@@ -177,7 +190,7 @@ def _write_crops(
         for found in results:
             crops = ((*key[:2], crop.index, crop) for key, crop in found.crops.items())
             for series_uid, _, _, crop in sorted(crops, key=lambda item: item[:3]):
-                row = crop_row(crop, found.patient_id, series_uid, DEFAULT_WINDOW, SOURCE)
+                row = crop_row(crop, found.patient_id, series_uid, window, PUBLIC_SLICES)
                 path = new / Path(row.image).relative_to("crops")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(encode_jpg(crop.image))

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.lidc.catalogue import known_series
-from lungdx_paddle.manifest import Manifest, ManifestRow, read_manifest
+from lungdx_paddle.manifest import CROP_RULES, Manifest, ManifestRow, read_manifest
+from lungdx_paddle.preprocess.crop_files import CropSettings
+from lungdx_paddle.preprocess.patches import patch_pipeline
 from lungdx_paddle.preprocess.patches.patch_pipeline import preprocess_slices
+from lungdx_paddle.preprocess.patches.slice_hu import PictureHU
 from lungdx_paddle.preprocess.report import Report
 
 ONE, TWO_SERIES = "LIDC-IDRI-0001", "LIDC-IDRI-0132"
@@ -88,9 +91,12 @@ def png(picture: np.ndarray) -> bytes:
 
 
 def gray_at(corner_xy: tuple[int, int], k: int) -> np.ndarray:
-    """A piece of the made-up scan: every pixel's gray follows from its place and slice."""
+    """A piece of the made-up scan: every pixel's gray follows from its place and slice.
+
+    From black to white, as the set's pictures.
+    """
     y, x = np.mgrid[corner_xy[1] : corner_xy[1] + 128, corner_xy[0] : corner_xy[0] + 128]
-    return (40 + (x * 7 + y * 13 + k * 29) % 180).astype(np.uint8)
+    return ((x * 7 + y * 13 + k * 29) % 256).astype(np.uint8)
 
 
 def write_folder(
@@ -136,7 +142,22 @@ def xml(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path, pictures: Path, xml: Path) -> Callable[..., Report]:
+def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[int, PictureHU]]:
+    """The HU of the made-up pictures by folder and slice, which a test may change.
+
+    In the window 20/2040 their gray values stay what they are.
+    """
+    patients = (ONE, TWO_SERIES, "LIDC-IDRI-0003")
+    own = PictureHU(-1000, 1040, "exact-voi", 0)
+    known = {f"{p}/nodule-{n}": dict.fromkeys(range(9), own) for p in patients for n in range(3)}
+    monkeypatch.setattr(patch_pipeline, "known_hu", lambda: known)
+    return known
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, pictures: Path, xml: Path, known: dict[str, dict[int, PictureHU]]
+) -> Callable[..., Report]:
     """A function that preprocesses the set into ``tmp_path / "out"``."""
 
     def run(slices: Path = pictures, **more: Any) -> Report:
@@ -190,7 +211,24 @@ def state() -> Callable[[Path], dict[str, bytes]]:
 def sample(
     lidc_folder: Path, sample_xml: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Report, Manifest]:
-    """The 40 real patients of the sample, straight from the zip archives."""
-    out = tmp_path_factory.mktemp("sample")
-    archive = lidc_folder / "lidc-slices-sample.zip"
-    return preprocess_slices(archive, out, xml=sample_xml), read_manifest(out)
+    """The 40 real patients of the sample, straight from the zip archives, stretched."""
+    return _crops(lidc_folder, sample_xml, tmp_path_factory, CropSettings(window=None))
+
+
+@pytest.fixture(scope="session", params=CROP_RULES)
+def sample_hu(
+    lidc_folder: Path,
+    sample_xml: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> tuple[Report, Manifest]:
+    """The same in HU, by either rule."""
+    return _crops(lidc_folder, sample_xml, tmp_path_factory, CropSettings(request.param))
+
+
+def _crops(
+    lidc: Path, xml: Path, temporary: pytest.TempPathFactory, crops: CropSettings
+) -> tuple[Report, Manifest]:
+    out = temporary.mktemp("sample")
+    report = preprocess_slices(lidc / "lidc-slices-sample.zip", out, xml=xml, crops=crops)
+    return report, read_manifest(out)

@@ -13,6 +13,7 @@ import pytest
 
 from lungdx_paddle.manifest import Manifest, ManifestRow, read_manifest
 from lungdx_paddle.preprocess.crop import crop_nodule
+from lungdx_paddle.preprocess.crop_files import CropSettings
 from lungdx_paddle.preprocess.report import Report
 
 
@@ -72,7 +73,7 @@ def test_by_context_the_picture_must_hold_what_surrounds_the_nodule(
     made.write_folder(
         pictures / made.ONE / "nodule-1", made.enclosed(made.NODULE)[::-1], corner_xy, [3, 4, 5]
     )
-    report = run(rule="context")
+    report = run(crops=CropSettings("context"))
     assert {row.nodule for row in rows()} == ({0, 1} if shown else {1})
     assert {row.crop for row in rows()} == {"context"}
     edge = [entry for entry in report.left_out if "picture's edge" in entry.reason]
@@ -98,21 +99,3 @@ def test_the_crops_are_those_of_lidc32(sample: tuple[Report, Manifest], lidc32: 
     assert differing == {"LIDC-IDRI-0066", "LIDC-IDRI-0788"}
     z_mm = [(row.z_mm, mine.z_mm) for row, mine in same if mine and row.z_mm is not None]
     assert all(abs(theirs - mine) < 0.01 for theirs, mine in z_mm if mine is not None)
-
-
-@pytest.mark.lidc
-def test_the_crops_are_those_of_the_dicom_but_for_the_sets_gray(
-    sample: tuple[Report, Manifest], real_crops: Path, made: Any
-) -> None:
-    dicom = {r.sop_uid: r for r in read_manifest(real_crops).rows if r.patient_id == made.ONE}
-    slices = {r.sop_uid: r for r in sample[1].rows if r.patient_id == made.ONE}
-    assert len(dicom) == 9 and set(dicom) == set(slices)
-    for sop_uid, row in dicom.items():
-        mine = slices[sop_uid]
-        fields = ("series_uid", "nodule", "z_mm", "readers", "malignancy_ratings", "scale")
-        assert [getattr(mine, f) for f in fields] == [getattr(row, f) for f in fields]
-        one, other = (
-            cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(int)
-            for path in (real_crops / row.image, sample[1].folder / mine.image)
-        )
-        assert np.abs(one - other).mean() < 6

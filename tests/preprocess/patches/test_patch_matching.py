@@ -63,7 +63,7 @@ def test_outlines_that_are_alike_in_two_places_are_left_out(
     )
     report = run()
     assert "two places alike" in reasons(report)[f"{made.ONE}/nodule-0/slice-0"]
-    assert reasons(report)[f"{made.ONE}, nodule 1 of 1 readers"] == "no picture surely shows it"
+    assert reasons(report)[f"{made.ONE}, nodule 1 of 1 readers"] == "no picture gave a crop of it"
     assert {row.nodule for row in rows()} == {0}
 
 
