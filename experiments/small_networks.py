@@ -189,10 +189,11 @@ def train_one(condition: Condition, seed: int, manifest: str, folder: Path) -> N
     """Train under one condition; write ``predictions.csv`` and then ``training.json``."""
     config = config_of(condition, seed, manifest)
     place = set_up("cpu", config.seed)
+    started = vars(Environment.current(place))
     dataset = load_dataset(config.data)
     split = split_of(dataset, config.data)
     train, test = dataset.subset(split.train), dataset.subset(split.test)
-    digest = SplitRecord.deal(dataset, config).digest
+    record = SplitRecord.deal(dataset, config)
     train.labels[MALIGNANCY] = malignancy_labels(train, condition, seed)
     state = prepare(config, train, test)
     cosines: dict[int, list[float]] = {}
@@ -210,12 +211,20 @@ def train_one(condition: Condition, seed: int, manifest: str, folder: Path) -> N
         "condition": condition.name,
         "seed": seed,
         "fold": config.data.fold,
-        "data": digest,
+        "data": {
+            "manifest": "/".join(Path(manifest).parts[-2:]),
+            "source": dataset.manifest.source or "unknown",
+            "crop": ", ".join(dataset.manifest.crop_rules),
+            "crops": len(dataset),
+            "patients": len({row.patient_id for row in dataset.manifest.rows}),
+            "digests": [record.digest],
+        },
         "steps": config.train.steps,
         "malignancy_patients": len(set(known)),
         "cosines": {str(step): values for step, values in cosines.items()},
         "shares": signal_shares(state.network, test),
-        "environment": vars(Environment.current(place)),
+        "environment": started,
+        "finished": Environment.current(place).date,
     }
     write_text(folder / "training.json", json.dumps(entries, indent=1) + "\n")
 

@@ -1,0 +1,65 @@
+"""The paper's claim: do cheap malignancy labels help the few pathology labels?
+
+Reads the trainings of ``small_networks.py``: single-task learning, and partial soft sharing with
+the malignancy labels of no, a tenth, three tenths and all of the training patients, as they are and
+dealt anew among the nodules.  A gain that permuted labels bring as well is no transfer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import conditions
+from record import Results
+
+from lungdx_paddle.commands import cli
+from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
+from lungdx_paddle.evaluation.measures import AUC, Measure
+
+MEASURES = (
+    Measure(PATHOLOGY, AUC, "patient"),
+    Measure(PATHOLOGY, "balanced_accuracy", "patient"),
+    Measure(PATHOLOGY, "accuracy", "image"),
+    Measure(MALIGNANCY, "quadratic_kappa", "nodule"),
+)
+ROWS = {
+    "single_task": "single-task",
+    "kept_0": "partial soft, no malignancy label",
+    "kept_10": "partial soft, labels of 10 % of the patients",
+    "permuted_10": "the same, permuted",
+    "kept_30": "partial soft, labels of 30 %",
+    "permuted_30": "the same, permuted",
+    "partial_soft": "partial soft, all labels",
+    "permuted_100": "the same, permuted",
+}
+PAIRS = (
+    ("partial_soft", "single_task"),
+    ("partial_soft", "kept_0"),
+    ("partial_soft", "permuted_100"),
+    ("kept_10", "kept_0"),
+    ("kept_30", "kept_0"),
+    ("permuted_100", "kept_0"),
+)
+"""The differences that the claim is about; no other is looked at."""
+
+
+def measure(folder: Path) -> Results:
+    """The scores of every condition, and the differences, by each measure."""
+    return conditions.compared(folder, list(ROWS), PAIRS, MEASURES)
+
+
+def scores(results: Results, *measures: str) -> str:
+    """Each condition by each measure, or by those that are named."""
+    return conditions.scores_table(results, ROWS, *measures)
+
+
+def pairs(results: Results, measure: str) -> str:
+    """The differences by one measure."""
+    return conditions.pairs_table(results, ROWS, measure)
+
+
+example = "python experiments/claim.py --runs output/small_networks"
+main = conditions.study(__doc__, example, list(ROWS), measure)
+
+if __name__ == "__main__":
+    cli.run(main)

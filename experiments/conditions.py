@@ -1,0 +1,169 @@
+"""Scores of the small networks under several conditions, and the differences that a study is about.
+
+Both are means over trainings, with errors for other trainings on other patients
+(:mod:`lungdx_paddle.evaluation.variance`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from record import NUMBERS, Data, Record, Results
+from spread import shown, table
+
+from lungdx_paddle.commands import cli
+from lungdx_paddle.environment import Environment
+from lungdx_paddle.errors import LungdxError
+from lungdx_paddle.evaluation.comparison import Training, compare_methods
+from lungdx_paddle.evaluation.measures import Measure
+from lungdx_paddle.evaluation.predictions import read_predictions
+from lungdx_paddle.files import read_json
+
+MARGIN = 0.05
+"""Of equivalence, chosen before a network was trained: an AUC that moves by less changes the order
+of fewer than one pair of patients in twenty."""
+
+PREDICTIONS, TRAINING = "predictions.csv", "training.json"
+
+
+def seeds_of(folder: Path, names: Sequence[str]) -> list[int]:
+    """The seeds with which every condition has been trained."""
+    done = [{int(p.parent.name[4:]) for p in (folder / n).glob(f"seed*/{TRAINING}")} for n in names]
+    return sorted(set.intersection(*done))
+
+
+def trainings(folder: Path, name: str, seeds: Sequence[int]) -> list[Training]:
+    """The trainings of one condition; its test parts are the folds."""
+    found = []
+    for seed in seeds:
+        own = folder / name / f"seed{seed}"
+        entries = read_json(own / TRAINING)
+        found.append(Training(seed, entries["fold"], read_predictions(own / PREDICTIONS)))
+    return found
+
+
+def compared(
+    folder: Path,
+    names: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    measures: Sequence[Measure],
+) -> Results:
+    """Scores of every condition and the differences of the pairs, by each measure.
+
+    Holm's correction is for the pairs that are looked at, not for all that there are.
+    """
+    seeds = seeds_of(folder, names)
+    results: dict[str, Any] = {"seeds": len(seeds), "scores": {}, "pairs": {}}
+    every = {name: trainings(folder, name, seeds) for name in names}
+    for row in compare_methods({"patient": every}, measures, MARGIN).to_dict()["scores"]:
+        results["scores"].setdefault(_key(row.pop("measure")), {})[row.pop("method")] = row
+    for pair in pairs:
+        both = {name: every[name] for name in pair}
+        for row in compare_methods({"patient": both}, measures, MARGIN).to_dict()["differences"]:
+            del row["p_holm"], row["differs"]
+            key = _key(row.pop("measure"))
+            results["pairs"].setdefault(key, {})["_".join((*pair,))] = row
+    return results
+
+
+def scores_table(results: Results, titles: Mapping[str, str], *measures: str) -> str:
+    """Each condition by each measure: mean, deviation over trainings, 95 % interval."""
+    keys = measures or tuple(results["scores"])
+    rows = [
+        [title, *(_score(results["scores"][key][name]) for key in keys)]
+        for name, title in titles.items()
+    ]
+    return table([f"{results['seeds']} trainings each", *map(_words, keys)], rows)
+
+
+def pairs_table(results: Results, titles: Mapping[str, str], measure: str) -> str:
+    """The differences by one measure: with its intervals, p and what can be said."""
+    rows = []
+    for row in results["pairs"][measure].values():
+        low, high = row["interval90"] or (float("nan"),) * 2
+        finding = f"equivalent within {row['margin']:g}" if row["equivalent"] else "cannot say"
+        if row["p"] is not None and row["p"] < 0.05 and not row["equivalent"]:
+            finding = "differs"
+        rows.append(
+            [
+                f"{titles[row['first']]} - {titles[row['second']]}",
+                shown(row["estimate"]),
+                f"{low:.3f} to {high:.3f}",
+                shown(row["p"], 2),
+                shown(row["detectable"]),
+                finding,
+            ]
+        )
+    head = [_words(measure), "difference (95 % interval)", "90 % interval", "p", "detectable"]
+    return table([*head, "finding"], rows)
+
+
+def study(
+    doc: str, example: str, names: Sequence[str], measure: Callable[[Path], Results]
+) -> Callable[[Sequence[str] | None], None]:
+    """The main of a study that reads the folder of ``small_networks.py``."""
+    name = Path(example.split()[1]).stem
+
+    def main(argv: Sequence[str] | None = None) -> None:
+        parser = cli.parser(doc, example)
+        parser.add_argument("--runs", type=Path, required=True, metavar="DIR")
+        folder = parser.parse_args(argv).runs
+        seeds = seeds_of(folder, names)
+        if len(seeds) < 2:
+            raise LungdxError(
+                str(folder),
+                expected="two seeds or more of every condition",
+                found=f"{len(seeds)}",
+                fix="run experiments/small_networks.py to its end",
+            )
+        own = [read_json(folder / n / f"seed{s}" / TRAINING) for n in names for s in seeds]
+        kinds = {}
+        for entries in own:
+            environment = Environment(**entries["environment"])
+            kinds.setdefault(dataclasses.replace(environment, date=""), environment)
+        data = {**own[0]["data"], "digests": tuple(own[0]["data"]["digests"])}
+        Record(
+            study=name,
+            what=doc.splitlines()[0],
+            trainings=("python experiments/small_networks.py",),
+            command=f"python experiments/{name}.py --runs DIR",
+            environments=tuple(sorted(kinds.values(), key=lambda e: e.date)),
+            data=Data(**data),
+            seeds=tuple(seeds),
+            split_seeds=(0,),
+            date=max(entries["finished"] for entries in own),
+            seconds=round(sum(_seconds(entries) for entries in own)),
+            results=measure(folder),
+        ).write(NUMBERS / f"{name}.json")
+        cli.say(f"written to {NUMBERS / name}.json; next: python experiments/write_docs.py")
+
+    return main
+
+
+def _seconds(entries: Mapping[str, Any]) -> float:
+    start, end = entries["environment"]["date"], entries["finished"]
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+def _key(measure: Mapping[str, str]) -> str:
+    return "_".join((measure["task"], measure["score"], measure["level"]))
+
+
+def _words(key: str) -> str:
+    task, *score, level = key.split("_")
+    return f"{task}: {' '.join(score).replace('auc', 'AUC')} by {level}"
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    estimate = row["estimate"]
+    return shown(
+        {
+            "mean": estimate["value"],
+            "deviation": row["deviation"],
+            "interval": estimate["interval"],
+        }
+    )
