@@ -20,6 +20,7 @@ from lungdx_paddle.evaluation.calibration import (
     level_class,
     tempered,
 )
+from lungdx_paddle.evaluation.slice_weights import slice_weights
 from lungdx_paddle.manifest import Manifest, ManifestRow, read_rows, write_manifest
 from lungdx_paddle.models.network import TwoTaskNetwork
 
@@ -119,8 +120,9 @@ class Predictions:
     def pooled(self, level: str) -> Predictions:
         """One row a nodule or a patient, in order of first appearance, without images.
 
-        Its probabilities and cuts are the mean over its crops, its label is the highest of them,
-        its row the last one.
+        A nodule's probabilities are the mean over its slices by :func:`slice_weights`, a patient's
+        the plain mean over all crops; cuts are the mean, the label is the highest, the row the
+        last one.
 
         Args:
             level: image (everything stays as it is), nodule or patient.
@@ -133,11 +135,17 @@ class Predictions:
                 i
             )
         groups = list(members.values())
+        weights = [
+            slice_weights([self.rows[k].z_mm for k in of])
+            if level == "nodule"
+            else np.full(len(of), 1.0 / len(of))
+            for of in groups
+        ]
         return Predictions(
             rows=tuple(self.rows[indices[-1]] for indices in groups),
             labels={t: np.array([k[i].max() for i in groups]) for t, k in self.labels.items()},
             probabilities={
-                t: np.array([p[i].mean(axis=0) for i in groups])
+                t: np.array([w @ p[of] for w, of in zip(weights, groups)])
                 for t, p in self.probabilities.items()
             },
             label_set=self.label_set,

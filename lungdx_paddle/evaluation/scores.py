@@ -9,9 +9,10 @@ that it rests on.  One that rests on fewer than
 :data:`~lungdx_paddle.evaluation.intervals.LEAST_PATIENTS` is shown as too few, on the screen and
 in pictures; files hold it, with that reason.
 
-Levels.  ``image``: each labelled crop.  ``nodule``: the mean probabilities of a nodule's crops.
-``patient``: for pathology the mean probabilities of all the patient's crops; for malignancy the
-patient's most suspicious nodule, the highest class predicted against the highest label.
+Levels.  ``image``: each labelled crop.  ``nodule``: the mean probabilities of a nodule's crops, the
+middle ones counting most (``slice_weights``).  ``patient``: for pathology the mean probabilities of
+all the patient's crops; for malignancy the patient's most suspicious nodule, the highest class
+predicted against the highest label.
 
 =====================  =====================================================================
 ``labelled``           images, nodules or patients with a label: what the rest is of

@@ -25,7 +25,8 @@ class Finding:
     classes: Mapping[str, Sequence[str]]
     """{task: class names}."""
     probabilities: Mapping[str, np.ndarray] | None
-    """{task: (classes,)}, the mean over the nodule's slices; None where no slice is there."""
+    """{task: (classes,)}, the mean over the nodule's slices as :func:`slice_weights` has it; None
+    where no slice is there."""
     warnings: tuple[str, ...] = ()
     """What is doubtful: sentences about the series, and about the nodule."""
     cuts: tuple[float, ...] = ()

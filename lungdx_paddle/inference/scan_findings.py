@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lungdx_paddle.errors import LidcError
+from lungdx_paddle.evaluation.slice_weights import slice_weights
 from lungdx_paddle.inference.area import area_at, measures
 from lungdx_paddle.inference.findings import Finding
 from lungdx_paddle.inference.locate import Point, one_series, place_mm
@@ -36,7 +37,7 @@ def findings_from_readings(
         not in the folder), and of the middle one of the outlined slices ``place_mm`` [x, y, z] in
         the patient's coordinates, ``area_mm2`` of what most readers enclosed, ``mean_hu`` and
         ``scale``; ``diameter_mm`` is the nodule's; ``reason`` says why there is no slice.
-        Probabilities are the mean over the nodule's slices.
+        Probabilities are the mean over the nodule's slices, the middle ones counting most.
 
     Raises:
         LidcError: the series that the XML describes is not there or not axial, or a file is bad;
@@ -50,9 +51,10 @@ def findings_from_readings(
     answered = False
     for nodule in found.nodules:
         about, doubts = _about(series, found, nodule)
-        images = [crop.image for crop in found.crops if crop.nodule.number == nodule.number]
-        answered = answered or bool(images)
-        yield _mean_finding(predictor, images, about, (*warnings, *doubts))
+        crops = [crop for crop in found.crops if crop.nodule.number == nodule.number]
+        answered = answered or bool(crops)
+        images, z_mm = [crop.image for crop in crops], [crop.z_mm for crop in crops]
+        yield _nodule_finding(predictor, images, z_mm, about, (*warnings, *doubts))
     if found.nodules and not answered:
         uids = {uid for nodule in found.nodules for uid in nodule.sop_uids}
         none_there = f"none of the {len(uids)} slices that {xml.name} outlines is in the series"
@@ -110,7 +112,7 @@ def findings_from_points(
             "scale": round(scale, 3),
         }
         doubts = [f"nodule {number}: {doubt}" for doubt in area.doubts]
-        yield _mean_finding(predictor, [image], about, (*warnings, *no_air, *doubts))
+        yield _nodule_finding(predictor, [image], [0.0], about, (*warnings, *no_air, *doubts))
 
 
 def _about(series: Series, found: SeriesCrops, nodule: Nodule) -> tuple[dict[str, Any], list[str]]:
@@ -160,15 +162,17 @@ def _check_inside(series: Series, point: Point) -> None:
         )
 
 
-def _mean_finding(
+def _nodule_finding(
     predictor: Predictor,
     images: Sequence[np.ndarray],
+    z_mm: Sequence[float],
     about: dict[str, Any],
     warnings: Sequence[str],
 ) -> Finding:
     mean = None
     if images:
         found = predictor.probabilities(np.stack(images))
-        mean = {task: p.mean(axis=0) for task, p in found.items()}
+        weights = slice_weights(z_mm)
+        mean = {task: weights @ p for task, p in found.items()}
     told = tuple(dict.fromkeys(warnings))
     return Finding(about, predictor.tasks, mean, told, predictor.calibration.cuts)

@@ -20,6 +20,7 @@ from lungdx_paddle.evaluation.predictions import (
     write_predictions,
 )
 from lungdx_paddle.evaluation.scores import evaluate
+from lungdx_paddle.evaluation.slice_weights import slice_weights
 from lungdx_paddle.manifest import ManifestRow, read_manifest
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network
 
@@ -110,11 +111,20 @@ def test_pooling_takes_the_mean_and_the_highest_label(
     made = replace(made, probabilities={**made.probabilities, "malignancy": p})
     nodules, patients = made.pooled("nodule"), made.pooled("patient")
     assert (len(made.pooled("image")), len(nodules), len(patients)) == (80, 16, 8)
-    np.testing.assert_allclose(nodules.probabilities["malignancy"][1], p[5:10].mean(axis=0))
+    weights = slice_weights([row.z_mm for row in crop_rows[5:10]])
+    np.testing.assert_allclose(nodules.probabilities["malignancy"][1], weights @ p[5:10])
     np.testing.assert_allclose(patients.probabilities["malignancy"][0], p[:10].mean(axis=0))
     assert nodules.labels["pathology"].tolist() == [-1, 4] + 14 * [-1]
     assert patients.labels["pathology"][0] == 4
     assert [row.patient_id for row in patients.rows] == [f"P{k:02d}" for k in range(8)]
+
+
+def test_the_middle_slices_of_a_nodule_count_most() -> None:
+    assert slice_weights([3.0]).tolist() == [1.0]
+    assert slice_weights([5.0, 2.5]).tolist() == [0.5, 0.5]
+    # 5/36, 9/36 and 5/36 of x (1 - x), whatever the order
+    assert slice_weights([2.0, 0.0, 1.0]) == pytest.approx([5 / 19, 5 / 19, 9 / 19])
+    assert slice_weights([2.0, None, 1.0]).tolist() == [1 / 3] * 3
 
 
 def test_the_expected_level_weighs_the_levels(
