@@ -47,7 +47,7 @@ from lungdx_paddle.preprocess.report import (
     check_found,
 )
 from lungdx_paddle.preprocess.source_names import absolute, as_given, named
-from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, Window
+from lungdx_paddle.preprocess.window import DEFAULT_WINDOW
 from lungdx_paddle.progress import bar
 from lungdx_paddle.words import first_few
 from lungdx_paddle.workers import run_all
@@ -81,8 +81,7 @@ def preprocess_slices(
         xml: folder or zip archive of LIDC XML files.
         diagnosis: the diagnosis table; None: no pathology labels.
         crops: how crops are cut.  By ``context`` a nodule whose 32 mm reach over its picture
-            is left out.  Without a window pictures stay stretched as they are, and the
-            manifest says so.
+            is left out; without a window pictures stay stretched as they are.
         pool: processes or a cluster; they read ``slices`` themselves.  None: this process.
 
     Raises:
@@ -97,10 +96,7 @@ def preprocess_slices(
     check_found(slices, folders, named(skipped, *sources), **_THE_SET)
     table = read_diagnoses(Path(diagnosis)) if diagnosis else DiagnosisTable("", {})
     table = table.of(folder.patient_id for folder in folders)
-    for folder in folders:
-        as_they_are = dict.fromkeys(folder.images, AS_IT_IS)
-        folder.hu = known_hu().get(folder.name, {}) if crops.window else as_they_are
-    patients = _patients(folders, annotations)
+    patients = _patients(folders, annotations, in_hu=crops.window is not None)
     work = run_all(pool, partial(_crop_patient, settings=crops), patients)
     results = list(bar(work, total=len(patients), desc="preprocess", unit="patient"))
     report = Report(
@@ -120,23 +116,23 @@ def preprocess_slices(
         raise LidcError(
             str(slices),
             expected=f"pictures of nodules that {xml} describes",
-            found=f"none, {len(report.left_out)} entries left out: "
-            + first_few(list(by_reason(report.left_out))),
+            found=f"none, left out: {first_few(list(by_reason(report.left_out)))}",
             fix="give all of LIDC's XML files with --xml; report.json has the reasons",
         )
-    window = crops.window or DEFAULT_WINDOW
-    write_manifest(out / "manifest.csv", _write_crops(out, results, window, table.by_patient))
+    write_manifest(out / "manifest.csv", _write_crops(out, results, crops, table.by_patient))
     return report
 
 
 def _patients(
-    folders: Sequence[PictureFolder], annotations: Mapping[str, Annotations]
+    folders: Sequence[PictureFolder], annotations: Mapping[str, Annotations], in_hu: bool
 ) -> list[_Patient]:
     theirs: dict[str, list[Annotations]] = {}
     for uid in sorted(set(annotations) & set(known_series())):
         theirs.setdefault(known_series()[uid].patient_id, []).append(annotations[uid])
     pictures: dict[str, list[PictureFolder]] = {}
     for folder in folders:
+        as_they_are = dict.fromkeys(folder.images, AS_IT_IS)
+        folder.hu = known_hu().get(folder.name, {}) if in_hu else as_they_are
         pictures.setdefault(folder.patient_id, []).append(folder)
     return [(name, pictures[name], theirs.get(name, [])) for name in sorted(pictures)]
 
@@ -181,11 +177,12 @@ def _series_reports(
 def _write_crops(
     out: Path,
     results: Sequence[PatientCrops],
-    window: Window,
+    settings: CropSettings,
     diagnoses: Mapping[str, Diagnosis],
 ) -> list[ManifestRow]:
     """Write all crops beside those of an earlier run, then replace them; the crops' rows."""
     rows: list[ManifestRow] = []
+    window = settings.window or DEFAULT_WINDOW
     with new_folder(out / "crops", listed_in=out / "manifest.csv") as new:
         for found in results:
             crops = ((*key[:2], crop.index, crop) for key, crop in found.crops.items())
