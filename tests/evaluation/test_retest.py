@@ -10,6 +10,7 @@ import pytest
 
 from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.evaluation.retest import Movement, movement
+from lungdx_paddle.evaluation.slice_weights import slice_weights
 from lungdx_paddle.manifest import ManifestRow
 
 
@@ -35,7 +36,7 @@ def test_movement_is_that_of_the_nodules_mean_and_of_the_level_by_its_cuts(
     )
     found = movement([(before, after), (before, before)])
     assert (found.nodules, found.answers, found.level_changed) == (16, 32, 1 / 32)
-    assert found.mean_change == pytest.approx(4 / 5 * 3 / 32)
+    assert found.mean_change == pytest.approx((1 - slice_weights(range(5))[4]) * 3 / 32)
     late = np.tile([2.5, 4.6, 4.7, 4.8], (80, 1))
     early = np.tile([1.5, 4.5, 4.6, 4.8], (80, 1))
     moved = movement([(replace(before, cuts=late), replace(before, cuts=early))])

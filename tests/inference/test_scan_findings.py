@@ -16,6 +16,7 @@ import pytest
 from lungdx_paddle.commands import predict_nodules
 from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import ConfigError, LidcError
+from lungdx_paddle.evaluation.slice_weights import slice_weights
 from lungdx_paddle.inference.export import export
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.inference.scan_findings import findings_from_points
@@ -79,7 +80,9 @@ def test_a_ct_gives_the_mean_of_what_its_crops_give(world: Path, ct: Path) -> No
         z_mm = [manifest.rows[i].z_mm or 0.0 for i in rows]
         assert min(z_mm) <= finding["place_mm"][2] <= max(z_mm)
         for k in range(5):  # the crops went through JPG, which moves gray values a little
-            mean = sum(of_rows[i]["malignancy"]["probabilities"][k] for i in rows) / len(rows)
+            mean = slice_weights(z_mm) @ [
+                of_rows[i]["malignancy"]["probabilities"][k] for i in rows
+            ]
             assert finding["malignancy"]["probabilities"][k] == pytest.approx(mean, abs=0.05)
 
 
