@@ -3,10 +3,11 @@
     python experiments/small_networks.py --manifest PATH/manifest.csv --seeds 10
 
 A training is one fold of a cross-validation over patients (five folds, one deal of the patients)
-with a seed of its own, so that ten seeds test every patient twice.  The network has 16, 32 and 128
-channels and `configs/best.yaml`'s augmentation.  Only the condition differs: which units share,
-and, of the training patients, who keeps the malignancy labels.  Images stay in the batches when
-they lose a label, so that every condition sees the pathology labels equally often.
+with a seed of its own, so that ten seeds test every patient twice. The network has 16, 32 and 128
+channels and the augmentation and schedule of `configs/best.yaml`. Only the condition differs:
+which units share, and, of the training patients, who keeps the malignancy labels. Images stay in
+the batches when they lose a label, so that every condition sees the pathology labels equally
+often.
 
 Each training's predictions and measurements are kept in ``--out``; a run that is stopped goes on
 with those that are missing.  Two commands with ``--part 0/2`` and ``--part 1/2`` share the work.
@@ -43,8 +44,11 @@ SETTINGS = (
     "model.conv1=16",
     "model.conv2=32",
     "model.fc=128",
+    "model.flips=false",
     "train.steps=500",
+    "train.soft_labels=0.0",
 )
+"""Hard labels: those of a condition are the only ones that a network sees."""
 FOLDS = 5
 PARTIAL, SOFT = ("pool1", "pool2", "fc"), STAGES
 
