@@ -85,9 +85,8 @@ def _one(run: Run) -> dict[str, Any]:
 def _commonest(scores: Mapping[str, Any], task: str) -> float | None:
     """Accuracy over images of naming the commonest class throughout."""
     baseline = scores.get("baselines", {}).get("commonest_class", {}).get("image", {})
-    if task in baseline:
-        return float(baseline[task]["accuracy"]["value"])
-    return scores["image"][task].get("baseline_accuracy")
+    value: float | None = baseline[task]["accuracy"]["value"] if task in baseline else None
+    return value
 
 
 def steps(results: Results, *kinds: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from lungdx_paddle.commands import predict_nodules
 from lungdx_paddle.errors import ConfigError, ManifestError
+from lungdx_paddle.evaluation.calibration import Calibration
 from lungdx_paddle.inference import predictor
 
 Answer = Callable[..., list[dict[str, Any]]]
@@ -25,6 +26,7 @@ class Uniform:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.notes = ["a note on the model"]
+        self.calibration = Calibration()
 
     def check_crops(self, manifest: object) -> None:
         """Take any crops."""
