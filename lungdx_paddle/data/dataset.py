@@ -5,6 +5,7 @@ A crop stays 8 bit in memory (1 KB) and turns to float a batch at a time.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -36,8 +37,6 @@ class Batch:
     """(n, 1, 32, 32) float32 gray values from 0 to 255."""
     labels: Mapping[str, np.ndarray]
     """{task: (n,) int64}, -1 where the task has no label."""
-    rating_shares: np.ndarray
-    """(n, 5) float32: which part of the readers gave each malignancy level."""
 
 
 class NoduleDataset(paddle.io.Dataset):
@@ -64,7 +63,6 @@ class NoduleDataset(paddle.io.Dataset):
         self.manifest = replace(manifest, rows=with_patient_nodules(manifest.rows))
         self.label_set = label_set
         self.labels = labels_of(self.manifest, label_set)
-        self.rating_shares = rating_shares(manifest)
         self.images = read_images(manifest) if images is None else images
 
     def __len__(self) -> int:
@@ -73,6 +71,11 @@ class NoduleDataset(paddle.io.Dataset):
     def __repr__(self) -> str:
         labelled = (f"{int((of >= 0).sum())} with {task}" for task, of in self.labels.items())
         return f"<NoduleDataset: {len(self)} crops, {', '.join(labelled)} ({self.label_set.name})>"
+
+    @functools.cached_property
+    def rating_shares(self) -> np.ndarray:
+        """(images, 5) float32: which part of the readers gave each malignancy level."""
+        return rating_shares(self.manifest)
 
     @property
     def labelled_patients(self) -> dict[str, int]:
@@ -88,8 +91,7 @@ class NoduleDataset(paddle.io.Dataset):
         """The images at ``indices``, in that order."""
         chosen = np.asarray(indices)
         images = self.images[chosen].astype(np.float32)[:, np.newaxis]
-        labels = {task: labels[chosen] for task, labels in self.labels.items()}
-        return Batch(images, labels, self.rating_shares[chosen])
+        return Batch(images, {task: labels[chosen] for task, labels in self.labels.items()})
 
     def subset(self, indices: Indices) -> NoduleDataset:
         """A dataset of the images at ``indices``, in that order."""

@@ -167,14 +167,15 @@ def training_step(state: TrainingState) -> StepResult:
     random = np.random.default_rng([config.seed, state.step, AUGMENTATION])
     state.optimizer.learning_rate = learning_rate(settings, state.step)
 
-    batch = state.train.batch(state.order.indices(state.step))
+    chosen = state.order.indices(state.step)
+    batch = state.train.batch(chosen)
     images = augmented(batch.images, config.augment, random)
     counts = {t: int((labels != UNLABELLED).sum()) for t, labels in batch.labels.items()}
     mine = processes.part(len(images))
     labels = {task: values[mine] for task, values in batch.labels.items()}
     soft = {}
     if settings.soft_labels:
-        shares = batch.rating_shares[mine]
+        shares = state.train.rating_shares[chosen][mine]
         soft[MALIGNANCY] = soft_targets(labels[MALIGNANCY], shares, settings.soft_labels)
 
     state.network.train()
