@@ -34,6 +34,9 @@ CHECKPOINT = (WEIGHTS, OPTIMIZER, STATE)
 MOST_STEPS = 10**9
 """Of a training: years of it.  A step above that comes from a damaged file."""
 
+LARGEST_BYTES = 2**34
+"""Of a checkpoint's file: the dense unit's optimizer has 2.8 GB, more than other files may."""
+
 _NEXT = ".next"
 """Ending of a new checkpoint's files until all three are on disk."""
 
@@ -76,7 +79,7 @@ def file_digest(path: Path) -> str:
         CheckpointError: it cannot be read.
     """
     try:
-        return digest(read_file(path))
+        return digest(read_file(path, LARGEST_BYTES))
     except OSError as error:
         raise CheckpointError(
             str(path),
@@ -248,7 +251,7 @@ def _read_arrays(path: Path, expected: str) -> Arrays:
     fix = "copy the whole output folder again, or train anew"
     arrays: Arrays = {}
     try:
-        content = read_file(path)
+        content = read_file(path, LARGEST_BYTES)
         found = "" if digest(content) == expected else "a file of another checkpoint, or damaged"
         arrays = {} if found else safetensors.numpy.load(content)
     except OSError as error:

@@ -205,6 +205,13 @@ def test_a_pipe_a_device_and_a_huge_file_are_not_read(saved: Saved, name: str) -
         saved.load()
 
 
+def test_a_checkpoint_may_have_more_than_a_gigabyte(saved: Saved) -> None:
+    """As that of the dense unit has: it is read, and here refused for what is in it."""
+    os.truncate(saved.folder / CHECKPOINT[0], 2**30 + 1)
+    with pytest.raises(CheckpointError, match="found a file of another checkpoint, or damaged"):
+        saved.load()
+
+
 def test_a_step_that_was_changed_is_noticed(saved: Saved) -> None:
     """Going on from there would train with the weights of one step at another."""
     path = saved.folder / "latest.json"
