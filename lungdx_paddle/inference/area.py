@@ -154,9 +154,3 @@ def _is_cut(area: np.ndarray, square: tuple[slice, slice], shape: tuple[int, ...
         along = area if axis == 0 else area.T
         edges += [part.start > 0 and along[0].any(), part.stop < size and along[-1].any()]
     return any(edges)
-
-
-def measures(mask: np.ndarray, hu: np.ndarray, spacing_mm: tuple[float, float]) -> dict[str, float]:
-    """``area_mm2`` and ``mean_hu`` of a slice's mask, rounded for a finding."""
-    area_mm2 = float(mask.sum()) * spacing_mm[0] * spacing_mm[1]
-    return {"area_mm2": round(area_mm2, 1), "mean_hu": round(float(hu[mask].mean()), 1)}

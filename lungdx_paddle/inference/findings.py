@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from lungdx_paddle.data.labels import MALIGNANCY
 from lungdx_paddle.evaluation.calibration import expected_level, level_class
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.manifest import read_manifest
+
+if TYPE_CHECKING:  # a prediction from crops does without pydicom and SciPy
+    from lungdx_paddle.lidc.regions import Region
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Finding:
     """What is doubtful: sentences about the series, and about the nodule."""
     cuts: tuple[float, ...] = ()
     """The model's, of the expected level; empty: the level is the likeliest class."""
+    region: Region | None = None
+    """The nodule's pixels, where it was found in a CT."""
+    images: np.ndarray | None = None
+    """(slices, 32, 32) uint8: its crops, from the caudal end, where it was found in a CT."""
 
     def __repr__(self) -> str:
         answers = ", ".join(f"{task} {self.answer(task)}" for task in self.classes)

@@ -1,14 +1,17 @@
-"""Where a nodule is in a CT: the series that is meant, a point in it, a place in the patient."""
+"""Where a nodule is in a CT: the series that is meant, and the region that a mark stands for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from lungdx_paddle.errors import ConfigError, LidcError
-from lungdx_paddle.lidc import Series, Skipped, find_series
+from lungdx_paddle.inference.area import area_at
+from lungdx_paddle.lidc import Annotations, Nodule, Scan, Series, Skipped, find_series
+from lungdx_paddle.lidc.regions import Region, area_of, region_of
 from lungdx_paddle.preprocess.report import check_found
 from lungdx_paddle.words import count_of
 
@@ -102,12 +105,70 @@ def _left_out(skipped: Sequence[Skipped]) -> list[str]:
     return [f"{count_of(len(damaged), 'file')} beside the slices left out, {first}"]
 
 
-def place_mm(series: Series, index: int, mask: np.ndarray) -> list[float]:
-    """Middle [x, y, z] of a slice's mask in patient coordinates (DICOM PS3.3 C.7.6.2.1.1)."""
-    slice_ = series.slices[index]
-    row, column = np.argwhere(mask).mean(axis=0)
-    between_rows, between_columns = slice_.pixel_spacing_mm
-    along_row = np.array(slice_.orientation[:3]) * column * between_columns
-    along_column = np.array(slice_.orientation[3:]) * row * between_rows
-    place = np.array(slice_.position_mm) + along_row + along_column
-    return [round(float(value), 2) for value in place]
+def regions_of_readings(
+    series: Series, annotations: Annotations
+) -> tuple[list[Region], tuple[str, ...]]:
+    """The nodules that LIDC's readers outlined, and how the marks do not fit the series.
+
+    A nodule none of whose slices is there, or has an enclosed pixel, has no areas, and
+    ``about["reason"]`` says why.
+    """
+    scan = Scan(series, annotations)
+    regions = [_of_nodule(series, nodule) for nodule in scan.nodules]
+    return regions, tuple(w for w in scan.warnings if w not in series.warnings)
+
+
+def _of_nodule(series: Series, nodule: Nodule) -> Region:
+    """A nodule's region with what is doubtful about it."""
+    region = region_of(series, nodule)
+    outlined = len(nodule.sop_uids)
+    missing = sum(series.index_of(uid) is None for uid in nodule.sop_uids)
+    empty = outlined - missing - len(region.areas)
+    doubts = []
+    if missing:
+        doubts.append(f"{missing} of {outlined} outlined slices are not in the series")
+    if empty:
+        doubts.append(
+            f"on {empty} of {outlined} outlined slices no pixel is enclosed by most readers"
+        )
+    about = dict(region.about) | ({"missing_slices": missing} if missing else {})
+    if not region.areas:
+        none = f"none of its {outlined} outlined slices is in the series"
+        reason = none if missing == outlined else "; ".join(doubts)
+        about["reason"] = reason if outlined else "its outlines enclose no pixel"
+        doubts = []
+    rows, columns = series.shape_zyx[1:]
+    points = np.concatenate([c.points_xy for r in nodule.readings for c in r.contours])
+    if (points >= (columns, rows)).any():
+        x, y = points.max(axis=0)
+        doubts.append(f"outlines reach pixel {x},{y}, off the slices of {columns}x{rows} pixels")
+    return replace(region, doubts=tuple(doubts), about=about)
+
+
+def regions_of_points(series: Series, points: Sequence[Point]) -> list[Region]:
+    """The nodule at each point, numbered as the points.
+
+    Raises:
+        LidcError: a point lies outside the series.
+    """
+    for point in points:
+        _check_inside(series, point)
+    regions = []
+    for number, (x, y, index) in enumerate(points):
+        found = area_at(series.slice_hu(index), x, y, series.spacing_zyx_mm[1:])
+        area = area_of(found.mask)
+        areas = {} if area is None else {index: area}
+        about = {"distance_mm": round(found.distance_mm, 1)}
+        regions.append(Region(series, number, areas, "point", doubts=found.doubts, about=about))
+    return regions
+
+
+def _check_inside(series: Series, point: Point) -> None:
+    (x, y, index), (slices, rows, columns) = point, series.shape_zyx
+    if not (0 <= x < columns and 0 <= y < rows and 0 <= index < slices):
+        raise LidcError(
+            f"point {x:g},{y:g},{index}",
+            expected=f"x below {columns}, y below {rows} and a slice below {slices}, all from 0",
+            found="a point outside the CT",
+            fix="give x,y,slice_index in pixels, the slice counted from the caudal end",
+        )

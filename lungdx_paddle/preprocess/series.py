@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.lidc import Nodule, Scan, Series
 from lungdx_paddle.lidc.pixels import AIR_HU, air_warnings, darkest_hu
+from lungdx_paddle.lidc.regions import Region, region_of
 from lungdx_paddle.preprocess.crop import PAPER, make_crop, rectangle
 from lungdx_paddle.preprocess.crop_files import Crop
 from lungdx_paddle.preprocess.window import Window, apply_window
@@ -49,8 +51,7 @@ class SeriesCrops:
 def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesCrops:
     """Cut every nodule out of every slice on which a reader outlined it.
 
-    A crop follows the area that at least half of the slice's readers enclosed.  Each slice
-    is read once and let go, so that memory does not grow with the series.
+    A crop follows the area that at least half of the slice's readers enclosed.
 
     Args:
         scan: the slices and the readers' marks on them.
@@ -62,35 +63,88 @@ def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesC
             (:func:`~lungdx_paddle.lidc.pixels.air_warnings`).
     """
     series = scan.series
-    spacing_mm = series.spacing_zyx_mm[1:]
     window = window or header_window(series)
-    outlined: dict[int, list[Nodule]] = {}
-    missing: dict[str, float | None] = {}
-    for nodule in scan.nodules:
-        for sop_uid in nodule.sop_uids:
-            index = series.index_of(sop_uid)
-            if index is None:
-                missing[sop_uid] = nodule.z_mm.get(sop_uid)
-            else:
-                outlined.setdefault(index, []).append(nodule)
-    crops: list[Crop] = []
+    missing = {
+        uid: nodule.z_mm.get(uid)
+        for nodule in scan.nodules
+        for uid in nodule.sop_uids
+        if series.index_of(uid) is None
+    }
+    regions = [region_of(series, nodule) for nodule in scan.nodules]
+    cut_out, warnings = crop_regions(series, regions, window, rule)
+    nodules = {nodule.number: nodule for nodule in scan.nodules}
+    crops = [
+        Crop(
+            nodules[crop.region.number],
+            series.sop_uids[crop.index],
+            crop.index,
+            float(series.z_mm[crop.index]),
+            crop.image,
+            crop.scale,
+            rule,
+        )
+        for crop in cut_out
+    ]
+    outlined = sum(uid not in missing for nodule in scan.nodules for uid in nodule.sop_uids)
+    told = (*scan.warnings, *warnings)
+    return SeriesCrops(scan.nodules, tuple(crops), window, missing, outlined - len(crops), told)
+
+
+@dataclass(frozen=True, eq=False)
+class RegionCrop:
+    """One region on one slice."""
+
+    region: Region
+    index: int
+    """Of the slice."""
+    image: np.ndarray
+    """(32, 32) uint8."""
+    scale: float
+    """1.0, or the factor by which the nodule was shrunk."""
+    mean_hu: float
+    """Of the region's pixels on the slice."""
+
+
+def crop_regions(
+    series: Series, regions: Sequence[Region], window: Window, rule: str
+) -> tuple[list[RegionCrop], list[str]]:
+    """Cut every region out of every slice that it has pixels on.
+
+    Each slice is read once and let go, so that memory does not grow with the series.
+
+    Args:
+        series: that of the regions.
+        regions: any.
+        window: (centre, width) in HU.
+        rule: one of :data:`~lungdx_paddle.manifest.CROP_RULES`.
+
+    Returns:
+        The crops by region, then from the caudal end; and what is doubtful about the pixels.
+
+    Raises:
+        LidcError: as :func:`crop_series`.
+    """
+    on_slice: dict[int, list[int]] = {}
+    for k, region in enumerate(regions):
+        for index in region.areas:
+            on_slice.setdefault(index, []).append(k)
+    spacing_mm = series.spacing_zyx_mm[1:]
+    air = int(apply_window(np.array(AIR_HU), *window))
+    crops: list[tuple[int, RegionCrop]] = []
     darkest: dict[int, int] = {}
     in_lung = 0
-    air = int(apply_window(np.array(AIR_HU), *window))
-    for index, nodules in sorted(outlined.items()):
+    for index, numbers in sorted(on_slice.items()):
         hu = series.slice_hu(index)
         darkest[index] = darkest_hu(series.slices[index], hu)
         gray = apply_window(hu, *window)
-        sop_uid, z_mm = series.sop_uids[index], float(series.z_mm[index])
-        for nodule in nodules:
-            mask = nodule.majority_mask(sop_uid, gray.shape)
-            if mask.any():
-                image, scale = make_crop(gray, mask, spacing_mm, rule, air)
-                crops.append(Crop(nodule, sop_uid, index, z_mm, image, scale, rule))
-                in_lung += _is_near_lung(hu, mask, spacing_mm)
-    crops.sort(key=lambda crop: (crop.nodule.number, crop.index))
-    unenclosed = sum(map(len, outlined.values())) - len(crops)
-    warnings = list(scan.warnings)
+        for k in numbers:
+            mask = regions[k].mask(index)
+            image, scale = make_crop(gray, mask, spacing_mm, rule, air)
+            mean_hu = float(hu[mask].mean())
+            crops.append((k, RegionCrop(regions[k], index, image, scale, mean_hu)))
+            in_lung += _is_near_lung(hu, mask, spacing_mm)
+    crops.sort(key=lambda pair: (pair[0], pair[1].index))
+    warnings: list[str] = []
     for has_rescale in (False, True):
         lowest = [d for i, d in darkest.items() if series.slices[i].has_rescale == has_rescale]
         warnings += air_warnings(series.series_uid, lowest, has_rescale)
@@ -100,7 +154,7 @@ def crop_series(scan: Scan, window: Window | None, rule: str = PAPER) -> SeriesC
             "the marks may not belong to these pixels"
         )
     warnings += shape_warnings(spacing_mm, rule)
-    return SeriesCrops(scan.nodules, tuple(crops), window, missing, unenclosed, tuple(warnings))
+    return [crop for _, crop in crops], warnings
 
 
 def shape_warnings(spacing_mm: tuple[float, float], rule: str) -> tuple[str, ...]:

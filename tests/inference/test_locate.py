@@ -11,8 +11,8 @@ import pydicom
 import pytest
 
 from lungdx_paddle.errors import ConfigError, LidcError
-from lungdx_paddle.inference.locate import one_series, parse_point, place_mm
-from lungdx_paddle.lidc import Series, find_series
+from lungdx_paddle.inference.locate import one_series, parse_point
+from lungdx_paddle.lidc import Series
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
 
 
@@ -114,15 +114,3 @@ def test_slices_that_are_left_out_are_told_and_other_files_are_not(
     cut_off.write_bytes(cut_off.read_bytes()[:-1000])
     (warning,) = [text for text in one_series(folder)[1] if "left out" in text]
     assert warning.startswith(f"1 file beside the slices left out, such as {cut_off.name}: cut off")
-
-
-def test_the_middle_of_a_mask_is_where_the_scanner_has_it(scans: Path, series: Series) -> None:
-    (same,), _ = find_series(scans / "PHANTOM-0001")
-    slice_ = same.slices[2]
-    mask = np.zeros((96, 96), bool)
-    mask[10:13, 20:23] = True
-    row_mm, column_mm = slice_.pixel_spacing_mm
-    x, y, z = slice_.position_mm
-    assert place_mm(series, 2, mask) == pytest.approx(
-        [x + 21 * column_mm, y + 11 * row_mm, z], abs=0.006
-    )
