@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lungdx_paddle.errors import ConfigError, LidcError
-from lungdx_paddle.inference.area import area_at
+from lungdx_paddle.inference.grow import REACH_MM, grow
 from lungdx_paddle.lidc import Annotations, Nodule, Scan, Series, Skipped, find_series
+from lungdx_paddle.lidc.pixels import air_warnings, darkest_hu
 from lungdx_paddle.lidc.regions import Region, area_of, region_of
 from lungdx_paddle.preprocess.report import check_found
 from lungdx_paddle.words import count_of
@@ -20,6 +24,9 @@ Point = tuple[float, float, int]
 
 MOST_LISTED = 8
 """Series that an error lists; a study has a handful."""
+
+SLICES_KEPT = 128
+"""In memory, of a series with several points: 64 MB."""
 
 HARMLESS = ("no DICOM file", "no CT slice", "a localizer")
 """How the reasons begin for which a file beside a series is left out without a warning."""
@@ -146,20 +153,32 @@ def _of_nodule(series: Series, nodule: Nodule) -> Region:
 
 
 def regions_of_points(series: Series, points: Sequence[Point]) -> list[Region]:
-    """The nodule at each point, numbered as the points.
+    """The nodule around each point, in three dimensions, numbered as the points.
+
+    Where nothing is denser than lung there is no area, and ``about["reason"]`` says so.
 
     Raises:
-        LidcError: a point lies outside the series.
+        LidcError: a point lies outside the series, a slice cannot be read, or the values are no
+            HU (:func:`~lungdx_paddle.lidc.pixels.air_warnings`).
     """
     for point in points:
         _check_inside(series, point)
+    slice_hu = lru_cache(SLICES_KEPT)(series.slice_hu)
     regions = []
     for number, (x, y, index) in enumerate(points):
-        found = area_at(series.slice_hu(index), x, y, series.spacing_zyx_mm[1:])
-        area = area_of(found.mask)
-        areas = {} if area is None else {index: area}
-        about = {"distance_mm": round(found.distance_mm, 1)}
-        regions.append(Region(series, number, areas, "point", doubts=found.doubts, about=about))
+        slice_ = series.slices[index]
+        darkest = darkest_hu(slice_, slice_hu(index))
+        air_warnings(series.series_uid, [darkest], slice_.has_rescale)
+        reach = math.ceil(REACH_MM / series.spacing_zyx_mm[0])
+        first, last = max(0, index - reach), min(len(series.slices) - 1, index + reach)
+        volume_hu = np.stack([slice_hu(i) for i in range(first, last + 1)])
+        found = grow(volume_hu, (index - first, y, x), series.spacing_zyx_mm)
+        areas = {first + k: area for k, mask in enumerate(found.mask) if (area := area_of(mask))}
+        about: dict[str, Any] = {"distance_mm": round(found.distance_mm, 1)}
+        doubts: tuple[str, ...] = found.doubts
+        if not areas:
+            about, doubts = {"reason": "; ".join(doubts)}, ()
+        regions.append(Region(series, number, areas, "point", "", doubts, about))
     return regions
 
 

@@ -148,7 +148,15 @@ def findings_from_points(
         LidcError: the folder holds no CT series, several, or one that is not axial, or a point
             lies outside; then nothing is predicted.  Or the values are no HU
             (:func:`~lungdx_paddle.lidc.pixels.air_warnings`).
+            After the last finding, if no point has a nodule.
     """
     series, warnings = one_series(folder, series_uid)
     regions = regions_of_points(series, points)
     yield from findings_of_regions(predictor, series, regions, warnings)
+    if regions and not any(region.areas for region in regions):
+        raise LidcError(
+            str(folder),
+            expected="a nodule at a point",
+            found=regions[0].about["reason"],
+            fix="point at the middle of a nodule, within 2 mm",
+        )

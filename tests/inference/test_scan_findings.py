@@ -18,6 +18,7 @@ from lungdx_paddle.config import load_config
 from lungdx_paddle.errors import ConfigError, LidcError
 from lungdx_paddle.evaluation.slice_weights import slice_weights
 from lungdx_paddle.inference.export import export
+from lungdx_paddle.inference.locate import regions_of_points
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.inference.scan_findings import findings_from_points
 from lungdx_paddle.lidc import Series, find_series, read_annotations
@@ -90,8 +91,9 @@ def test_a_point_in_a_nodule_finds_its_place(world: Path, ct: Path) -> None:
     (series,), _ = find_series(ct.parent)
     large = max(predict(world, "--series", ct.parent, "--xml", ct), key=lambda f: f["slices"])
     (finding,) = predict(world, "--series", ct.parent, "--nodule", at(series, large))
-    assert finding["slices"] == 1
+    assert finding["slices"] == pytest.approx(large["slices"], abs=3)
     assert finding["place_mm"] == pytest.approx(large["place_mm"], abs=8)
+    assert finding["diameter_mm"] == pytest.approx(large["diameter_mm"], rel=0.3)
 
 
 def test_a_finding_says_what_was_taken_as_the_nodule(world: Path, ct: Path) -> None:
@@ -109,10 +111,8 @@ def test_points_are_checked_before_one_is_answered(world: Path, ct: Path) -> Non
     slices, rows, columns = series.shape_zyx
     edge = columns - 1, 0, slices - 1
     predictor = Predictor(world / "model")
-    (finding,) = findings_from_points(predictor, ct.parent, [edge])
-    assert finding.about["slices"] == 1
-    (finding,) = findings_from_points(predictor, ct.parent, [(columns - 0.4, rows - 0.4, 0)])
-    assert finding.about["distance_mm"] >= 0
+    (region,) = regions_of_points(series, [(columns - 0.4, rows - 0.4, 0)])
+    assert region.about["reason"].startswith("nothing denser than lung at the point")
     x, y, index = edge
     outside = ((x + 1, y, index), (-1, y, index), (x, rows, index), (x, y, slices), (x, y, -1))
     for point in (*outside, (float("nan"), y, index)):
@@ -120,13 +120,28 @@ def test_points_are_checked_before_one_is_answered(world: Path, ct: Path) -> Non
             next(findings_from_points(predictor, ct.parent, [edge, point]))
 
 
+def test_a_point_without_a_nodule_is_refused_and_does_not_hide_the_others(
+    world: Path, ct: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (series,), _ = find_series(ct.parent)
+    outlined = max(predict(world, "--series", ct.parent, "--xml", ct), key=lambda f: f["slices"])
+    air = ["--nodule", "2,2,1"]
+    first, second = predict(world, "--series", ct.parent, *air, "--nodule", at(series, outlined))
+    assert first["slices"] == 0 and "malignancy" not in first and "malignancy" in second
+    assert f"warning: nodule 0: {first['reason']}" in capsys.readouterr().err.splitlines()
+    with pytest.raises(LidcError, match=r"nodule at a point, found nothing denser than lung at"):
+        predict(world, "--series", ct.parent, *air, *air)
+
+
 def test_doubts_are_in_the_finding_and_once_on_the_screen(
     world: Path, ct: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    air = ["--nodule", "2,2,1", "--nodule", "2,2,1"]
-    first, second = predict(world, "--series", ct.parent, *air)
-    assert "nodule 0: the area at the point has a mean of -9" in "".join(first["warnings"])
-    assert "nodule 1: the area at the point has a mean of -9" in "".join(second["warnings"])
+    (series,), _ = find_series(ct.parent)
+    wall = np.argwhere(series.slice_hu(9) > 0)[0]
+    point = ["--nodule", f"{wall[1]},{wall[0] + 8},9"]
+    first, second = predict(world, "--series", ct.parent, *point, *point)
+    assert any(doubt.startswith("nodule 0: ") for doubt in first["warnings"])
+    assert any(doubt.startswith("nodule 1: ") for doubt in second["warnings"])
     screen = capsys.readouterr().err.splitlines()
     told = [line.removeprefix("warning: ") for line in screen if line.startswith("warning: ")]
     assert told == list(dict.fromkeys([*first["warnings"], *second["warnings"]]))
@@ -154,14 +169,15 @@ def test_what_cannot_be_predicted_is_an_error(world: Path, ct: Path) -> None:
 
 
 def test_one_of_several_series_is_chosen_by_its_uid(world: Path, ct: Path) -> None:
-    alone = predict(world, "--series", ct.parent, "--nodule", "60,60,1")
+    (series,), _ = find_series(ct.parent)
+    outlined = predict(world, "--series", ct.parent, "--xml", ct)
+    point = at(series, max(outlined, key=lambda f: f["slices"]))
+    alone = predict(world, "--series", ct.parent, "--nodule", point)
     uid = alone[0]["series_uid"]
     for given in (uid, uid[-10:]):
         one = ["--series", world / "lidc", "--series-uid", given]
-        assert predict(world, *one, "--nodule", "60,60,1") == alone
-        assert predict(world, *one, "--xml", ct) == predict(
-            world, "--series", ct.parent, "--xml", ct
-        )
+        assert predict(world, *one, "--nodule", point) == alone
+        assert predict(world, *one, "--xml", ct) == outlined
 
 
 def test_marks_of_another_ct_are_not_taken_for_those_of_the_series(
