@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lungdx_paddle.commands import cli
+
+if TYPE_CHECKING:  # help and mistakes answer at once, without Paddle
+    from lungdx_paddle.inference.export import Draw
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -15,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--run", type=Path, required=True, metavar="DIR", help="output folder of tools/train.py")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the model")
     add("--onnx", action="store_true", help="write inference.onnx too")
+    add("--safetensors", action="store_true", help="write weights.safetensors too")
     args = parser.parse_args(argv)
     cli.say(f"exporting {args.run}")
     from lungdx_paddle.inference.export import export
@@ -23,10 +28,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     run = load_run(args.run)
     with alone_in(args.out, wait=True):
-        written = export(run, args.out, args.onnx)
+        written = export(run, args.out, args.onnx, args.safetensors, _drawing())
     cli.say(f"Exported step {run.step} of {args.run} to {args.out}:")
     cli.say("  " + ", ".join(path.name for path in written))
     if run.step < run.config.train.steps:
         cli.note(f"{args.run} is not finished: step {run.step} of {run.config.train.steps}")
     elif not run.is_finished:
         cli.note(f"{args.run}: the scores in it are of other weights, settings or crops")
+
+
+def _drawing() -> Draw | None:
+    """What draws the pictures of the model card; None, which is told, without matplotlib."""
+    try:
+        from lungdx_paddle.figures.canvas import save_figure
+        from lungdx_paddle.figures.mistake_crops import draw_mistakes
+    except ImportError as error:
+        cli.note(f"the model card has no pictures ({error}): pip install matplotlib")
+        return None
+    return lambda worst, task, named, path: save_figure(draw_mistakes(worst, task, named), path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,18 @@ from typing import Any
 import paddle
 import yaml
 from paddle import nn
+from safetensors.numpy import save
 
 import lungdx_paddle
 from lungdx_paddle import RESEARCH_USE
-from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY
+from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY, TASKS
 from lungdx_paddle.errors import CheckpointError
+from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.files import write_text, writing
+from lungdx_paddle.inference.card_data import PHANTOM, collection_name, is_public
 from lungdx_paddle.inference.description import NAME, SHA256, sha256_of
 from lungdx_paddle.inference.fuse import fuse
+from lungdx_paddle.inference.model_card import CARD, Evidence, model_card
 from lungdx_paddle.inference.onnx import require_paddle2onnx, write_onnx
 from lungdx_paddle.manifest import CROP_SIZE
 from lungdx_paddle.manifest_cells import STRETCHED
@@ -31,6 +36,10 @@ from lungdx_paddle.training.run_calibration import calibration_of
 MODEL_NAME = "inference"
 WEIGHTS = "weights.pdparams"
 """The network before fusing, for ``paddle.load``."""
+SAFE_WEIGHTS = "weights.safetensors"
+"""The same as safetensors, for who reads arrays without Paddle."""
+MISTAKES = {task: f"mistakes_{task}.png" for task in TASKS}
+"""{task: picture of its worst mistakes, beside the model card}."""
 CALL_STACK = "op_callstack"
 """Attribute of an operator in a program of Paddle 2.6."""
 
@@ -51,16 +60,25 @@ class Probabilities(nn.Layer):
         return tuple(found[task] for task in self.network.tasks)
 
 
-def export(run: Run, out: Path, onnx: bool = False) -> list[Path]:
+Draw = Callable[[Predictions, str, bool, Path], object]
+"""(mistakes with their images, task, whether patients are named, file): draws that PNG."""
+
+
+def export(
+    run: Run, out: Path, onnx: bool = False, safetensors: bool = False, draw: Draw | None = None
+) -> list[Path]:
     """Export the weights that a run was evaluated with.
 
-    Writes ``inference.json`` (from Paddle 3), ``.pdmodel``, ``.pdiparams`` and ``.yml``, and
-    ``weights.pdparams`` for ``paddle.load``.  The run's crops are not needed.
+    Writes ``inference.json`` (from Paddle 3), ``.pdmodel``, ``.pdiparams`` and ``.yml``,
+    ``weights.pdparams`` for ``paddle.load``, and ``MODEL_CARD.md``.  The run's crops are not
+    needed; without them the card has no pictures of its worst mistakes.
 
     Args:
         run: a training with a checkpoint.
         out: where to write; it exists.
         onnx: write ``inference.onnx`` too.
+        safetensors: write ``weights.safetensors`` too, the arrays of ``weights.pdparams``.
+        draw: draws the card's pictures; None: it has none.
 
     Returns:
         The files written.
@@ -73,7 +91,9 @@ def export(run: Run, out: Path, onnx: bool = False) -> list[Path]:
     if onnx:
         require_paddle2onnx()
     set_up("cpu", run.config.seed)
-    network, description = steady(run, lambda: (run.network(), describe(run)))
+    network, description, evidence = steady(
+        run, lambda: (run.network(), describe(run), Evidence.of(run))
+    )
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     model = Probabilities(network)
     model.eval()
@@ -81,23 +101,39 @@ def export(run: Run, out: Path, onnx: bool = False) -> list[Path]:
         for old in _files(out):
             old.unlink()
         paddle.save(weights, str(out / WEIGHTS))
-        # In Paddle's own form and in that of Paddle 2.6, which OpenVINO reads, and Paddle 2.6;
-        # both name one and the same file of weights.
-        forms = [nullcontext()]
-        if not paddle.__version__.startswith("2."):
-            forms.append(paddle.pir_utils.DygraphOldIrGuard())
-        for form in forms:
-            with form:
-                spec = paddle.static.InputSpec([None, 1, CROP_SIZE, CROP_SIZE], name="images")
-                program = paddle.jit.to_static(model, input_spec=[spec], full_graph=True)
-                paddle.jit.save(program, str(out / MODEL_NAME))
-                program.forward.rollback()
-        _remove_call_stacks(out / f"{MODEL_NAME}.pdmodel")
+        if safetensors:
+            arrays = {name: value.numpy() for name, value in weights.items()}
+            (out / SAFE_WEIGHTS).write_bytes(save(arrays))
+        _save_program(model, out)
     if onnx:
         write_onnx(out / MODEL_NAME)
+    # Of what a runtime reads: the card and its pictures are for people, who may edit them.
     description[SHA256] = {path.name: sha256_of(path) for path in _files(out)}
     write_text(out / NAME, yaml.safe_dump(description, sort_keys=False))
+    drawn, named = {}, is_public(collection_name(run.record.manifest))
+    for task, worst in evidence.worst.items():
+        if draw and len(worst) and worst.images is not None:
+            draw(worst, task, named, out / MISTAKES[task])
+            drawn[task] = MISTAKES[task]
+    write_text(out / CARD, model_card(run, description, evidence, drawn))
     return _files(out)
+
+
+def _save_program(model: nn.Layer, out: Path) -> None:
+    """Write the program in Paddle's own form and in that of Paddle 2.6, which OpenVINO reads, too.
+
+    Both name one and the same file of weights.
+    """
+    forms = [nullcontext()]
+    if not paddle.__version__.startswith("2."):
+        forms.append(paddle.pir_utils.DygraphOldIrGuard())
+    for form in forms:
+        with form:
+            spec = paddle.static.InputSpec([None, 1, CROP_SIZE, CROP_SIZE], name="images")
+            program = paddle.jit.to_static(model, input_spec=[spec], full_graph=True)
+            paddle.jit.save(program, str(out / MODEL_NAME))
+            program.forward.rollback()
+    _remove_call_stacks(out / f"{MODEL_NAME}.pdmodel")
 
 
 def _remove_call_stacks(program: Path) -> None:
@@ -119,7 +155,7 @@ def describe(run: Run) -> dict[str, Any]:
     crops = run.record.manifest
     center, width = crops.rows[0].window
     unit = STRETCHED if crops.grays == [STRETCHED] else "HU"
-    made_up = "phantom, made by a program: of no medical meaning"
+    collection = collection_name(crops)
     tasks = LABEL_SETS[run.config.data.label_set].task_classes
     calibration = calibration_of(run)
     return {
@@ -139,7 +175,9 @@ def describe(run: Run) -> dict[str, Any]:
         ],
         **({"calibration": calibration.shipped.to_dict()} if calibration else {}),
         "training": {
-            "data": made_up if crops.source == "phantom" else crops.source or "unknown",
+            "data": collection + ", made by a program: of no medical meaning"
+            if collection == PHANTOM
+            else collection,
             "label_set": run.config.data.label_set,
             "split": run.config.data.split,
             "split_seed": run.config.data.split_seed,
@@ -180,5 +218,9 @@ def _scores(run: Run) -> dict[str, Any]:
 
 def _files(out: Path) -> list[Path]:
     """The files of a model exported into ``out``, by any version of Paddle."""
-    names = (f"{MODEL_NAME}.", WEIGHTS)
-    return sorted(path for path in out.iterdir() if path.name.startswith(names))
+    names = (WEIGHTS, SAFE_WEIGHTS, CARD, *MISTAKES.values())
+    return sorted(
+        path
+        for path in out.iterdir()
+        if path.name in names or path.name.startswith(f"{MODEL_NAME}.")
+    )

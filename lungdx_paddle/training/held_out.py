@@ -21,7 +21,12 @@ from lungdx_paddle.settings import DataConfig
 from lungdx_paddle.training.run import Run
 from lungdx_paddle.training.run_calibration import OF_ALL, calibration_of
 from lungdx_paddle.training.run_metrics import RunMetrics
-from lungdx_paddle.training.split_record import TEST, DataChanges, SplitRecord
+from lungdx_paddle.training.split_record import (
+    TEST,
+    DataChanges,
+    SplitRecord,
+    pixel_digests,
+)
 
 T = TypeVar("T")
 
@@ -71,7 +76,7 @@ def evaluate_run(
         predictions, fold, found = predict_held_out(run, network, dataset, own)
     predictions = calibration.apply(predictions, fold) if calibration else predictions
     present = SplitRecord.of(dataset, [TEST] * len(dataset))
-    crops = dataset if own else _own_crops(run) or dataset
+    crops = dataset if own else own_crops(run) or dataset
     beside = held_out_baselines(run, predictions, crops, every)
     metrics = run.score(predictions, beside, found, config.manifest, place)
     others = f"crops whose {run.config.data.split} the run was not trained on"
@@ -140,7 +145,7 @@ def predict_held_out(
     Raises:
         ManifestError: all crops were trained on.
     """
-    recorded = dataset if own else _own_crops(run)
+    recorded = dataset if own else own_crops(run)
     place = run.record.find(recorded) if recorded else np.full(len(run.record.rows), -1)
     if own:
         dataset = dataset.subset(np.sort(place[place >= 0]))
@@ -174,9 +179,32 @@ def predict_held_out(
     return found, of_one, sum(leaks[1:], leaks[0])
 
 
-def _own_crops(run: Run) -> NoduleDataset | None:
+def own_crops(run: Run) -> NoduleDataset | None:
     """The crops of the run's own manifest, if it is still there."""
     try:
         return load_dataset(run.config.data)
     except ManifestError:
         return None
+
+
+def scored_predictions(run: Run) -> Predictions:
+    """What a run holds out, as its scores in ``metrics.json`` have it: calibrated where it is.
+
+    The crops are with it where all of them are still where they were, as they were.
+
+    Raises:
+        CheckpointError: the training is not finished, or a file of its record is damaged.
+    """
+    predictions, calibration = run.predictions, calibration_of(run)
+    place = {row.image: i for i, row in enumerate(run.record.rows)}
+    recorded = np.array([place[row.image] for row in predictions.rows])
+    if calibration:
+        folds = np.array([int(part) for part in run.record.parts])
+        predictions = calibration.apply(predictions, folds[recorded])
+    dataset = own_crops(run)
+    if dataset is None:
+        return predictions
+    there = run.record.find(dataset)[recorded]
+    digests = np.array(pixel_digests(dataset.images))[there]
+    same = there.min() >= 0 and (digests == np.array(run.record.pixels)[recorded]).all()
+    return replace(predictions, images=dataset.images[there]) if same else predictions

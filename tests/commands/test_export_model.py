@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,8 +32,23 @@ def test_it_says_what_the_scores_beside_the_weights_are_worth(
     config = SimpleNamespace(train=SimpleNamespace(steps=20))
     trained = SimpleNamespace(step=step, is_finished=finished, config=config)
     monkeypatch.setattr(run, "load_run", lambda folder: trained)
-    monkeypatch.setattr(export, "export", lambda run, out, onnx: [out / "inference.yml"])
+    monkeypatch.setattr(export, "export", lambda run, out, *more: [out / "inference.yml"])
     main(["--run", "run", "--out", str(tmp_path)])
     screen = capsys.readouterr()
     assert screen.out.startswith("exporting run\n") and "inference.yml" in screen.out
     assert screen.err == note
+
+
+def test_without_matplotlib_a_model_is_exported_and_its_card_has_no_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = SimpleNamespace(
+        step=1, is_finished=True, config=SimpleNamespace(train=SimpleNamespace(steps=1))
+    )
+    given: list[object] = []
+    monkeypatch.setattr(run, "load_run", lambda folder: trained)
+    monkeypatch.setattr(export, "export", lambda *words: given.extend(words) or [])
+    monkeypatch.setitem(sys.modules, "lungdx_paddle.figures.mistake_crops", None)
+    main(["--run", "run", "--out", str(tmp_path), "--safetensors"])
+    assert given[2:] == [False, True, None]
+    assert "the model card has no pictures" in capsys.readouterr().err

@@ -29,7 +29,8 @@ def world(
     own = [f"output={folder / 'run'}", f"data.manifest={write_crops_into(folder / 'crops')}"]
     (folder / "run").mkdir()
     train(load_config(configs / "testing.yaml", own), "cpu")
-    export(load_run(folder / "run"), writable_folder(folder / "run" / "inference"))
+    out = writable_folder(folder / "run" / "inference")
+    export(load_run(folder / "run"), out, safetensors=True)
     return folder
 
 

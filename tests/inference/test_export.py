@@ -10,12 +10,14 @@ import numpy as np
 import paddle
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 import lungdx_paddle
 from lungdx_paddle.data.dataset import load_dataset
 from lungdx_paddle.errors import InstallError
-from lungdx_paddle.evaluation.predictions import predict
+from lungdx_paddle.evaluation.predictions import Predictions, predict
 from lungdx_paddle.files import writable_folder
+from lungdx_paddle.inference.description import sha256_of
 from lungdx_paddle.inference.export import export
 from lungdx_paddle.inference.findings import findings_from_manifest
 from lungdx_paddle.inference.predictor import Predictor
@@ -26,6 +28,10 @@ from lungdx_paddle.training.run_calibration import calibration_of
 
 AGREEMENT = 1e-5
 """The exported program and the network differ by the order of float32 sums only."""
+
+
+def draw(worst: Predictions, task: str, named: bool, path: Path) -> None:
+    path.write_text(f"{len(worst)} mistakes of {task}, named: {named}", encoding="utf-8")
 
 
 def test_the_model_file_agrees_with_what_was_trained(either: Config, tmp_path: Path) -> None:
@@ -83,8 +89,12 @@ def test_a_run_is_exported_without_its_crops(run: Path, tmp_path: Path) -> None:
     shutil.rmtree(manifest.parent)
     moved = tmp_path / "elsewhere"
     shutil.move(run, moved)
-    export(load_run(moved), writable_folder(tmp_path / "model"))
-    assert Predictor(tmp_path / "model").window == (20.0, 2040.0)
+    out = writable_folder(tmp_path / "model")
+    (out / "mistakes_malignancy.png").write_text("of another model", encoding="utf-8")
+    export(load_run(moved), out, draw=draw)
+    assert Predictor(out).window == (20.0, 2040.0)
+    assert not list(out.glob("mistakes*"))
+    assert "](mistakes" not in (out / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
 def test_paddle_itself_reads_the_weights_beside_the_model(run: Path, model: Path) -> None:
@@ -93,15 +103,32 @@ def test_paddle_itself_reads_the_weights_beside_the_model(run: Path, model: Path
         assert np.array_equal(value.numpy(), read[name].numpy()), name
 
 
+def test_safetensors_hold_the_arrays_of_the_paddle_file(run: Path, model: Path) -> None:
+    arrays = load_file(model / "weights.safetensors")
+    read = paddle.load(str(model / "weights.pdparams"))
+    assert set(arrays) == set(read) == set(load_run(run).network().state_dict())
+    for name, value in read.items():
+        assert arrays[name].dtype == np.float32
+        assert np.array_equal(arrays[name], value.numpy()), name
+    digests = yaml.safe_load((model / "inference.yml").read_text(encoding="utf-8"))["sha256"]
+    assert digests["weights.safetensors"] == sha256_of(model / "weights.safetensors")
+
+
 def test_the_files_are_those_of_this_paddle(run: Path, model: Path) -> None:
-    files = {"inference.pdmodel", "inference.pdiparams", "inference.yml"}
+    files = {"inference.pdmodel", "inference.pdiparams", "inference.yml", "MODEL_CARD.md"}
     if int(paddle.__version__[0]) >= 3:
         files.add("inference.json")
     assert files <= {path.name for path in model.iterdir()}
     (model / "inference.json").write_text("of another Paddle", encoding="utf-8")
     (model / "inference.onnx").touch()
-    export(load_run(run), model)  # what another export left must not stay beside it
+    export(load_run(run), model, draw=draw)  # what another left must not stay beside it
     assert not (model / "inference.onnx").exists()
+    assert not (model / "weights.safetensors").exists()
+    card = (model / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for task in ("malignancy", "pathology"):
+        picture = model / f"mistakes_{task}.png"
+        assert picture.read_text(encoding="utf-8").endswith(f"of {task}, named: True")
+        assert f"]({picture.name})" in card
     assert ("inference.json" in files) == (model / "inference.json").exists()
 
 
