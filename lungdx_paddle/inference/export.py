@@ -60,8 +60,9 @@ class Probabilities(nn.Layer):
         return tuple(found[task] for task in self.network.tasks)
 
 
-Draw = Callable[[Predictions, str, bool, Path], object]
-"""(mistakes with their images, task, whether patients are named, file): draws that PNG."""
+Draw = Callable[[Predictions, str, bool, Path], bool]
+"""(mistakes with their images, task, whether their collection is public, file): draws them into
+that PNG, unless that is not wanted, and returns whether it did."""
 
 
 def export(
@@ -110,11 +111,13 @@ def export(
     # Of what a runtime reads: the card and its pictures are for people, who may edit them.
     description[SHA256] = {path.name: sha256_of(path) for path in _files(out)}
     write_text(out / NAME, yaml.safe_dump(description, sort_keys=False))
-    drawn, named = {}, is_public(collection_name(run.record.manifest))
-    for task, worst in evidence.worst.items():
-        if draw and len(worst) and worst.images is not None:
-            draw(worst, task, named, out / MISTAKES[task])
-            drawn[task] = MISTAKES[task]
+    public = is_public(collection_name(run.record.manifest))
+    drawn = {
+        task: MISTAKES[task]
+        for task, worst in evidence.worst.items()
+        if draw and len(worst) and worst.images is not None
+        if draw(worst, task, public, out / MISTAKES[task])
+    }
     write_text(out / CARD, model_card(run, description, evidence, drawn))
     return _files(out)
 

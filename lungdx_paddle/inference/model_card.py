@@ -246,7 +246,10 @@ def _mistakes(run: Run, evidence: Evidence, pictures: Mapping[str, str]) -> str:
         parts.append(card_tables.mistakes(worst, task, named))
     if evidence.worst and not pictures:
         there = any(worst.images is not None for worst in evidence.worst.values())
-        why = "they were not drawn" if there else "the crops are not where they were, as they were"
+        why = "the crops are not where they were, as they were"
+        if there:
+            why = "they were not drawn (tools/export.py does; with --pictures also those of a "
+            why += "collection that is not public)"
         parts.append(f"No pictures: {why}.")
     return "\n\n".join(parts)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lungdx_paddle.commands.export_model import main
+from lungdx_paddle.figures import canvas, mistake_crops
 from lungdx_paddle.inference import export
 from lungdx_paddle.training import run
 
@@ -52,3 +54,24 @@ def test_without_matplotlib_a_model_is_exported_and_its_card_has_no_pictures(
     main(["--run", "run", "--out", str(tmp_path), "--safetensors"])
     assert given[2:] == [False, True, None]
     assert "the model card has no pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("public", "words", "drawn"),
+    [(True, [], True), (False, [], False), (False, ["--pictures"], True)],
+)
+def test_pictures_of_patients_who_are_not_public_are_drawn_when_they_are_asked_for(
+    public: bool, words: list[str], drawn: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = SimpleNamespace(
+        step=1, is_finished=True, config=SimpleNamespace(train=SimpleNamespace(steps=1))
+    )
+    given: list[Any] = []
+    pictures: list[bool] = []
+    monkeypatch.setattr(run, "load_run", lambda folder: trained)
+    monkeypatch.setattr(export, "export", lambda *args: given.extend(args) or [])
+    monkeypatch.setattr(canvas, "save_figure", lambda figure, path: pictures.append(figure))
+    monkeypatch.setattr(mistake_crops, "draw_mistakes", lambda worst, task, named: named)
+    main(["--run", "run", "--out", str(tmp_path), *words])
+    assert given[-1](None, "malignancy", public, tmp_path / "mistakes.png") == drawn
+    assert pictures == [public] * drawn

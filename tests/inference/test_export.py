@@ -30,8 +30,9 @@ AGREEMENT = 1e-5
 """The exported program and the network differ by the order of float32 sums only."""
 
 
-def draw(worst: Predictions, task: str, named: bool, path: Path) -> None:
-    path.write_text(f"{len(worst)} mistakes of {task}, named: {named}", encoding="utf-8")
+def draw(worst: Predictions, task: str, public: bool, path: Path) -> bool:
+    path.write_text(f"{len(worst)} mistakes of {task}, public: {public}", encoding="utf-8")
+    return True
 
 
 def test_the_model_file_agrees_with_what_was_trained(either: Config, tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ def test_the_files_are_those_of_this_paddle(run: Path, model: Path) -> None:
     card = (model / "MODEL_CARD.md").read_text(encoding="utf-8")
     for task in ("malignancy", "pathology"):
         picture = model / f"mistakes_{task}.png"
-        assert picture.read_text(encoding="utf-8").endswith(f"of {task}, named: True")
+        assert picture.read_text(encoding="utf-8").endswith(f"of {task}, public: True")
         assert f"]({picture.name})" in card
     assert ("inference.json" in files) == (model / "inference.json").exists()
 

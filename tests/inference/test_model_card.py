@@ -22,6 +22,8 @@ from lungdx_paddle.settings import Config
 from lungdx_paddle.training.held_out import scored_predictions
 from lungdx_paddle.training.run import load_run
 
+DOCS = Path(__file__).parents[2] / "docs" / "lab"
+
 
 def parts(text: str) -> dict[str, str]:
     """{heading: what stands below it}; the YAML at the top is that of an empty heading."""
@@ -134,3 +136,14 @@ def test_clicks_stand_in_the_card_of_the_very_model_that_they_were_measured_with
         rows = [{"mm off": 2, "same level": "91 %"}]
         record.write_text(json.dumps({"results": {"weights": weights, "clicks": rows}}))
         assert expected in card_of(run)["Robustness to the click (PHANTOM)"]
+
+
+def test_the_card_in_the_docs_is_of_the_run_in_the_results(card: dict[str, str]) -> None:
+    """And was written by this version: export best.yaml's run again where it is not."""
+    docs = parts((DOCS / "best_card.md").read_text(encoding="utf-8"))
+    assert list(docs) == [name.removesuffix(" (PHANTOM)") for name in card]
+    record = json.loads((DOCS / "numbers" / "best.json").read_text(encoding="utf-8"))
+    assert record["data"]["digests"][0] in docs["The model"]
+    own = record["results"]["nodule"][MALIGNANCY]
+    for name in ("accuracy", "quadratic_kappa", "mae"):
+        assert f"| {own[name]['mean']:.3f} (" in docs["Results"]
