@@ -216,3 +216,20 @@ def test_every_dicom_attribute_is_documented_with_what_it_is_needed_for() -> Non
     needs = {**{name: rule.need for name, rule in NUMBERS.items()}, **TEXTS}
     words = {NEEDED: "needed", STATED: "stated"}
     assert documented == {name: words.get(need, "helpful") for name, need in needs.items()}
+
+
+def test_every_item_of_a_checklist_has_a_line_that_says_where_or_why_not() -> None:
+    page = (DOCS / "reference" / "checklist.md").read_text(encoding="utf-8")
+    _, claim, tripod, facts = page.split("\n## ")
+    rows = [
+        re.findall(
+            r"^\| (\d+[a-g]?) \| ([^|\s][^|]*) \| ([^|\s][^|]*) \|$", part, flags=re.MULTILINE
+        )
+        for part in (claim, tripod)
+    ]
+    lettered = {3: "abc", 5: "ab", 6: "abc", 8: "abc", 9: "abc", 12: "abcdefg", 18: "abcdef"}
+    lettered |= {20: "abc", 23: "ab", 27: "abc"}
+    of_tripod = [f"{n}{letter}" for n in range(1, 28) for letter in lettered.get(n, [""])]
+    assert [row[0] for row in rows[0]] == [str(n) for n in range(1, 45)]
+    assert [row[0] for row in rows[1]] == of_tripod
+    assert facts.count("\n| ") == 1 + 7

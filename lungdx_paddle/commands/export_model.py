@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _drawing(every: bool) -> Draw | None:
-    """What draws the pictures of the model card; None, which is told, without matplotlib.
+    """What draws the pictures of the model card; None, with a note, without matplotlib.
 
     Args:
         every: also those of a collection that is not public: a model is passed on, and with it

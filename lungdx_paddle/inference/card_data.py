@@ -12,7 +12,7 @@ from lungdx_paddle.inference.card_tables import table
 from lungdx_paddle.lidc.catalogue import known_series
 from lungdx_paddle.lidc.diagnosis import METHODS
 from lungdx_paddle.manifest import CROP_SIZE, Manifest, ManifestRow
-from lungdx_paddle.manifest_cells import STRETCHED
+from lungdx_paddle.manifest_cells import SPACING_MM, STRETCHED
 from lungdx_paddle.preprocess.crop import CONTEXT, CONTEXT_MM, SMALLEST_AREA_PX
 from lungdx_paddle.training.run import Run
 from lungdx_paddle.words import count_of
@@ -68,6 +68,7 @@ def _crops(run: Run) -> dict[str, str]:
         if stretched
         else f"8 bit, {hu}",
         "spacing": f"{min(spacing):.2f} to {max(spacing):.2f} mm",
+        "legal_spacing": "{:g} to {:g} mm".format(*SPACING_MM),
         "min_readers": str(run.config.data.min_readers),
         "crop_extent": f"a square of {CONTEXT_MM:g} mm; of a larger nodule it sees the middle"
         if rule == CONTEXT
@@ -112,11 +113,11 @@ def _collection(run: Run) -> dict[str, str]:
         "nodules": str(len(nodules)),
         "crops": f"{len(rows)}, of slices that at least "
         f"{count_of(run.config.data.min_readers, 'reader')} outlined",
-        "ratings of a nodule: nodules": _counted(sorted(ratings.items())),
+        "nodules by their number of ratings": _counted(sorted(ratings.items())),
     }
     return {
         "collection": what.get(collection, described),
-        "data_table": table(["", ""], counts.items()),
+        "data_table": table(["trained on", ""], counts.items()),
         "thickness": f"{min(thickness):g} to {max(thickness):g} mm in training{missing}"
         if facts
         else "unknown in training",

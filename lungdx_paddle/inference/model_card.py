@@ -83,17 +83,14 @@ class Evidence:
 
     @classmethod
     def of(cls, run: Run) -> Evidence:
-        """The scores and mistakes of a run's present weights; none of a run that goes on.
-
-        Raises:
-            CheckpointError: a file of a finished run is damaged.
-        """
-        if not run.is_finished:
+        """The scores and mistakes of a run's present weights; none of a run that goes on."""
+        try:
+            metrics, predictions = run.metrics, scored_predictions(run)
+        except CheckpointError:
             steps = f"step {run.step} of {run.config.train.steps}"
             return cls(None, {}, f"the training is at {steps}, or its scores are of other weights")
-        predictions = scored_predictions(run)
         worst = {task: worst_mistakes(predictions, task) for task in predictions.labels}
-        return cls(run.metrics, worst)
+        return cls(metrics, worst)
 
 
 def model_card(
@@ -130,8 +127,8 @@ def _identity(run: Run, description: Mapping[str, Any]) -> dict[str, str]:
         date, commit = start.date[:10], start.commit or "unknown"
         trained = f"{date}, commit {commit}, lungdx_paddle {start.lungdx_paddle}"
         environment = [(name, own) for name, _, own in start.rows()]
-    except CheckpointError as error:
-        trained, environment = "not recorded", [("not recorded", str(error))]
+    except CheckpointError:
+        trained, environment = "not recorded", [("not recorded", "")]
     return {
         **(OF_PHANTOM if collection == PHANTOM else OF_PATIENTS),
         **description["training"]["digests"],

@@ -60,7 +60,7 @@ def test_without_matplotlib_a_model_is_exported_and_its_card_has_no_pictures(
     ("public", "words", "drawn"),
     [(True, [], True), (False, [], False), (False, ["--pictures"], True)],
 )
-def test_pictures_of_patients_who_are_not_public_are_drawn_when_they_are_asked_for(
+def test_patients_of_a_collection_that_is_not_public_are_drawn_by_an_option_only(
     public: bool, words: list[str], drawn: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = SimpleNamespace(
