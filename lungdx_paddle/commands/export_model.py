@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         written = export(run, args.out, args.onnx, args.safetensors, _drawing(args.pictures))
     cli.say(f"Exported step {run.step} of {args.run} to {args.out}:")
     cli.say("  " + ", ".join(path.name for path in written))
+    if not any(path.suffix == ".png" for path in written):
+        cli.note("the model card has no pictures of its mistakes, and says why")
     if run.step < run.config.train.steps:
         cli.note(f"{args.run} is not finished: step {run.step} of {run.config.train.steps}")
     elif not run.is_finished:

@@ -64,6 +64,9 @@ OF_PHANTOM = {
 }
 """What a card says otherwise where the model was trained on no patients."""
 
+ONE_NETWORK = "all that one network holds out is what it is scored on"
+"""Why a run that is no cross-validation has no calibration."""
+
 CITE_LIDC = (
     "- The data: Armato SG III et al., *The Lung Image Database Consortium (LIDC) and Image "
     "Database Resource Initiative (IDRI)*, Med Phys 2011;38:915-931; *Data From LIDC-IDRI*, The "
@@ -157,20 +160,17 @@ def _way(run: Run, description: Mapping[str, Any]) -> dict[str, str]:
         del settings["data"]["phantom_patients"]
     networks = count_of(len(run.members), "network")
     mean = f"The answer is the mean of {networks}, each trained without one part of the data."
-    calibrated = (
-        "The probabilities are the network's own, not calibrated: one network has no crops "
-    )
-    calibrated += "that it could be calibrated on. The answer is the likeliest class."
-    if found:
-        shipped = Calibration.from_dict(found)
-        of = ", ".join(f"{task} {t:g}" for task, t in shipped.temperatures.items()) or "none"
-        cuts = ", ".join(f"{cut:g}" for cut in shipped.cuts)
-        level = f"the expected level, cut at {cuts}" if cuts else "the likeliest one"
-        calibrated = f"Calibration (temperatures: {of}); the level answered is {level}."
+    shipped = Calibration.from_dict(found) if found else Calibration(why=(ONE_NETWORK,))
+    calibrated = f"The probabilities are not calibrated: {'; '.join(shipped.why)}."
+    if shipped.temperatures:
+        of = ", ".join(f"{task} {t:g}" for task, t in shipped.temperatures.items())
+        calibrated = f"The probabilities are calibrated by temperatures: {of}."
+    cuts = ", ".join(f"{cut:g}" for cut in shipped.cuts)
     return {
         "network": _network(config),
         "ensemble": mean if config.is_ensemble else "One network answers.",
         "calibrated": calibrated,
+        "level": f"the expected one, cut at {cuts}" if cuts else "the likeliest",
         "settings": yaml.safe_dump(settings, sort_keys=False),
     }
 
@@ -227,8 +227,7 @@ def _mistakes(run: Run, evidence: Evidence, pictures: Mapping[str, str]) -> str:
     named = is_public(collection_name(run.record.manifest))
     parts = [
         "The nodules that were answered worst, at most one of a patient, the worst first: "
-        "malignancy by how many levels, pathology by how improbable the label was. (A level is "
-        "answered by the expected one where the model is calibrated, not the likeliest.)"
+        "malignancy by how many levels, pathology by how improbable the label was."
         + " Patients are not named, since they are of no public collection."
         * (not named)
     ]

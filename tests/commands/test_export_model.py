@@ -34,7 +34,9 @@ def test_it_says_what_the_scores_beside_the_weights_are_worth(
     config = SimpleNamespace(train=SimpleNamespace(steps=20))
     trained = SimpleNamespace(step=step, is_finished=finished, config=config)
     monkeypatch.setattr(run, "load_run", lambda folder: trained)
-    monkeypatch.setattr(export, "export", lambda run, out, *more: [out / "inference.yml"])
+    monkeypatch.setattr(
+        export, "export", lambda run, out, *more: [out / "inference.yml", out / "a.png"]
+    )
     main(["--run", "run", "--out", str(tmp_path)])
     screen = capsys.readouterr()
     assert screen.out.startswith("exporting run\n") and "inference.yml" in screen.out

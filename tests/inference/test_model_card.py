@@ -57,6 +57,8 @@ def test_the_card_has_the_scores_of_the_run_with_intervals(
     assert "10 nodules" not in card["Subgroups (PHANTOM)"]
     assert "diameter in mm" in card["Subgroups (PHANTOM)"]
     assert "mean of 3 networks" in card["From scan to answer"]
+    assert "calibrated by temperatures: malignancy" in card["From scan to answer"]
+    assert "the expected one, cut at" in card["From scan to answer"]
     assert "no patient is on both sides" in card["Results (PHANTOM)"]
     assert "No external validation" in card["Warnings"]
     assert "age, sex" in card["Training data (PHANTOM)"]
@@ -86,6 +88,12 @@ def test_what_is_shown_as_wrong_was_scored_as_wrong(calibrated: Config) -> None:
     counts = Answers.of(MALIGNANCY, scored_predictions(run).pooled("nodule")).counts.sum(axis=0)
     confusion = run.metrics.test.nodule[MALIGNANCY].confusion
     assert tuple(map(tuple, counts.tolist())) == confusion
+
+
+def test_one_network_is_not_calibrated_and_the_card_says_why(run: Path) -> None:
+    way = card_of(run)["From scan to answer"]
+    assert "not calibrated: all that one network holds out" in way
+    assert "the level answered is the likeliest." in way
 
 
 def test_without_the_crops_the_card_says_why_there_are_no_pictures(run: Path) -> None:
