@@ -170,7 +170,7 @@ def _methods(rows: Sequence[ManifestRow], labels: np.ndarray) -> str:
     if not any(method is not None for method in found.values()):
         return "How the patients were diagnosed is not in the record."
     tissue = sum(method in TISSUE for method in found.values())
-    names = Counter("not said" if m is None else METHODS[m] for m in found.values())
+    names = Counter("not recorded" if m is None else METHODS[m] for m in found.values())
     ways = _counted(names.most_common())
     return f"Patients by method: {ways}; {tissue} of {len(found)} from tissue."
 

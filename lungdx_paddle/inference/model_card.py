@@ -1,7 +1,7 @@
 """``MODEL_CARD.md``: what an exported model is for, what it rests on, and where it fails.
 
 The prose is the template ``model_card.md`` beside this file.  What is put into it comes from the
-run's record, and what the record does not hold is said to be unknown.
+run's record, and what the record does not hold is named as unknown.
 """
 
 from __future__ import annotations
