@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -190,6 +192,50 @@ def another_in() -> Callable[[Path], contextlib.AbstractContextManager[subproces
                 process.kill()
 
     return holding
+
+
+class Visit(NamedTuple):
+    """What a script saw of a page, in values that JSON has."""
+
+    result: Any
+    """What the script returned."""
+    errors: list[str]
+    """The page's own JavaScript errors."""
+    elsewhere: list[str]
+    """Hosts other than the page's that it asked for something."""
+
+
+@pytest.fixture(scope="session")
+def visit() -> Callable[..., Visit]:
+    """A function (url, script) that opens a page in Chromium and runs a script there.
+
+    The script is the body of an async JavaScript function of Playwright's ``page``, and of
+    ``given``: the further keywords.  What it raises fails the test.  Node finds playwright-core by
+    its own rules: in ``node_modules`` of the checkout (``npm install --no-save playwright-core``)
+    or of a folder that NODE_PATH names.
+    """
+    here = Path(__file__).parent
+    node = shutil.which("node") or pytest.skip("no browser test: node is not installed")
+    browser = shutil.which("chromium") or pytest.skip("no browser test: chromium is not installed")
+    looked = [node, "-e", "require.resolve('playwright-core')"]
+    if subprocess.run(looked, cwd=here, capture_output=True, check=False).returncode:
+        pytest.skip("no browser test: npm install --no-save playwright-core")
+
+    def visited(url: str, script: str, width: int = 1280, height: int = 800, **given: Any) -> Visit:
+        job = {"browser": browser, "url": url, "script": script, "given": given}
+        ran = subprocess.run(
+            [node, "browser.js"],
+            cwd=here,
+            input=json.dumps({**job, "width": width, "height": height}),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return Visit(**json.loads(ran.stdout))
+
+    return visited
 
 
 @pytest.fixture
