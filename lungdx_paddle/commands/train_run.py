@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 
 from lungdx_paddle.commands import cli
 
@@ -15,6 +16,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--resume", action="store_true", help="go on from the output folder's latest checkpoint")
     add("--jobs", type=int, metavar="N", help="folds trained at once (default: one a core)")
     add("--audit", action="store_true", help="train it split by patient too: the honest number")
+    shown = "show it with VisualDL to this machine's browsers, also after its end, until Ctrl-C"
+    add("--dashboard", action="store_true", help=shown)
     args = parser.parse_args(argv)
     from lungdx_paddle.config import load_config
 
@@ -26,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.figures.training_curves import draw_curves, read_curves
     from lungdx_paddle.runtime import set_up
     from lungdx_paddle.training.crossval import train_any
+    from lungdx_paddle.training.dashboard_server import DashboardServer
     from lungdx_paddle.training.parallel.jobs import JobOptions
     from lungdx_paddle.training.parallel.processes import join
     from lungdx_paddle.training.run import CURVES, load_run
@@ -33,18 +37,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     set_up(args.device, config.seed)  # processes connect by way of the device
     processes, folder = join(), config.output_folder
     options = JobOptions(args.jobs, args.device, args.resume, dashboard_pictures)
-    with processes.alone_in(folder):  # to the last picture
-        config = processes.rank_zero_first(lambda: with_data(config))
-        if args.audit and config.data.split != "patient":
-            train_any(config.by_patient(), options)
-        metrics = train_any(config, options)
-        if metrics is None:  # not rank 0 of several processes
-            return
-        environment = load_run(folder).environment
-        if not config.is_ensemble:
-            save_figure(draw_curves(read_curves(folder)), folder / CURVES)
-    lines = words.result_lines(metrics)
-    if metrics.leakage.leaks:
-        lines += [f"Note: {metrics.leakage}.", words.unseen_patients_line(config)]
-    lines += ["", "Environment, beside the paper's Table 1:", *words.table1_lines(environment)]
-    cli.say(*lines, words.CLOSING_NOTE, "", *words.next_lines(config))
+    audit = args.audit and config.data.split != "patient"
+    with ExitStack() as at_the_end:
+        with processes.alone_in(folder):  # to the last picture
+            if args.dashboard and processes.is_first:
+                runs = [config, config.by_patient()] if audit else [config]
+                dashboard = DashboardServer([each.output_folder for each in runs])
+                at_the_end.enter_context(dashboard)
+                cli.say(f"Dashboard: {dashboard.address} (for this machine only)")
+            config = processes.rank_zero_first(lambda: with_data(config))
+            if audit:
+                train_any(config.by_patient(), options)
+            metrics = train_any(config, options)
+            if metrics is None:  # not rank 0 of several processes
+                return
+            environment = load_run(folder).environment
+            if not config.is_ensemble:
+                save_figure(draw_curves(read_curves(folder)), folder / CURVES)
+        lines = words.result_lines(metrics)
+        if metrics.leakage.leaks:
+            lines += [f"Note: {metrics.leakage}.", words.unseen_patients_line(config)]
+        lines += ["", "Environment, beside the paper's Table 1:", *words.table1_lines(environment)]
+        cli.say(*lines, words.CLOSING_NOTE, "", *words.next_lines(config))
+        if args.dashboard:
+            cli.say("", f"{dashboard.address} stays until Ctrl-C.")
+            with suppress(KeyboardInterrupt):
+                dashboard.wait()
