@@ -216,7 +216,10 @@ def visit() -> Callable[..., Visit]:
     """
     here = Path(__file__).parent
     node = shutil.which("node") or pytest.skip("no browser test: node is not installed")
-    browser = shutil.which("chromium") or pytest.skip("no browser test: chromium is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if not browser:
+        pytest.skip("no browser test: chromium is not installed")
     looked = [node, "-e", "require.resolve('playwright-core')"]
     if subprocess.run(looked, cwd=here, capture_output=True, check=False).returncode:
         pytest.skip("no browser test: npm install --no-save playwright-core")

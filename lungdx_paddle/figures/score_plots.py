@@ -103,7 +103,7 @@ def _draw_confusion(axes: Axes, predictions: Predictions, task: str) -> None:
     axes.set_xlabel("predicted")
     axes.set_ylabel("label")
     title = f"{task}, {counts.sum()} images" if counts.any() else f"{task}: no label"
-    title += f"; {_few(predictions, task)}" if _few(predictions, task) else ""
+    title += f"\n{_few(predictions, task)}" if _few(predictions, task) else ""
     axes.set_title(title, fontsize=10)
 
 

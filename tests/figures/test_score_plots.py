@@ -24,7 +24,7 @@ def test_the_picture_shows_the_scores(
         counts = [int(text.get_text()) for text in axes.texts]
         assert counts == [n for row in scores.image[task].confusion for n in row]
     assert malignancy.get_title() == "malignancy, 80 images"
-    assert pathology.get_title() == "pathology, 30 images; too few: 3 patients"
+    assert pathology.get_title() == "pathology, 30 images\ntoo few: 3 patients"
     (entry,) = roc.get_legend().get_texts()
     auc = scores.nodule["malignancy"].auc
     assert entry.get_text() == (

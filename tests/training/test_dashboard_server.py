@@ -38,7 +38,10 @@ const drawn = () => page.evaluate(() => {
 });
 const seen = [];
 for (const [name, wanted] of Object.entries(given.pages)) {
-  await page.goto(given.base + name);
+  await page.evaluate((path) => {  // as a link of the page does, which loads nothing anew
+    history.pushState({}, "", path);
+    dispatchEvent(new PopStateEvent("popstate"));
+  }, "/app/" + name);
   for (const text of wanted) await page.getByText(text, { exact: true }).first().waitFor();
   while (name != "sample/text" && (await drawn()) < 2) await page.waitForTimeout(100);
   seen.push(name);
@@ -118,8 +121,7 @@ def test_a_browser_sees_scalars_images_histograms_curves_and_the_environment(
     visit: Callable, run: Path
 ) -> None:
     with DashboardServer([run]) as server:
-        base = server.address.removesuffix("scalar")
-        result, errors, elsewhere = visit(server.address, LOOK, base=base, pages=PAGES)
+        result, errors, elsewhere = visit(server.address, LOOK, pages=PAGES)
     assert result == list(PAGES)
     assert errors == [] and elsewhere == []  # no telemetry
 
