@@ -60,6 +60,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         lines += ["", "Environment, beside the paper's Table 1:", *words.table1_lines(environment)]
         cli.say(*lines, words.CLOSING_NOTE, "", *words.next_lines(config))
         if args.dashboard:
-            cli.say("", f"{dashboard.address} stays until Ctrl-C.")
             with suppress(KeyboardInterrupt):
+                cli.say("", f"{dashboard.address} stays until Ctrl-C.")
                 dashboard.wait()
