@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--manifest", type=Path, metavar="FILE", help="every row of a manifest.csv instead")
     add("--series", type=Path, metavar="DIR", help="nodules of a CT instead, named by one of:")
     add("--xml", type=Path, metavar="FILE", help="the LIDC XML file of that CT")
+    add("--seg", type=Path, metavar="FILE", help="a DICOM SEG or RTSTRUCT of that CT")
     add(
         "--nodule",
         action="append",
@@ -64,13 +65,13 @@ def _warnings(finding: Finding) -> list[str]:
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     sources = [name for name in ("images", "manifest", "series") if getattr(args, name)]
-    marks = [name for name in ("xml", "nodule") if getattr(args, name)]
+    marks = [name for name in ("xml", "seg", "nodule") if getattr(args, name)]
     if args.series_uid and not args.series:
         sources.append("series_uid")
     if len(sources) != 1 or len(marks) != (sources == ["series"]):
         raise ConfigError(
             "arguments",
-            expected="crops, or --manifest, or --series with either --xml or --nodule",
+            expected="crops, or --manifest, or --series with one of --xml, --seg and --nodule",
             found=", ".join(sources + marks) or "nothing to predict",
             fix="see tools/predict.py --help",
         )
@@ -83,8 +84,14 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
         return findings_from_crops(_load(args.model), images)
     # Imported here: a prediction from crops does without pydicom and SciPy.
     from lungdx_paddle.inference.locate import parse_point
-    from lungdx_paddle.inference.scan_findings import findings_from_points, findings_from_readings
+    from lungdx_paddle.inference.scan_findings import (
+        findings_from_points,
+        findings_from_readings,
+        findings_from_segmentation,
+    )
 
+    if args.seg:
+        return findings_from_segmentation(_load(args.model), args.series, args.seg, args.series_uid)
     if args.xml:
         return findings_from_readings(_load(args.model), args.series, args.xml, args.series_uid)
     points = [parse_point(text) for text in args.nodule]

@@ -57,7 +57,7 @@ def one_series(folder: Path, uid: str = "", described: str = "") -> tuple[Series
         folder: folder or zip archive of DICOM files.
         uid: its series instance UID, or the end of it that no other one has; empty: the folder
             holds one series.
-        described: the UID that an XML file names, and the file's name behind it.
+        described: name of the file of marks that names the UID; empty: the user does.
 
     Returns:
         The series, and the warnings of the series and of the files that were left out.
@@ -75,7 +75,7 @@ def one_series(folder: Path, uid: str = "", described: str = "") -> tuple[Series
         expected, fix, other = "one CT series", "choose one by --series-uid UID", ""
         if described:
             expected, other = f"the series {uid} that {described} describes", "other "
-            fix = f"give the folder and the XML file of one and the same CT, or {fix}"
+            fix = f"give the folder of the CT that {described} was made for, or {fix}"
         elif uid:
             expected = f"one series whose UID is, or ends in, {uid}"
         few = fitting or found

@@ -18,6 +18,7 @@ from lungdx_paddle.inference.locate import (
     regions_of_readings,
 )
 from lungdx_paddle.inference.predictor import Predictor
+from lungdx_paddle.inference.segmentations import read_segmentation
 from lungdx_paddle.lidc import Series, read_annotations
 from lungdx_paddle.lidc.regions import Region
 from lungdx_paddle.preprocess.series import RegionCrop, crop_regions
@@ -160,3 +161,28 @@ def findings_from_points(
             found=regions[0].about["reason"],
             fix="point at the middle of a nodule, within 2 mm",
         )
+
+
+def findings_from_segmentation(
+    predictor: Predictor, folder: Path, file: Path, series_uid: str = ""
+) -> Iterator[Finding]:
+    """A finding for each segment of a DICOM SEG, or each ROI of an RTSTRUCT, of a CT.
+
+    Args:
+        predictor: the model.
+        folder: the DICOM files; other series in it are left alone.
+        file: the SEG or RTSTRUCT.
+        series_uid: of the series, or the end of it; empty: the one that the file names.
+
+    Yields:
+        As :func:`findings_of_regions`; ``reason`` says why there is no slice.
+
+    Raises:
+        LidcError: the file is no SEG or RTSTRUCT, of another CT, empty or damaged, or its CT is
+            not there; then nothing is predicted.
+    """
+    segmentation = read_segmentation(file)
+    its = segmentation.series_uids
+    by_file = not series_uid and len(its) == 1
+    series, warnings = one_series(folder, *((its[0], file.name) if by_file else (series_uid,)))
+    yield from findings_of_regions(predictor, series, segmentation.regions(series), warnings)

@@ -6,7 +6,7 @@ import io
 import logging
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
@@ -55,8 +55,9 @@ class _Deflated(Exception):
 class _HeaderStream:
     """A file as pydicom reads it, which ends where no header is that long."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, at_most: int) -> None:
         self._read, self.seek, self.tell = stream.read, stream.seek, stream.tell
+        self._at_most = at_most
         self._bytes = self._items = 0
         self.beyond = ""
         """The limit at which it was ended; pydicom would swallow an error."""
@@ -65,8 +66,8 @@ class _HeaderStream:
         if size < 0:  # pydicom takes all there is of a deflated file, and of no other
             raise _Deflated
         self._bytes += size + BYTES_A_READ
-        if self._bytes > HEADER_BYTES:
-            self.beyond = f"a header of more than {HEADER_BYTES >> 20} MiB"
+        if self._bytes > self._at_most:
+            self.beyond = f"a header of more than {self._at_most >> 20} MiB"
             return b""
         found = self._read(size)
         if found[:4] == ITEM:
@@ -90,11 +91,15 @@ def quiet() -> Iterator[None]:
         log.propagate = propagate
 
 
-def parse_header(stream: BinaryIO) -> tuple[Dataset, UID, BinaryIO | io.BytesIO]:
-    """Parse what is in :data:`~lungdx_paddle.lidc.attributes.TAG`, up to the pixels.
+def parse_header(
+    stream: BinaryIO, names: Iterable[str] = TAG, at_most: int = 0
+) -> tuple[Dataset, UID, BinaryIO | io.BytesIO]:
+    """Parse some attributes of a file, up to the pixels, or with them where they are named.
 
     Args:
         stream: the file, at its beginning.
+        names: keywords of the attributes; usually those of a slice.
+        at_most: bytes that may be read for it; 0: :data:`HEADER_BYTES`.
 
     Returns:
         The header; the transfer syntax, as the file says, or as it seems to be where the file
@@ -112,21 +117,25 @@ def parse_header(stream: BinaryIO) -> tuple[Dataset, UID, BinaryIO | io.BytesIO]
     if not has_preamble and start[:2] not in (b"\x02\x00", b"\x08\x00"):
         other = [f" but {what}" for begin, what in OTHER_KINDS.items() if start.startswith(begin)]
         raise NotASlice("no DICOM file" + "".join(other) if start else "an empty file")
+    names, at_most = list(names), at_most or HEADER_BYTES
     try:
-        header = _dcmread(stream)
+        header = _dcmread(stream, names, at_most)
     except _Deflated:
         stream = io.BytesIO(_inflate(stream))
-        return _dcmread(stream), DeflatedExplicitVRLittleEndian, stream
+        return _dcmread(stream, names, at_most), DeflatedExplicitVRLittleEndian, stream
     is_implicit, _ = header.original_encoding
     usual = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
     return header, UID(header.file_meta.get("TransferSyntaxUID") or usual), stream
 
 
-def _dcmread(stream: BinaryIO) -> Dataset:
-    limited, tags = _HeaderStream(stream), list(TAG.values())
+def _dcmread(stream: BinaryIO, names: list[str], at_most: int) -> Dataset:
+    limited = _HeaderStream(stream, at_most)
     try:
         return pydicom.dcmread(
-            cast(BinaryIO, limited), stop_before_pixels=True, specific_tags=tags, force=True
+            cast(BinaryIO, limited),
+            stop_before_pixels="PixelData" not in names,
+            specific_tags=list(names),
+            force=True,
         )
     finally:
         if limited.beyond:

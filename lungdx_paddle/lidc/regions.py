@@ -14,6 +14,10 @@ from lungdx_paddle.lidc.masks import Area, width_px
 from lungdx_paddle.lidc.nodules import Nodule
 from lungdx_paddle.lidc.slices import Slice
 
+ON_SLICE_MM = 0.1
+"""How far points that were drawn on a slice may lie from it: positions are often written with one
+decimal, and slices lie 0.5 mm apart or more."""
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
@@ -126,6 +130,33 @@ def patient_mm(slice_: Slice, points_xy: np.ndarray) -> np.ndarray:
     xy = np.asarray(points_xy, float)
     offsets = xy[:, :1] * column_mm * along_rows + xy[:, 1:] * row_mm * along_columns
     return np.asarray(slice_.position_mm + offsets)
+
+
+def on_slice(
+    series: Series, points_mm: np.ndarray, index: int | None = None
+) -> tuple[int, np.ndarray] | None:
+    """The slice that points were drawn on, and their (n, 2) column, row there.
+
+    Args:
+        series: the CT.
+        points_mm: (n, 3) x, y, z in the patient's coordinates, at least one.
+        index: of the slice; None: the nearest.
+
+    Returns:
+        None where a point lies farther than :data:`ON_SLICE_MM` from the slice.
+    """
+    points_mm = np.asarray(points_mm, float)
+    if index is None:
+        x, y, z = points_mm[0].tolist()
+        index = pixel_at(series, (x, y, z))[2]
+    slice_ = series.slices[index]
+    row_mm, column_mm = slice_.pixel_spacing_mm
+    along_rows, along_columns = np.reshape(slice_.orientation, (2, 3))
+    offsets = points_mm - slice_.position_mm
+    above_mm = offsets @ np.cross(along_rows, along_columns)
+    if not (np.abs(above_mm) <= ON_SLICE_MM).all():
+        return None
+    return index, np.stack([offsets @ along_rows / column_mm, offsets @ along_columns / row_mm], 1)
 
 
 def pixel_at(series: Series, place_mm: tuple[float, float, float]) -> tuple[float, float, int]:

@@ -91,6 +91,8 @@ def test_a_name_or_pattern_without_crops_is_an_error(
         ["--series", "ct"],
         ["a.jpg", "--manifest", "m"],
         ["--series", "c", "--xml", "x", "a.jpg"],
+        ["--series", "c", "--xml", "x", "--seg", "s"],
+        ["--seg", "s"],
     ],
 )
 def test_one_kind_of_input_is_wanted(answer: Answer, arguments: list[str]) -> None:

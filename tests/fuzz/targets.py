@@ -19,6 +19,7 @@ from lungdx_paddle.config import config_text, load_config
 from lungdx_paddle.data.images import read_crop
 from lungdx_paddle.errors import LungdxError
 from lungdx_paddle.inference.predictor import read_description
+from lungdx_paddle.inference.segmentations import read_segmentation
 from lungdx_paddle.lidc import find_annotations, find_series, group_readings, read_diagnoses
 from lungdx_paddle.manifest import read_rows, write_manifest
 from lungdx_paddle.preprocess.report import by_reason
@@ -90,6 +91,17 @@ def fuzz_dicom(data: bytes, folder: Path) -> None:
             for index in range(len(s.slices)):
                 with contextlib.suppress(LungdxError):
                     assert s.slice_hu(index).dtype == np.int16
+
+
+def fuzz_segmentation(data: bytes, folder: Path) -> None:
+    """A SEG or RTSTRUCT of two sound slices: regions within them, or an error."""
+    for seed in ("slice_a.dcm", "slice_b.dcm"):
+        shutil.copy(CORPUS / "dicom" / seed, folder)
+    (series,), _ = find_series(folder)
+    (folder / "marks").write_bytes(data)
+    for region in read_segmentation(folder / "marks").regions(series):
+        assert all(region.mask(index).any() for index in region.areas)
+        assert region.areas or region.about["reason"]
 
 
 def fuzz_archive(data: bytes, folder: Path) -> None:

@@ -75,7 +75,7 @@ def test_where_it_is_not_clear_which_series_is_meant_they_are_listed(
     with pytest.raises(LidcError, match=rf"is, or ends in, none\.7, found 2 series: {line}"):
         one_series(scans, "none.7")
     wanted = r"series 1\.2 that a\.xml describes, found 2 other series: "
-    with pytest.raises(LidcError, match=rf"{wanted}{line}.* one and the same CT, or {choose}"):
+    with pytest.raises(LidcError, match=rf"{wanted}{line}.* that a.xml was made for, or {choose}"):
         one_series(scans, "1.2", "a.xml")
     with pytest.raises(LidcError, match="that a.xml describes"):  # an XML file's UID is whole
         one_series(scans, series.series_uid[-12:], "a.xml")

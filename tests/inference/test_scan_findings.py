@@ -149,7 +149,7 @@ def test_doubts_are_in_the_finding_and_once_on_the_screen(
 
 def test_what_cannot_be_predicted_is_an_error(world: Path, ct: Path) -> None:
     other = next((world / "lidc" / "PHANTOM-0002").rglob("*.xml"))
-    with pytest.raises(LidcError, match="found 1 other series: .*; give the folder and the XML"):
+    with pytest.raises(LidcError, match="found 1 other series: .*; give the folder of the CT that"):
         predict(world, "--series", ct.parent, "--xml", other)
     with pytest.raises(LidcError, match="one CT series, found 5 series: .*--series-uid UID"):
         predict(world, "--series", world / "lidc", "--nodule", "1,1,1")
