@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import importlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError, ManifestError
+from lungdx_paddle.files import writable_folder, write_together
 
 if TYPE_CHECKING:  # --help needs no model
     import argparse
@@ -42,11 +44,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="UID",
         help="the CT series, where --series holds several; the end of its UID is enough",
     )
+    add("--sr", type=Path, metavar="OUT", help="write a DICOM structured report of that CT, too")
+    add("--seg-out", type=Path, metavar="OUT", help="write a DICOM SEG of the nodules, too")
     args = parser.parse_args(argv)
+    _check_outputs(args)
     told: set[str] = set()
-    findings = 0
+    findings: list[Finding] = []
     for finding in _findings(args):
-        findings += 1
+        findings.append(finding)
         for warning in _warnings(finding):
             if warning not in told:
                 told.add(warning)
@@ -54,7 +59,42 @@ def main(argv: Sequence[str] | None = None) -> None:
         cli.say(json.dumps(finding.to_dict(), ensure_ascii=False))
     if not findings:
         cli.note(f"nothing to predict: {args.xml or args.manifest} outlines no nodule")
+    elif args.sr or args.seg_out:
+        _write_objects(args, findings)
     cli.note(RESEARCH_USE)
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """See that DICOM objects can be made and written, before minutes are spent on predictions."""
+    outputs = [path for path in (args.sr, args.seg_out) if path]
+    if not outputs:
+        return
+    if not args.series or args.sr == args.seg_out:
+        raise ConfigError(
+            "--sr and --seg-out",
+            expected="--series with them, and a file for each",
+            found="no --series" if not args.series else "one file for both",
+            fix="see tools/predict.py --help",
+        )
+    importlib.import_module("lungdx_paddle.reporting.structured_report")  # needs an extra
+    for path in outputs:
+        writable_folder(path.parent)
+
+
+def _write_objects(args: argparse.Namespace, findings: Sequence[Finding]) -> None:
+    from lungdx_paddle.inference.description import read_description
+    from lungdx_paddle.reporting.dicom_source import dicom_bytes
+    from lungdx_paddle.reporting.segmentation import segmentation
+    from lungdx_paddle.reporting.structured_report import structured_report
+
+    makers = ((args.sr, structured_report), (args.seg_out, segmentation))
+    description = read_description(args.model)
+    made = {path: dicom_bytes(make(findings, description)) for path, make in makers if path}
+    write_together(made)
+    there = sum(finding.images is not None for finding in findings)
+    left_out = f", {len(findings) - there} without a slice left out" * (there < len(findings))
+    for path in made:
+        cli.note(f"{cli.count_of(there, 'nodule')} in {path}{left_out}")
 
 
 def _warnings(finding: Finding) -> list[str]:

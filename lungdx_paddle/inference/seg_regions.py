@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels import iter_pixels
+from pydicom.uid import UID
 
 from lungdx_paddle.lidc import Series
 from lungdx_paddle.lidc.attributes import LONGEST_SIDE
@@ -65,6 +66,8 @@ def regions_of_seg(series: Series, seg: Dataset) -> list[Region]:
         if seg.get("SegmentationType") == FRACTIONAL:
             doubts.append("pixels of a half and more were taken of a fractional segment")
         about = {} if areas[number] else {"reason": off if missed[number] else "no pixel"}
+        if UID(uid := str(item.get("TrackingUID") or "")).is_valid:
+            about["tracking_uid"] = uid
         its = dict(sorted(areas[number].items()))
         name = printable(str(item.get("SegmentLabel") or "")[:LONGEST_NAME])
         regions.append(

@@ -80,25 +80,28 @@ class _HeaderStream:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep pydicom from warning and logging for every odd value of every slice."""
-    log = logging.getLogger("pydicom")
-    propagate, log.propagate = log.propagate, False
+    """Keep pydicom and highdicom from warning and logging for every odd value and every step."""
+    logs = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
+    before = [log.propagate for log in logs]
     try:
+        for log in logs:
+            log.propagate = False
         with disable_value_validation(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.propagate = propagate
+        for log, propagate in zip(logs, before):
+            log.propagate = propagate
 
 
 def parse_header(
-    stream: BinaryIO, names: Iterable[str] = TAG, at_most: int = 0
+    stream: BinaryIO, names: Iterable[str] | None = tuple(TAG), at_most: int = 0
 ) -> tuple[Dataset, UID, BinaryIO | io.BytesIO]:
-    """Parse some attributes of a file, up to the pixels, or with them where they are named.
+    """Parse some attributes of a file, up to the pixels, or with them if they are named.
 
     Args:
         stream: the file, at its beginning.
-        names: keywords of the attributes; usually those of a slice.
+        names: keywords of the attributes, usually those of a slice; None: all.
         at_most: bytes that may be read for it; 0: :data:`HEADER_BYTES`.
 
     Returns:
@@ -117,24 +120,24 @@ def parse_header(
     if not has_preamble and start[:2] not in (b"\x02\x00", b"\x08\x00"):
         other = [f" but {what}" for begin, what in OTHER_KINDS.items() if start.startswith(begin)]
         raise NotASlice("no DICOM file" + "".join(other) if start else "an empty file")
-    names, at_most = list(names), at_most or HEADER_BYTES
+    wanted, at_most = None if names is None else list(names), at_most or HEADER_BYTES
     try:
-        header = _dcmread(stream, names, at_most)
+        header = _dcmread(stream, wanted, at_most)
     except _Deflated:
         stream = io.BytesIO(_inflate(stream))
-        return _dcmread(stream, names, at_most), DeflatedExplicitVRLittleEndian, stream
+        return _dcmread(stream, wanted, at_most), DeflatedExplicitVRLittleEndian, stream
     is_implicit, _ = header.original_encoding
     usual = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
     return header, UID(header.file_meta.get("TransferSyntaxUID") or usual), stream
 
 
-def _dcmread(stream: BinaryIO, names: list[str], at_most: int) -> Dataset:
+def _dcmread(stream: BinaryIO, names: list[str] | None, at_most: int) -> Dataset:
     limited = _HeaderStream(stream, at_most)
     try:
         return pydicom.dcmread(
             cast(BinaryIO, limited),
-            stop_before_pixels="PixelData" not in names,
-            specific_tags=list(names),
+            stop_before_pixels="PixelData" not in (names or ()),
+            specific_tags=names and list(names),
             force=True,
         )
     finally:

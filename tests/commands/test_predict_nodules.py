@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.commands import predict_nodules
-from lungdx_paddle.errors import ConfigError, ManifestError
+from lungdx_paddle.errors import ConfigError, ManifestError, OutputError
 from lungdx_paddle.evaluation.calibration import Calibration
+from lungdx_paddle.extras import failed_import
 from lungdx_paddle.inference import predictor
 
 Answer = Callable[..., list[dict[str, Any]]]
@@ -98,3 +101,28 @@ def test_a_name_or_pattern_without_crops_is_an_error(
 def test_one_kind_of_input_is_wanted(answer: Answer, arguments: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"expected crops, or --manifest, or --series with"):
         answer(*arguments)
+
+
+def test_dicom_objects_are_of_a_ct_and_two_files(answer: Answer, write_crops: Any) -> None:
+    manifest = write_crops(patients=2)
+    with pytest.raises(ConfigError, match="expected --series with them.*, found no --series"):
+        answer("--manifest", manifest, "--sr", "report.dcm")
+    both = ("--sr", "one.dcm", "--seg-out", "one.dcm")
+    with pytest.raises(ConfigError, match="a file for each, found one file for both"):
+        answer("--series", "ct", "--nodule", "1,1,1", *both)
+
+
+def test_a_report_needs_an_extra_and_its_place_before_anything_is_predicted(
+    answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    arguments = ["--series", "none", "--nodule", "1,1,1", "--sr", tmp_path / "file" / "report.dcm"]
+    if importlib.util.find_spec("highdicom"):
+        with pytest.raises(OutputError, match="expected a place that can be written to"):
+            answer(*arguments)
+    for name in [name for name in sys.modules if name.startswith("lungdx_paddle.reporting")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(ImportError) as error:
+        answer(*arguments)
+    assert str(failed_import(error.value)).endswith("; pip install highdicom")

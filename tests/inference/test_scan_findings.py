@@ -267,3 +267,21 @@ def test_a_nodule_whose_slices_are_missing_has_a_line_that_says_so(
         words = f"{line['missing_slices']} of {outlined} outlined slices are not in the series"
         assert f"nodule {line['nodule']}: {words}" in line["warnings"]
     assert some
+
+
+def test_nodules_that_were_written_as_a_segmentation_are_found_again(
+    world: Path, ct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("highdicom", reason="the extra sr is not installed")
+    seg, report = tmp_path / "out" / "seg.dcm", tmp_path / "out" / "sr.dcm"
+    outputs = ("--seg-out", seg, "--sr", report)
+    outlined = predict(world, "--series", ct.parent, "--xml", ct, *outputs)
+    written = f"{len(outlined)} nodule{'s' * (len(outlined) > 1)} in {report}"
+    assert written in capsys.readouterr().err.splitlines() and report.stat().st_size > 2**10
+    # Of all patients' series, the one that the segmentation names.
+    read = predict(world, "--series", world / "lidc", "--seg", seg)
+    assert [line["nodule"] for line in read] == [line["nodule"] + 1 for line in outlined]
+    for its, line in zip(read, outlined):
+        assert (its["marked_by"], its["name"]) == ("SEG", f"nodule {line['nodule']}")
+        same = ("series_uid", "slices", "place_px", "outline", "malignancy", "pathology")
+        assert [its.get(name) for name in same] == [line.get(name) for name in same]

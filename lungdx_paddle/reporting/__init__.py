@@ -1,0 +1,1 @@
+"""Findings as documents: DICOM structured reports and segmentations."""
