@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,6 +15,9 @@ from lungdx_paddle.words import printable
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 """Contours that enclose an area, DICOM (3006,0042); others are points and open lines."""
+
+EDGES_AT_ONCE = 1024
+"""Of a contour, which may have a million and each cross thousands of rows: 100 MB."""
 
 
 def regions_of_rtstruct(series: Series, structures: Dataset) -> list[Region]:
@@ -103,10 +105,13 @@ def enclosed_pixels(polygons: Iterable[np.ndarray], shape: tuple[int, int]) -> n
     rows, columns = shape
     crossed = np.zeros((rows, columns + 1), bool)
     for polygon in polygons:
-        for (x, y), (next_x, next_y) in zip(polygon, np.roll(polygon, -1, axis=0)):
-            first, end = (min(max(math.ceil(v), 0), rows) for v in sorted((y, next_y)))
-            if first < end:
-                at = np.arange(first, end)
-                crossing = x + (at - y) * (next_x - x) / (next_y - y)
-                crossed[at, np.clip(np.ceil(crossing), 0, columns).astype(int)] ^= True
+        ends = np.stack([polygon, np.roll(polygon, -1, axis=0)], axis=1)
+        for k in range(0, len(ends), EDGES_AT_ONCE):
+            (x, y), (next_x, next_y) = ends[k : k + EDGES_AT_ONCE].transpose(1, 2, 0)
+            first, end = np.clip(np.ceil(np.sort([y, next_y], axis=0)), 0, rows).astype(int)
+            edge = np.repeat(np.arange(len(x)), end - first)
+            row = np.arange(len(edge)) - np.repeat(np.cumsum(end - first) - end, end - first)
+            part = (row - y[edge]) / (next_y - y)[edge]
+            column = np.clip(np.ceil(x[edge] + part * (next_x - x)[edge]), 0, columns)
+            np.logical_xor.at(crossed, (row, column.astype(int)), True)
     return np.logical_xor.accumulate(crossed, axis=1)[:, :-1]

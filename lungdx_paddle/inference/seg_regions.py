@@ -11,7 +11,6 @@ from pydicom.pixels import iter_pixels
 from pydicom.uid import UID
 
 from lungdx_paddle.lidc import Series
-from lungdx_paddle.lidc.attributes import LONGEST_SIDE
 from lungdx_paddle.lidc.dicom import SAME_SPACING
 from lungdx_paddle.lidc.masks import Area
 from lungdx_paddle.lidc.regions import Region, area_of, on_slice
@@ -45,7 +44,7 @@ def regions_of_seg(series: Series, seg: Dataset) -> list[Region]:
     segments = {number: item for number, item in described.items() if number != BACKGROUND}
     areas: dict[int, dict[int, Area]] = {number: {} for number in segments}
     frames, missed = dict.fromkeys(segments, 0), dict.fromkeys(segments, 0)
-    for number, groups, mask in _frames(seg):
+    for number, groups, mask in _frames(series, seg):
         if number not in segments:
             raise ValueError(f"a frame of segment {number}, which is not described")
         frames[number] += 1
@@ -76,11 +75,11 @@ def regions_of_seg(series: Series, seg: Dataset) -> list[Region]:
     return regions
 
 
-def _frames(seg: Dataset) -> Iterator[tuple[int, list[Dataset], np.ndarray]]:
+def _frames(series: Series, seg: Dataset) -> Iterator[tuple[int, list[Dataset], np.ndarray]]:
     """(segment, functional groups, (rows, columns) bool) of each frame that has a pixel."""
     rows, columns = int(seg.Rows), int(seg.Columns)
-    if max(rows, columns) > LONGEST_SIDE:
-        raise ValueError(f"frames of {columns}x{rows} pixels, where up to {LONGEST_SIDE} are known")
+    if rows * columns > series.shape_zyx[1] * series.shape_zyx[2]:
+        raise ValueError(f"frames of {columns}x{rows} pixels, more than a slice of the CT has")
     per_frame = seg.get("PerFrameFunctionalGroupsSequence") or []
     shared = list(seg.get("SharedFunctionalGroupsSequence") or [])[:1]
     if len(per_frame) != int(seg.get("NumberOfFrames") or 1):

@@ -37,8 +37,14 @@ MAY_BE_EMPTY = (
 UTF_8 = "ISO_IR 192"
 """As DICOM calls it, (0008,0005)."""
 
+KEPT = (None, "", "ISO_IR 100", UTF_8)
+"""Character sets that an object shares with its CT; others, known or not, become UTF-8."""
+
 SEXES = ("M", "F", "O")
 """DICOM (0010,0040)."""
+
+LONGEST_NAME = 64
+"""Characters of a label (LO)."""
 
 
 def regions_of(findings: Iterable[Finding]) -> list[tuple[Finding, Region]]:
@@ -69,8 +75,8 @@ def source_headers(
     Args:
         series: the CT.
         indices: of the slices.
-        texts: what the object will say; what is made of headers has the character set of the CT
-            where that is enough for them, else UTF-8.
+        texts: what the object will say; the headers keep their character set where these are
+            ASCII, else all is in UTF-8.
 
     Raises:
         LidcError: a file cannot be read, or lacks the study or the frame of reference, without
@@ -103,22 +109,32 @@ def source_headers(
 
 
 def _filled(header: Dataset, in_utf_8: bool) -> Dataset:
-    for name in MAY_BE_EMPTY:
-        if header.get(name) is None:
-            setattr(header, name, "")
-    for name, kind in (("StudyDate", DA), ("StudyTime", TM)):
+    for tag in list(header.keys()):
         try:
-            kind(header.get(name))
-        except ValueError:
+            header[tag]
+        except Exception:  # a value that is none of its kind; pydicom raises nearly anything
+            del header[tag]
+    for name in MAY_BE_EMPTY:
+        if header.get(name) is None or not _is_sane(name, header.get(name)):
             setattr(header, name, "")
-    if header.PatientSex not in SEXES:
-        header.PatientSex = ""
     if not header.get("SOPClassUID"):
         header.SOPClassUID = CTImageStorage
-    if in_utf_8:
+    if in_utf_8 or header.get("SpecificCharacterSet") not in KEPT:
         header.decode()
         header.SpecificCharacterSet = UTF_8
     return header
+
+
+def _is_sane(name: str, value: object) -> bool:
+    """Whether a date, a time or a sex is one."""
+    try:
+        if name.endswith("Date"):
+            DA(value)
+        elif name.endswith("Time"):
+            TM(value)
+    except (ValueError, TypeError):
+        return False
+    return name != "PatientSex" or value in SEXES
 
 
 def uid_of(*parts: object) -> str:
@@ -139,7 +155,8 @@ def tracking_of(region: Region) -> tuple[str, str]:
     """
     uid = region.about.get("tracking_uid")
     place = (f"{mm:.1f}" for mm in region.place_mm)
-    name = region.name or f"nodule {region.number}"
+    name = region.name.replace("\\", "/")[:LONGEST_NAME].strip()  # a backslash parts values
+    name = name or f"nodule {region.number}"
     return name, str(uid or uid_of(region.series.series_uid, *place))
 
 
@@ -160,7 +177,7 @@ def equipment(description: Description) -> dict[str, str]:
     """Who made an object: arguments of highdicom's constructors."""
     return {
         "manufacturer": MANUFACTURER,
-        "manufacturer_model_name": description.name,
+        "manufacturer_model_name": description.name[:LONGEST_NAME],
         "software_versions": __version__,
         "device_serial_number": digest_of(description)[:16],
         "series_description": SERIES_DESCRIPTION,

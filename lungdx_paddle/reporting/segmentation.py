@@ -44,9 +44,10 @@ def segmentation(findings: Sequence[Finding], description: Description) -> seg.S
     regions = [region for _, region in regions_of(findings)]
     series = regions[0].series
     planes = _planes(series, sorted({index for region in regions for index in region.areas}))
+    texts = [description.name, *(region.name for region in regions)]
     with quiet():
         return seg.Segmentation(
-            source_images=source_headers(series, planes, [region.name for region in regions]),
+            source_images=source_headers(series, planes, texts),
             pixel_array=_pixels(regions, planes),
             segmentation_type="BINARY",
             segment_descriptions=[_described(n, region) for n, region in enumerate(regions, 1)],

@@ -83,6 +83,7 @@ def structured_report(
     )
     with quiet():
         texts = [text for f, region in found for text in (region.name, *f.warnings)]
+        texts += [description.name, *(n for names in description.tasks.values() for n in names)]
         evidence = source_headers(series, used, texts)
         content = sr.MeasurementReport(
             observation_context=sr.ObservationContext(

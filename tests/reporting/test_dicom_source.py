@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -32,14 +33,14 @@ def changed(ct: Path, tmp_path: Path) -> Callable[..., Series]:
                 if value is None:
                     delattr(header, name)
                 else:
-                    header[name]._value = value
+                    header[name]._value = value  # what pydicom would refuse to write
             header.save_as(tmp_path / path.name)
         return find_series(tmp_path)[0][0]
 
     return change
 
 
-@pytest.mark.filterwarnings("ignore:Invalid value")
+@pytest.mark.filterwarnings("ignore:Invalid value", "ignore:Unknown encoding")
 def test_attributes_that_are_missing_or_broken_are_empty(
     changed: Callable[..., Series],
     ball: np.ndarray,
@@ -49,9 +50,8 @@ def test_attributes_that_are_missing_or_broken_are_empty(
     tmp_path: Path,
 ) -> None:
     gone = ("PatientName", "PatientBirthDate", "StudyID", "AccessionNumber", "StudyTime")
-    series = changed(
-        **dict.fromkeys((*gone, "ReferringPhysicianName")), PatientSex="X", StudyDate="01.02.2000"
-    )
+    wrong = {"PatientSex": "X", "StudyDate": "01.02.2000", "SpecificCharacterSet": "unknown"}
+    series = changed(**dict.fromkeys((*gone, "ReferringPhysicianName")), **wrong)
     for make in (structured_report, segmentation):
         path = tmp_path / f"{make.__name__}.dcm"
         path.write_bytes(dicom_bytes(make([make_finding(series, ball)], description)))
@@ -74,14 +74,25 @@ def test_a_ct_that_nothing_can_belong_to_is_an_error(
             make(findings, description)
 
 
-def test_names_of_any_script_are_kept(
-    series: Series, ball: np.ndarray, make_finding: Callable[..., Finding], description: Description
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("左肺 结节", "左肺 结节"), ("a\\\\b" + 80 * "x", "a//b" + 60 * "x"), (" ", "nodule 0")],
+)
+def test_any_name_of_a_nodule_becomes_a_label(
+    series: Series,
+    ball: np.ndarray,
+    make_finding: Callable[..., Finding],
+    description: Description,
+    name: str,
+    label: str,
 ) -> None:
-    findings = [make_finding(series, ball, name="左肺 结节")]
-    for made in (structured_report(findings, description), segmentation(findings, description)):
-        read = pydicom.dcmread(pydicom.filebase.DicomBytesIO(dicom_bytes(made)))
+    findings = [make_finding(series, ball, name=name)]
+    for make in (structured_report, segmentation):
+        content = dicom_bytes(make(findings, description))
+        assert label.encode("utf-8") in content and b"x" * 63 not in content
+        read = pydicom.dcmread(io.BytesIO(content))
         assert str(read.PatientName) == "Müller^Jörg"
-        assert "左肺 结节" in str(read)
+    assert read.SegmentSequence[0].SegmentLabel == label
 
 
 def test_findings_without_a_place_or_in_two_cts_are_an_error(
