@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +10,6 @@ from pydicom.pixels import iter_pixels
 from pydicom.uid import UID
 
 from lungdx_paddle.lidc import Series
-from lungdx_paddle.lidc.dicom import SAME_SPACING
 from lungdx_paddle.lidc.masks import Area
 from lungdx_paddle.lidc.regions import Region, area_of, on_slice
 from lungdx_paddle.words import printable
@@ -21,6 +19,9 @@ LONGEST_NAME = 64
 
 FRACTIONAL, LABELMAP = "FRACTIONAL", "LABELMAP"
 """Kinds of SEG beside BINARY, DICOM (0062,0001)."""
+
+HALF_A_PIXEL = 0.5
+"""How far a frame's grid may drift from the slice's, from one side to the other."""
 
 BACKGROUND = 0
 """Of a label map, whose other values are the numbers of segments; some describe it, too."""
@@ -113,21 +114,24 @@ def _placed(
     spacing_mm = _item(groups, "PixelMeasuresSequence").get("PixelSpacing")
     if not (position and directions and spacing_mm):
         return (source, mask) if source is not None and mask.shape == rows_columns else None
-    row_mm, column_mm = map(float, spacing_mm)
-    own_mm = series.spacing_zyx_mm[1:]
-    pairs = zip(sorted((row_mm, column_mm)), sorted(own_mm))
-    if not all(math.isclose(a, b, rel_tol=SAME_SPACING) for a, b in pairs):
-        raise ValueError(
-            f"pixels of {row_mm:.4g} x {column_mm:.4g} mm, where the CT has "
-            f"{own_mm[0]:.4g} x {own_mm[1]:.4g} mm"
-        )
-    offsets_mm = np.argwhere(mask)[:, ::-1] * (column_mm, row_mm)
-    corner_mm = np.array(position, float)
-    points_mm = corner_mm + offsets_mm @ np.reshape(np.array(directions, float), (2, 3))
-    found = on_slice(series, points_mm, source)
+    (row_mm, column_mm), size = map(float, spacing_mm), np.array(mask.shape[::-1])
+    ends_mm = np.diag(size * (column_mm, row_mm)) @ np.reshape(np.array(directions, float), (2, 3))
+    found = on_slice(series, np.array(position, float) + [[0, 0, 0], *ends_mm], source)
     if found is None:
         return None
-    index, xy = found[0], np.rint(found[1]).astype(int)
+    index, (first, *ends) = found
+    steps = (np.array(ends) - first) / size[:, None]  # a column's and a row's, in the slice's
+    first, whole = np.rint(first).astype(int), np.rint(steps).astype(int)
+    drift = np.abs(steps - whole) * size[:, None]
+    if drift.max() > HALF_A_PIXEL or round(abs(np.linalg.det(whole))) != 1:
+        own_mm = series.spacing_zyx_mm[1:]
+        raise ValueError(
+            f"pixels of {row_mm:.4g} x {column_mm:.4g} mm that do not lie on the CT's, of "
+            f"{own_mm[0]:.4g} x {own_mm[1]:.4g} mm"
+        )
+    if mask.shape == rows_columns and not first.any() and (whole == np.eye(2)).all():
+        return index, mask
+    xy = np.argwhere(mask)[:, ::-1] @ whole + first
     if xy.min() < 0 or (xy >= rows_columns[::-1]).any():
         return None
     there = np.zeros(rows_columns, bool)

@@ -68,15 +68,18 @@ def test_a_frame_is_found_by_its_position_too(
     assert bar.doubts == ()
 
 
-def test_a_frame_whose_rows_run_the_other_way_lies_where_it_says(
-    marked: Series, masks: np.ndarray, make_seg: Make, save: Save
+@pytest.mark.parametrize("orientation", [[1, 0, 0, 0, -1, 0], [0, 1, 0, 1, 0, 0]])
+def test_a_frame_that_is_turned_lies_where_it_says(
+    marked: Series, masks: np.ndarray, make_seg: Make, save: Save, orientation: list[int]
 ) -> None:
-    seg = make_seg(masks[:, ::-1])
-    orientation = seg.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0]
-    orientation.ImageOrientationPatient = [1, 0, 0, 0, -1, 0]
+    flipped = orientation[4] == -1
+    seg = make_seg(masks[:, ::-1] if flipped else masks.swapaxes(1, 2))
+    (shared,) = seg.SharedFunctionalGroupsSequence
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = orientation
     last_mm = marked.slices[0].position_mm[1] + (masks.shape[1] - 1) * marked.spacing_zyx_mm[1]
     for frame in seg.PerFrameFunctionalGroupsSequence:
-        frame.PlanePositionSequence[0].ImagePositionPatient[1] = last_mm
+        if flipped:
+            frame.PlanePositionSequence[0].ImagePositionPatient[1] = last_mm
     for region, its in zip(read_segmentation(save(seg)).regions(marked), masks.T):
         assert (drawn(region) == its.T).all()
 
@@ -116,5 +119,5 @@ def test_what_contradicts_itself_is_damaged(
 
 def test_pixels_of_another_size_are_refused(marked: Series, seg: Dataset, save: Save) -> None:
     seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [2, 2]
-    with pytest.raises(LidcError, match="pixels of 2 x 2 mm, where the CT has"):
+    with pytest.raises(LidcError, match="pixels of 2 x 2 mm that do not lie on the CT's, of 3"):
         read_segmentation(save(seg)).regions(marked)
