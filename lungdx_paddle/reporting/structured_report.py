@@ -118,6 +118,7 @@ def _group(
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     """The measurement group of a nodule."""
     name, tracking_uid = tracking_of(region)
+    how = {**parameters(description), "nodule marked by": region.origin}
     frame = region.series.slices[region.middle].frame_of_reference
     group = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=tracking_uid, identifier=name),
@@ -128,7 +129,7 @@ def _group(
         algorithm_id=sr.AlgorithmIdentification(
             name=f"{MANUFACTURER} {description.name}",
             version=__version__,
-            parameters=[f"{key}: {value}" for key, value in parameters(description).items()],
+            parameters=[f"{key}: {value}" for key, value in how.items()],
         ),
         measurements=list(_measurements(finding)),
         qualitative_evaluations=list(_evaluations(finding)),
