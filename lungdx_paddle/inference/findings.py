@@ -37,7 +37,11 @@ class Finding:
     region: Region | None = None
     """The nodule's pixels, where it was found in a CT."""
     images: np.ndarray | None = None
-    """(slices, 32, 32) uint8: its crops, from the caudal end, where it was found in a CT."""
+    """(slices, 32, 32) uint8: its crops, from the caudal end; None where no slice is there."""
+    occlusion: Mapping[str, np.ndarray] | None = None
+    """{task: (32, 32)}: how much the answer falls where a pixel is covered, as
+    :func:`~lungdx_paddle.inference.occlusion.explained` found it: of the expected level in
+    levels, of the likeliest class's probability."""
 
     def __repr__(self) -> str:
         answers = ", ".join(f"{task} {self.answer(task)}" for task in self.classes)
@@ -52,6 +56,13 @@ class Finding:
         best = level_class(expected_level(p), self.cuts) if by_cuts else np.argmax(p)
         return self.classes[task][int(best)]
 
+    @property
+    def expected_level(self) -> float | None:
+        """The expected malignancy level, from 1 to 5; None without a slice."""
+        if self.probabilities is None:
+            return None
+        return float(expected_level(self.probabilities[MALIGNANCY]))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: ``about``, then per task its level or class and probabilities.
 
@@ -62,9 +73,11 @@ class Finding:
             best = self.answer(task)
             entries[task] = {"class": best}
             if task == MALIGNANCY:
-                expected = round(float(expected_level(p)), 3)
+                expected = round(self.expected_level or 0.0, 3)
                 entries[task] = {"level": int(best or 0), "expected_level": expected}
             entries[task]["probabilities"] = [round(float(value), 6) for value in p]
+            if self.occlusion:
+                entries[task]["occlusion"] = np.round(self.occlusion[task], 3).tolist()
         if self.warnings:
             entries["warnings"] = list(self.warnings)
         return entries
@@ -104,4 +117,5 @@ def _findings(
     probabilities = predictor.probabilities(images)
     for i, what in enumerate(about):
         of_one = {task: p[i] for task, p in probabilities.items()}
-        yield Finding(what, predictor.tasks, of_one, cuts=predictor.calibration.cuts)
+        cuts = predictor.calibration.cuts
+        yield Finding(what, predictor.tasks, of_one, cuts=cuts, images=images[i : i + 1])
