@@ -209,6 +209,12 @@ def _scores(run: Run) -> dict[str, Any]:
         "malignancy_within_one_by_nodule": nodule[MALIGNANCY].within_one,
         "malignancy_quadratic_kappa_by_nodule": nodule[MALIGNANCY].quadratic_kappa,
         "malignancy_auc_by_nodule": nodule[MALIGNANCY].auc,
+        **{
+            f"{task}_{name}_by_nodule": getattr(scores, name)
+            for task, scores in nodule.items()
+            for name in ("balanced_accuracy", "ece")
+            if getattr(scores, name)
+        },
         "diagnosis_auc_by_patient": metrics.test.diagnosis["malignant"]["level"],
     }
     return {
