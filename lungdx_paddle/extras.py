@@ -13,6 +13,7 @@ PACKAGES = {
     "cluster": "distributed",
     "compressed": "'pylibjpeg[all]'",
     "excel": "openpyxl",
+    "report": "jinja2",
     "bench": "scikit-image",
 }
 """Extra -> the packages that it brings, as words of ``pip install``."""

@@ -48,8 +48,7 @@ def installed(built: Path) -> Path:
 
 def test_the_wheel_holds_the_package_its_configs_and_the_command(installed: Path) -> None:
     package = ROOT / "lungdx_paddle"
-    kinds = (".py", ".csv", ".gz", ".md", ".typed")
-    sources = [p for p in package.rglob("*") if p.suffix in kinds]
+    sources = [p for p in package.rglob("*") if p.is_file() and p.suffix != ".pyc"]
     wanted = {f"lungdx_paddle/{path.relative_to(package).as_posix()}" for path in sources}
     wanted |= {f"lungdx_paddle/configs/{path.name}" for path in (ROOT / "configs").iterdir()}
     files = {p.relative_to(installed).as_posix() for p in installed.rglob("*") if p.is_file()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError, ManifestError
-from lungdx_paddle.files import writable_folder, write_together
+from lungdx_paddle.files import writable_folder, write_text, write_together
 
 if TYPE_CHECKING:  # --help needs no model
     import argparse
@@ -44,13 +44,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="UID",
         help="the CT series, where --series holds several; the end of its UID is enough",
     )
+    add("--explain", action="store_true", help="add which pixels speak for the answers; slower")
+    add("--report", type=Path, metavar="HTML", help="write a page to read and to print, too")
     add("--sr", type=Path, metavar="OUT", help="write a DICOM structured report of that CT, too")
     add("--seg-out", type=Path, metavar="OUT", help="write a DICOM SEG of the nodules, too")
     args = parser.parse_args(argv)
     _check_outputs(args)
     told: set[str] = set()
+    predictor, found = _findings(args)
     findings: list[Finding] = []
-    for finding in _findings(args):
+    for finding in found:
+        if args.explain:
+            from lungdx_paddle.inference.occlusion import explained
+
+            finding = explained(predictor, finding)
         findings.append(finding)
         for warning in _warnings(finding):
             if warning not in told:
@@ -61,11 +68,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         cli.note(f"nothing to predict: {args.xml or args.manifest} outlines no nodule")
     elif args.sr or args.seg_out:
         _write_objects(args, findings)
+    if args.report:
+        from lungdx_paddle.reporting.page import report
+
+        write_text(args.report, report(findings, predictor))
+        cli.note(f"Wrote {args.report}")
     cli.note(RESEARCH_USE)
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
-    """See that DICOM objects can be made and written, before minutes are spent on predictions."""
+    """See that outputs can be made and written, before minutes are spent on predictions."""
+    if args.report:
+        importlib.import_module("lungdx_paddle.reporting.page")  # needs an extra
+        writable_folder(args.report.parent)
     outputs = [path for path in (args.sr, args.seg_out) if path]
     if not outputs:
         return
@@ -103,7 +118,8 @@ def _warnings(finding: Finding) -> list[str]:
     return [*finding.warnings, *own]
 
 
-def _findings(args: argparse.Namespace) -> Iterator[Finding]:
+def _findings(args: argparse.Namespace) -> tuple[Predictor, Iterator[Finding]]:
+    """The model, and what it finds; the arguments are checked before it is loaded."""
     sources = [name for name in ("images", "manifest", "series") if getattr(args, name)]
     marks = [name for name in ("xml", "seg", "nodule") if getattr(args, name)]
     if args.series_uid and not args.series:
@@ -118,24 +134,27 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     from lungdx_paddle.inference.findings import findings_from_crops, findings_from_manifest
 
     images = [path for name in args.images for path in _crop_files(name)]
-    if args.manifest:
-        return findings_from_manifest(_load(args.model), args.manifest)
-    if images:
-        return findings_from_crops(_load(args.model), images)
     # Imported here: a prediction from crops does without pydicom and SciPy.
-    from lungdx_paddle.inference.locate import parse_point
-    from lungdx_paddle.inference.scan_findings import (
-        findings_from_points,
-        findings_from_readings,
-        findings_from_segmentation,
-    )
+    if args.series:
+        from lungdx_paddle.inference.locate import parse_point
+        from lungdx_paddle.inference.scan_findings import (
+            findings_from_points,
+            findings_from_readings,
+            findings_from_segmentation,
+        )
 
+        points = [parse_point(text) for text in args.nodule or ()]
+    predictor = _load(args.model)
+    if args.manifest:
+        return predictor, findings_from_manifest(predictor, args.manifest)
+    if images:
+        return predictor, findings_from_crops(predictor, images)
+    ct = predictor, args.series
     if args.seg:
-        return findings_from_segmentation(_load(args.model), args.series, args.seg, args.series_uid)
+        return predictor, findings_from_segmentation(*ct, args.seg, args.series_uid)
     if args.xml:
-        return findings_from_readings(_load(args.model), args.series, args.xml, args.series_uid)
-    points = [parse_point(text) for text in args.nodule]
-    return findings_from_points(_load(args.model), args.series, points, args.series_uid)
+        return predictor, findings_from_readings(*ct, args.xml, args.series_uid)
+    return predictor, findings_from_points(*ct, points, args.series_uid)
 
 
 def _load(folder: Path) -> Predictor:

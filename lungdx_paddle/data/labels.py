@@ -28,6 +28,15 @@ TASKS: tuple[str, ...] = (MALIGNANCY, PATHOLOGY)
 LEVELS: tuple[str, ...] = ("1", "2", "3", "4", "5")
 """Malignancy levels, most benign first (paper, section on nodule images)."""
 
+LEVEL_WORDS: Mapping[str, str] = {
+    "1": "highly unlikely",
+    "2": "moderately unlikely",
+    "3": "indeterminate",
+    "4": "moderately suspicious",
+    "5": "highly suspicious",
+}
+"""LIDC's words for the levels: how likely a reader takes it that the nodule is cancer."""
+
 UNKNOWN, BENIGN, PRIMARY, METASTATIC = 0, 1, 2, 3
 """The diagnosis table's codes of patients and of nodules."""
 

@@ -1,1 +1,1 @@
-"""Findings as documents: DICOM structured reports and segmentations."""
+"""Findings -> what people and archives read."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lungdx_paddle.commands import predict_nodules
+from lungdx_paddle.commands import cli, predict_nodules
 from lungdx_paddle.errors import ConfigError, ManifestError, OutputError
 from lungdx_paddle.evaluation.calibration import Calibration
 from lungdx_paddle.extras import failed_import
@@ -30,6 +30,8 @@ class Uniform:
         self.folder = folder
         self.notes = ["a note on the model"]
         self.calibration = Calibration()
+        self.description: dict[str, Any] = {"model": "uniform"}
+        self.crop_rule = "paper"
 
     def check_crops(self, manifest: object) -> None:
         """Take any crops."""
@@ -126,3 +128,30 @@ def test_a_report_needs_an_extra_and_its_place_before_anything_is_predicted(
     with pytest.raises(ImportError) as error:
         answer(*arguments)
     assert str(failed_import(error.value)).endswith("; pip install highdicom")
+def test_a_page_of_the_findings_is_written_beside_the_lines(
+    answer: Answer, write_crops: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("jinja2", reason="the extra report is not installed")
+    page = tmp_path / "new" / "page.html"
+    crop = write_crops(patients=2).parent / "crops" / "P00" / "n00_s00.jpg"
+    arguments = ["--model", "model", str(crop), "--report", str(page)]
+    predict_nodules.main([*arguments, "--explain"])
+    screen = capsys.readouterr()
+    (line,) = (json.loads(text) for text in screen.out.splitlines())
+    assert np.shape(line["malignancy"]["occlusion"]) == (32, 32)
+    assert f"Wrote {page}" in screen.err.splitlines()
+    html = page.read_text(encoding="utf-8")
+    assert "level 5, highly suspicious" in html and "speaks for the answer" in html
+    with pytest.raises(OutputError, match="page.html: expected a place that can be written to"):
+        predict_nodules.main([*arguments[:-1], str(page / "page.html")])
+    assert capsys.readouterr().out == ""  # known before anything is predicted
+
+
+def test_without_the_extra_the_page_is_refused_before_the_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "lungdx_paddle.reporting.page", raising=False)
+    arguments = ["--model", "gone", "crop.jpg", "--report", "page.html"]
+    assert cli.exit_code(predict_nodules.main, arguments) == cli.USER_MISTAKE
+    assert "jinja2: expected it to be installed" in capsys.readouterr().err
