@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
+import pydicom
 import pytest
 
-from lungdx_paddle.inference.findings import Finding
-from lungdx_paddle.lidc import Series
+from lungdx_paddle.lidc import Series, find_series
 from lungdx_paddle.lidc.regions import Region, area_of
+from lungdx_paddle.phantom import PhantomSettings, write_phantom
 from lungdx_paddle.preprocess.window import apply_window
 from lungdx_paddle.reporting.pictures import (
     LEAST_SIDE_MM,
+    MARGIN_MM,
     close_up,
     edges,
     occlusion_png,
     slice_png,
     whole_slice,
 )
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
+    """A small CT, whose pixels are made oblong: 1.4 mm between rows, 0.7 between columns."""
+    folder = tmp_path_factory.mktemp("ct")
+    write_phantom(folder, 1, jobs=1, settings=PhantomSettings(rows=94, slices=6, nodules=(1, 1)))
+    for path in folder.rglob("*.dcm"):
+        header = pydicom.dcmread(path)
+        header.PixelSpacing = [1.4, 0.7]
+        header.save_as(path)
+    return find_series(folder)[0][0]
+
+
+def region(series: Series, rows: slice, columns: slice) -> Region:
+    """A rectangle on the second slice."""
+    mask = np.zeros(series.shape_zyx[1:], bool)
+    mask[rows, columns] = True
+    area = area_of(mask)
+    assert area is not None
+    return Region(series, 0, {1: area}, "box")
 
 
 def decoded(encoded: bytes) -> np.ndarray:
@@ -37,38 +62,36 @@ def test_an_outline_runs_along_the_edges_of_the_pixels() -> None:
     assert edges(np.zeros((9, 12), bool)) == []
 
 
-def test_a_close_up_is_about_the_nodule_and_in_mm(findings: list[Finding], series: Series) -> None:
-    for finding in findings:
-        region = finding.region
-        assert region is not None
-        hu = series.slice_hu(region.middle)
-        near, whole = close_up(region, hu, (20, 2040)), whole_slice(region, hu, (20, 2040))
-        _, row_mm, column_mm = series.spacing_zyx_mm
-        assert (whole.height_mm, whole.width_mm) == (
-            pytest.approx(hu.shape[0] * row_mm),
-            pytest.approx(hu.shape[1] * column_mm),
-        )
-        assert np.array_equal(decoded(whole.image), apply_window(hu, 20, 2040))
-        assert near.height_mm >= min(LEAST_SIDE_MM, near.width_mm) - row_mm
-        points = np.concatenate(near.outlines_mm)
-        assert (points > 0).all() and (points < (near.width_mm, near.height_mm)).all()
-        # the same outline in both, apart by where the close-up lies in the slice
-        apart = np.concatenate(whole.outlines_mm) - points
-        assert apart == pytest.approx(np.tile(whole.frame_mm[:2], (len(apart), 1)))
-        assert near.frame_mm[:2] == (0, 0)
-        area_mm2 = sum(cv2.contourArea(p.astype(np.float32)) for p in near.outlines_mm)
-        assert area_mm2 >= 0.8 * finding.about["area_mm2"]
+def test_a_close_up_is_about_the_nodule_and_in_mm(series: Series) -> None:
+    nodule, hu = region(series, slice(40, 45), slice(30, 40)), series.slice_hu(1)
+    near, whole = close_up(nodule, hu, (20, 2040)), whole_slice(nodule, hu, (20, 2040))
+    assert (whole.width_mm, whole.height_mm) == pytest.approx((94 * 0.7, 94 * 1.4))
+    assert np.array_equal(decoded(whole.image), apply_window(hu, 20, 2040))
+    assert (near.width_mm, near.height_mm) == pytest.approx((LEAST_SIDE_MM,) * 2, abs=1.4)
+    (outline,), (same,) = near.outlines_mm, whole.outlines_mm
+    assert same.min(axis=0) == pytest.approx((30 * 0.7, 40 * 1.4), abs=0.2)
+    assert same.max(axis=0) == pytest.approx((40 * 0.7, 45 * 1.4), abs=0.2)
+    # It is the same outline, moved by where the close-up lies in the slice.
+    assert same - outline == pytest.approx(np.tile(whole.frame_mm[:2], (len(same), 1)))
+    assert near.frame_mm == pytest.approx((0, 0, near.width_mm, near.height_mm))
+    assert whole.frame_mm[2:] == pytest.approx((near.width_mm, near.height_mm))
+    middle = (outline.min(axis=0) + outline.max(axis=0)) / 2
+    assert middle == pytest.approx((near.width_mm / 2, near.height_mm / 2), abs=1.4)
 
 
-def test_the_sides_of_the_patient_are_those_of_the_header(series: Series) -> None:
-    mask = np.zeros(series.shape_zyx[1:], bool)
-    mask[0, 0] = True  # at the edge: what lies outside the slice is black
-    area = area_of(mask)
-    assert area is not None
-    region = Region(series, 0, {0: area}, "point")
-    view = close_up(region, np.full(mask.shape, 500.0), (20, 2040))
-    assert view.sides == ("R", "A") and series.slices[0].orientation[0] > 0
+def test_a_large_nodule_has_its_surroundings_too(series: Series) -> None:
+    large = region(series, slice(10, 60), slice(10, 60))  # of 70 x 35 mm
+    near = close_up(large, series.slice_hu(1), (20, 2040))
+    assert near.height_mm == pytest.approx(70 + 2 * MARGIN_MM, abs=1.4)
+
+
+def test_what_lies_outside_the_slice_is_black_and_its_sides_are_named(series: Series) -> None:
+    view = close_up(region(series, slice(1), slice(1)), np.full((94, 94), 500.0), (20, 2040))
     assert decoded(view.image)[0, 0] == 0 and decoded(view.image)[-1, -1] > 0
+    assert series.slices[1].orientation == (1, 0, 0, 0, 1, 0) and view.sides == ("R", "A")
+    turned = [replace(s, orientation=(-1.0, 0.0, 0.0, 0.0, -1.0, 0.0)) for s in series.slices]
+    prone = region(replace(series, slices=tuple(turned)), slice(1), slice(1))
+    assert whole_slice(prone, np.zeros((94, 94)), (20, 2040)).sides == ("L", "P")
 
 
 def test_what_speaks_for_an_answer_is_red_and_what_speaks_against_it_blue() -> None:
