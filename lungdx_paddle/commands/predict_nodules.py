@@ -23,7 +23,9 @@ if TYPE_CHECKING:  # --help needs no model
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print a JSON line for each crop, row or nodule of the arguments."""
-    example = "python tools/predict.py --model inference --manifest crops/manifest.csv"
+    example = (
+        "python tools/predict.py --model inference --manifest crops/manifest.csv --report page.html"
+    )
     parser = cli.parser(__doc__, example)
     add = parser.add_argument
     add("--model", type=Path, required=True, metavar="DIR", help="what tools/export.py wrote")

@@ -51,6 +51,11 @@ class ModelFacts:
         """Whether it was trained on pictures that a program made up."""
         return self.data.startswith("phantom")
 
+    def ece(self, task: str) -> Estimate | None:
+        """The calibration error of a task's probabilities, where it rests on enough patients."""
+        found = self.scores.get(task, {}).get("ece")
+        return None if found is None or found.too_few else found
+
     @property
     def ranks_disease(self) -> bool:
         """Whether the level was shown to rank malignant disease of unseen patients above benign."""
@@ -106,4 +111,6 @@ def _estimate(entry: Any) -> Estimate | None:
 
 
 def _is_above(estimate: Estimate | None, chance: float) -> bool:
-    return bool(estimate and estimate.interval and estimate.interval[0] > chance)
+    if estimate is None or estimate.interval is None or estimate.too_few:
+        return False
+    return estimate.interval[0] > chance

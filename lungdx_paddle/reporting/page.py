@@ -20,8 +20,8 @@ from lungdx_paddle.reporting.model_facts import PARTS, SCORES, UNSEEN, model_fac
 from lungdx_paddle.reporting.pictures import View
 
 MOST_NODULES = 200
-"""Shown in full, with some 400 kB of pictures each; a browser takes a page of 80 MB.  The table
-at the top has all."""
+"""Shown in full, with 150 to 250 kB of pictures each: a page of 50 MB, which browsers still open.
+The table at the top has all."""
 
 MOST_CROPS = 24
 """Of a nodule's slices that are shown, evenly over all: two rows."""

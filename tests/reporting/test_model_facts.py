@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lungdx_paddle.evaluation.intervals import Estimate
-from lungdx_paddle.reporting.model_facts import model_facts
+from lungdx_paddle.reporting.model_facts import ModelFacts, model_facts
 
 TASKS = {"malignancy": ["1", "2", "3", "4", "5"], "pathology": ["benign", "malignant"]}
 HALF = {"value": "0.5", "interval": ["0.4", "0.6"], "patients": "80", "benign": "16"}
@@ -35,6 +35,21 @@ def test_scores_are_read_from_the_texts_of_inference_yml() -> None:
     }
     assert facts.diagnosis == Estimate(0.5, (0.4, 0.6), 80)
     assert not facts.is_phantom and not facts.ranks_disease and not facts.tells_classes
+
+
+def test_what_rests_on_few_patients_shows_nothing() -> None:
+    good = {"value": "0.9", "interval": ["0.8", "1"]}
+
+    def facts(patients: str) -> ModelFacts:
+        scores = {"diagnosis_auc_by_patient": {**good, "patients": patients}}
+        for name in ("balanced_accuracy", "ece"):
+            scores[f"pathology_{name}_by_nodule"] = {**good, "patients": patients}
+        return model_facts({"training": {"split": "patient"}, "scores": scores}, TASKS)
+
+    few, many = facts("5"), facts("6")
+    assert (few.ranks_disease, few.tells_classes, few.ece("pathology")) == (False, False, None)
+    assert many.ranks_disease and many.tells_classes
+    assert many.ece("pathology") == Estimate(0.9, (0.8, 1.0), 6)
 
 
 @pytest.mark.parametrize("data", ["phantom", "phantom, made by a program: of no medical meaning"])

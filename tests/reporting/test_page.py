@@ -223,7 +223,7 @@ def test_how_sure_its_probabilities_are_is_in_words(findings: list[Finding], mod
     cut = replace(findings[0], cuts=model.calibration.cuts)
     text = Parts(report([cut], model)).text
     assert "Calibrated on 1098 nodules in a cross-validation of 5 folds" in text
-    assert "on unseen patients the likeliest answer's probability was off by 3.4" in text
+    assert "on unseen patients the likeliest class's probability was off by 3.4" in text
     assert text.count("Not calibrated") == 1 and "too few nodules with a pathology." in text
     assert "levels 2 to 5 begin at 2.0, 2.6, 3.4 and 4.3" in text
 
@@ -252,6 +252,17 @@ def test_findings_of_crops_have_the_crop_and_no_slice(model: Any) -> None:
     assert "<svg" not in html and "a/b.jpg" in html
     (shown,) = (picture(a) for a in Parts(html).addresses)
     assert np.array_equal(shown, image[0])
+
+
+def test_a_model_of_one_task_has_a_page_of_one(findings: list[Finding], model: Any) -> None:
+    model.tasks = {"malignancy": model.tasks["malignancy"]}
+    alone = [
+        replace(f, classes=model.tasks, probabilities={"malignancy": f.probabilities["malignancy"]})
+        for f in findings
+        if f.probabilities
+    ]
+    text = Parts(report(alone, model)).text
+    assert "Malignancy" in text and "athology" not in text
 
 
 def test_a_nodule_without_a_slice_has_its_reason(findings: list[Finding], model: Any) -> None:
