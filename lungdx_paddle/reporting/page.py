@@ -19,9 +19,9 @@ from lungdx_paddle.reporting import pictures
 from lungdx_paddle.reporting.model_facts import PARTS, SCORES, UNSEEN, model_facts
 from lungdx_paddle.reporting.pictures import View
 
-MOST_NODULES = 200
-"""Shown in full, with 150 to 250 kB of pictures each: a page of 50 MB, which browsers still open.
-The table at the top has all."""
+MOST_NODULES = 100
+"""Shown in full, with 200 to 500 kB of pictures each: a page of some 30 MB, which browsers open at
+once.  The table at the top has all."""
 
 MOST_CROPS = 24
 """Of a nodule's slices that are shown, evenly over all: two rows."""
@@ -67,21 +67,28 @@ class Nodule:
         region = self.finding.region
         if region is None or not region.areas:
             return ()
-        hu = region.series.slice_hu(region.middle)
+        middle = region, region.middle, region.series.slice_hu(region.middle)
         return (
-            pictures.whole_slice(region, hu, pictures.LUNG),
-            pictures.close_up(region, hu, pictures.LUNG),
-            pictures.close_up(region, hu, self.predictor.window),
+            pictures.whole_slice(*middle, pictures.LUNG),
+            pictures.close_up(*middle, pictures.LUNG),
+            pictures.close_up(*middle, self.predictor.window),
         )
 
     @property
-    def crops(self) -> list[tuple[bytes, str]]:
-        """(PNG, caption) of its crops, or of :data:`MOST_CROPS` of them, in their order."""
+    def slices(self) -> Iterator[tuple[str, View | None, bytes]]:
+        """(name, close-up in a CT, PNG of the crop) of :data:`MOST_CROPS` slices, in order."""
         images, region = self._images, self.finding.region
-        of_ct = [f"slice {index}" for index in sorted(region.areas)] if region else []
-        names = of_ct or [f"crop {k}" for k in range(len(images))]
-        shown = np.unique(np.linspace(0, len(images) - 1, MOST_CROPS).round().astype(int))
-        return [(pictures.png(images[k]), names[k]) for k in shown] if len(images) else []
+        indices = sorted(region.areas) if region else []
+        shown = np.linspace(0, len(images) - 1, min(len(images), MOST_CROPS)).round().astype(int)
+        for k in shown:
+            crop = pictures.png(images[k])
+            if region is None:
+                yield f"crop {k}", None, crop
+                continue
+            index = indices[k]
+            hu = region.series.slice_hu(index)
+            close_up = pictures.close_up(region, index, hu, self.predictor.window)
+            yield f"slice {index}", close_up, crop
 
     @property
     def middle_crop(self) -> bytes:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from lungdx_paddle.lidc.regions import Region
-from lungdx_paddle.preprocess.crop import cut, middle_of, rectangle
+from lungdx_paddle.preprocess.crop import cut, rectangle
 from lungdx_paddle.preprocess.window import NAMED_WINDOWS, Window, apply_window
 
 LUNG: Window = NAMED_WINDOWS["lung"]
@@ -84,53 +84,44 @@ class View:
     """x, y, width and height of the close-up."""
 
 
-def whole_slice(region: Region, hu: np.ndarray, window: Window) -> View:
-    """The middle slice of a region, whose pixels are ``hu``."""
-    return _view(region, hu, window, (0, 0), (hu.shape[0], hu.shape[1]))
+def whole_slice(region: Region, index: int, hu: np.ndarray, window: Window) -> View:
+    """A slice of a region's series, whose pixels are ``hu``."""
+    return _view(region, index, apply_window(hu, *window), (0, 0))
 
 
-def close_up(region: Region, hu: np.ndarray, window: Window) -> View:
-    """What surrounds a region on its middle slice, whose pixels are ``hu``."""
-    return _view(region, hu, window, *_square(region))
+def close_up(region: Region, index: int, hu: np.ndarray, window: Window) -> View:
+    """The same, of it what surrounds the region: of each slice the same part."""
+    corner_xy, shape = _square(region)
+    return _view(region, index, cut(apply_window(hu, *window), corner_xy, shape), corner_xy)
 
 
-def _view(
-    region: Region,
-    hu: np.ndarray,
-    window: Window,
-    corner_xy: tuple[int, int],
-    shape: tuple[int, int],
-) -> View:
+def _view(region: Region, index: int, gray: np.ndarray, corner_xy: tuple[int, int]) -> View:
+    """A part of a slice, whose first pixel is at column and row ``corner_xy``."""
     _, row_mm, column_mm = region.series.spacing_zyx_mm
-    scale = np.array([column_mm, row_mm])
-    (x, y), (rows, columns) = _square(region)
-    outlines = [(edge - corner_xy) * scale for edge in edges(region.mask(region.middle))]
-    along_rows_x, _, _, _, along_columns_y, _ = region.series.slices[region.middle].orientation
+    pixel_mm = np.array([column_mm, row_mm])
+    square_xy, (rows, columns) = _square(region)
+    x_mm, y_mm = (np.array(square_xy) - corner_xy) * pixel_mm
+    along_rows_x, _, _, _, along_columns_y, _ = region.series.slices[index].orientation
     return View(
-        png(cut(apply_window(hu, *window), corner_xy, shape)),
-        width_mm=shape[1] * column_mm,
-        height_mm=shape[0] * row_mm,
+        png(gray),
+        width_mm=gray.shape[1] * column_mm,
+        height_mm=gray.shape[0] * row_mm,
         sides=("R" if along_rows_x > 0 else "L", "A" if along_columns_y > 0 else "P"),
-        outlines_mm=outlines,
-        frame_mm=(
-            (x - corner_xy[0]) * column_mm,
-            (y - corner_xy[1]) * row_mm,
-            columns * column_mm,
-            rows * row_mm,
-        ),
+        outlines_mm=[(edge - corner_xy) * pixel_mm for edge in edges(region.mask(index))],
+        frame_mm=(float(x_mm), float(y_mm), columns * column_mm, rows * row_mm),
     )
 
 
 def _square(region: Region) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First column and row, and (rows, columns), of the close-up of a region's middle slice."""
+    """First column and row, and (rows, columns), of the close-up of a region's pixels."""
     _, *spacing_mm = region.series.spacing_zyx_mm
-    mask = region.mask(region.middle)
-    sides = [side.stop - side.start for side in rectangle(mask)]
-    longest_mm = max(pixels * mm for pixels, mm in zip(sides, spacing_mm))
-    side_mm = max(LEAST_SIDE_MM, longest_mm + 2 * MARGIN_MM)
+    first = [area.corner_xy[::-1] for area in region.areas.values()]
+    last = np.add(first, [area.pixels.shape for area in region.areas.values()]).max(axis=0)
+    start = np.min(first, axis=0)
+    side_mm = max(LEAST_SIDE_MM, float(((last - start) * spacing_mm).max()) + 2 * MARGIN_MM)
     rows, columns = (round(side_mm / mm) for mm in spacing_mm)
-    row, column = middle_of(mask)
-    return (column - columns // 2, row - rows // 2), (rows, columns)
+    row, column = (start + last) // 2
+    return (int(column) - columns // 2, int(row) - rows // 2), (rows, columns)
 
 
 def full_scale(map_: np.ndarray) -> float:

@@ -296,7 +296,7 @@ def test_what_speaks_for_an_answer_is_drawn_with_its_scale(
     largest = max(0.1, float(np.abs(finding.occlusion["malignancy"]).max()))
     text = unescape(sections(report([finding], model))[0])
     assert f"−{largest:.2f} +{largest:.2f}" in text
-    assert "Malignancy: how much the expected level falls, in levels," in text
+    assert "Malignancy: levels by which the expected level falls" in text
 
 
 @pytest.mark.parametrize("scores", [{}, "none", {"accuracy_by_nodule": "high"}, {"none": "step 3"}])

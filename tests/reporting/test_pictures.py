@@ -64,7 +64,7 @@ def test_an_outline_runs_along_the_edges_of_the_pixels() -> None:
 
 def test_a_close_up_is_about_the_nodule_and_in_mm(series: Series) -> None:
     nodule, hu = region(series, slice(40, 45), slice(30, 40)), series.slice_hu(1)
-    near, whole = close_up(nodule, hu, (20, 2040)), whole_slice(nodule, hu, (20, 2040))
+    near, whole = close_up(nodule, 1, hu, (20, 2040)), whole_slice(nodule, 1, hu, (20, 2040))
     assert (whole.width_mm, whole.height_mm) == pytest.approx((94 * 0.7, 94 * 1.4))
     assert np.array_equal(decoded(whole.image), apply_window(hu, 20, 2040))
     assert (near.width_mm, near.height_mm) == pytest.approx((LEAST_SIDE_MM,) * 2, abs=1.4)
@@ -79,19 +79,31 @@ def test_a_close_up_is_about_the_nodule_and_in_mm(series: Series) -> None:
     assert middle == pytest.approx((near.width_mm / 2, near.height_mm / 2), abs=1.4)
 
 
+def test_every_slice_shows_the_same_part(series: Series) -> None:
+    low, high = (
+        region(series, slice(40, 45), slice(30, 40)),
+        region(series, slice(60, 64), slice(9)),
+    )
+    both = replace(low, areas={**low.areas, 2: high.areas[1]})
+    views = [close_up(both, index, series.slice_hu(index), (20, 2040)) for index in (1, 2)]
+    assert views[0].width_mm == views[1].width_mm
+    (first,), (second,) = (view.outlines_mm for view in views)
+    assert second.min(axis=0) - first.min(axis=0) == pytest.approx((-30 * 0.7, 20 * 1.4))
+
+
 def test_a_large_nodule_has_its_surroundings_too(series: Series) -> None:
     large = region(series, slice(10, 60), slice(10, 60))  # of 70 x 35 mm
-    near = close_up(large, series.slice_hu(1), (20, 2040))
+    near = close_up(large, 1, series.slice_hu(1), (20, 2040))
     assert near.height_mm == pytest.approx(70 + 2 * MARGIN_MM, abs=1.4)
 
 
 def test_what_lies_outside_the_slice_is_black_and_its_sides_are_named(series: Series) -> None:
-    view = close_up(region(series, slice(1), slice(1)), np.full((94, 94), 500.0), (20, 2040))
+    view = close_up(region(series, slice(1), slice(1)), 1, np.full((94, 94), 500.0), (20, 2040))
     assert decoded(view.image)[0, 0] == 0 and decoded(view.image)[-1, -1] > 0
     assert series.slices[1].orientation == (1, 0, 0, 0, 1, 0) and view.sides == ("R", "A")
     turned = [replace(s, orientation=(-1.0, 0.0, 0.0, 0.0, -1.0, 0.0)) for s in series.slices]
     prone = region(replace(series, slices=tuple(turned)), slice(1), slice(1))
-    assert whole_slice(prone, np.zeros((94, 94)), (20, 2040)).sides == ("L", "P")
+    assert whole_slice(prone, 1, np.zeros((94, 94)), (20, 2040)).sides == ("L", "P")
 
 
 def test_what_speaks_for_an_answer_is_red_and_what_speaks_against_it_blue() -> None:
