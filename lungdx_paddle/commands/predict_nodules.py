@@ -1,11 +1,13 @@
-"""Malignancy level and pathology class of nodules, a JSON line each."""
+"""Malignancy level and pathology class of nodules, a line each of JSON or CSV."""
 
 from __future__ import annotations
 
+import csv
 import glob
 import importlib
+import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,11 @@ if TYPE_CHECKING:  # --help needs no model
 
     from lungdx_paddle.inference.findings import Finding
     from lungdx_paddle.inference.predictor import Predictor
+    from lungdx_paddle.lidc import Series
+    from lungdx_paddle.lidc.regions import Region
+
+MARKS = ("xml", "seg", "nodule", "point_mm", "points", "box")
+"""Arguments that name the nodules of a CT; one of them is given."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -34,38 +41,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--series", type=Path, metavar="DIR", help="nodules of a CT instead, named by one of:")
     add("--xml", type=Path, metavar="FILE", help="the LIDC XML file of that CT")
     add("--seg", type=Path, metavar="FILE", help="a DICOM SEG or RTSTRUCT of that CT")
-    add(
-        "--nodule",
-        action="append",
-        metavar="X,Y,SLICE",
-        help="a pixel of it; all from 0, slices from the caudal end; may repeat",
-    )
-    add(
-        "--series-uid",
-        default="",
-        metavar="UID",
-        help="the CT series, where --series holds several; the end of its UID is enough",
-    )
+    nodule = "a pixel of it and its slice: an index from 0 at the caudal end, or instance=N, z=MM, "
+    nodule += "file=NAME; may repeat"
+    add("--nodule", action="append", metavar="X,Y,SLICE", help=nodule)
+    point_mm = "a place in the patient's coordinates; may repeat"
+    add("--point-mm", action="append", metavar="X,Y,Z", help=point_mm)
+    points = "places in mm: {series UID: [[x, y, z]]}, or LUNA25's nodule-locations.json"
+    add("--points", type=Path, metavar="JSON", help=points)
+    box = "first and last pixel and slice of a box about it; may repeat"
+    add("--box", action="append", metavar="X,Y,SLICE,X,Y,SLICE", help=box)
+    series_uid = "the CT series, where --series holds several; the end of its UID is enough"
+    add("--series-uid", default="", metavar="UID", help=series_uid)
+    add("--by", choices=("crop", "nodule", "patient"), help="pool lines (default: as they come)")
+    add("--csv", action="store_true", help="print a table instead of JSON lines")
     add("--explain", action="store_true", help="add which pixels speak for the answers; slower")
     add("--report", type=Path, metavar="HTML", help="write a page to read and to print, too")
     add("--sr", type=Path, metavar="OUT", help="write a DICOM structured report of that CT, too")
     add("--seg-out", type=Path, metavar="OUT", help="write a DICOM SEG of the nodules, too")
     args = parser.parse_args(argv)
     _check_outputs(args)
-    told: set[str] = set()
     predictor, found = _findings(args)
-    findings: list[Finding] = []
-    for finding in found:
-        if args.explain:
-            from lungdx_paddle.inference.occlusion import explained
-
-            finding = explained(predictor, finding)
-        findings.append(finding)
-        for warning in _warnings(finding):
-            if warning not in told:
-                told.add(warning)
-                cli.note(f"warning: {warning}")
-        cli.say(json.dumps(finding.to_dict(), ensure_ascii=False))
+    findings = list(_shown(args, predictor, found))
+    if args.csv:
+        cli.say(*findings_table(findings).splitlines())
     if not findings:
         cli.note(f"nothing to predict: {args.xml or args.manifest} outlines no nodule")
     elif args.sr or args.seg_out:
@@ -76,6 +74,59 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_text(args.report, report(findings, predictor))
         cli.note(f"Wrote {args.report}")
     cli.note(RESEARCH_USE)
+
+
+def _shown(
+    args: argparse.Namespace, predictor: Predictor, findings: Iterable[Finding]
+) -> Iterator[Finding]:
+    """The findings at the level that the arguments name, each printed as it comes."""
+    from lungdx_paddle.inference.pooling import by_nodule, by_patient
+
+    told: set[str] = set()
+    pool = {"nodule": by_nodule, "patient": by_patient}.get(args.by)
+    for finding in pool(findings) if pool else findings:
+        if args.explain:
+            from lungdx_paddle.inference.occlusion import explained
+
+            finding = explained(predictor, finding)
+        for warning in _warnings(finding):
+            if warning not in told:
+                told.add(warning)
+                cli.note(f"warning: {warning}")
+        if not args.csv:
+            cli.say(json.dumps(finding.to_dict(), ensure_ascii=False))
+        yield finding
+
+
+def findings_table(findings: Sequence[Finding]) -> str:
+    """Findings as CSV: what they are about, each task's answer and probabilities, warnings.
+
+    Lists are written with semicolons; an outline is left out.
+    """
+    rows = []
+    for finding in findings:
+        row = {name: _cell(value) for name, value in finding.about.items() if name != "outline"}
+        for task, entries in finding.to_dict().items():
+            if task in finding.classes:
+                for name, value in entries.items():
+                    if name == "probabilities":
+                        classes = finding.classes[task]
+                        row |= {f"{task}_p_{c}": _cell(p) for c, p in zip(classes, value)}
+                    elif name != "occlusion":
+                        row[f"{task}_{name}"] = _cell(value)
+        rows.append({**row, "warnings": "; ".join(finding.warnings)})
+    names = dict.fromkeys(name for row in rows for name in row if name != "warnings")
+    text = io.StringIO()
+    table = csv.DictWriter(text, [*names, "warnings"], restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return ";".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
@@ -123,13 +174,14 @@ def _warnings(finding: Finding) -> list[str]:
 def _findings(args: argparse.Namespace) -> tuple[Predictor, Iterator[Finding]]:
     """The model, and what it finds; the arguments are checked before it is loaded."""
     sources = [name for name in ("images", "manifest", "series") if getattr(args, name)]
-    marks = [name for name in ("xml", "seg", "nodule") if getattr(args, name)]
+    marks = [name for name in MARKS if getattr(args, name)]
     if args.series_uid and not args.series:
         sources.append("series_uid")
     if len(sources) != 1 or len(marks) != (sources == ["series"]):
         raise ConfigError(
             "arguments",
-            expected="crops, or --manifest, or --series with one of --xml, --seg and --nodule",
+            expected="crops, or --manifest, or --series with one of "
+            + ", ".join(f"--{name.replace('_', '-')}" for name in MARKS),
             found=", ".join(sources + marks) or "nothing to predict",
             fix="see tools/predict.py --help",
         )
@@ -137,26 +189,48 @@ def _findings(args: argparse.Namespace) -> tuple[Predictor, Iterator[Finding]]:
 
     images = [path for name in args.images for path in _crop_files(name)]
     # Imported here: a prediction from crops does without pydicom and SciPy.
-    if args.series:
-        from lungdx_paddle.inference.locate import parse_point
-        from lungdx_paddle.inference.scan_findings import (
-            findings_from_points,
-            findings_from_readings,
-            findings_from_segmentation,
-        )
-
-        points = [parse_point(text) for text in args.nodule or ()]
+    mark = _mark(args) if args.series else None
     predictor = _load(args.model)
     if args.manifest:
         return predictor, findings_from_manifest(predictor, args.manifest)
-    if images:
+    if mark is None:
         return predictor, findings_from_crops(predictor, images)
-    ct = predictor, args.series
+    return predictor, mark(predictor)
+
+
+def _mark(args: argparse.Namespace) -> Callable[[Predictor], Iterator[Finding]]:
+    """How the nodules of the CT are found; the arguments are checked before a model is loaded."""
+    # Imported here: a prediction from crops does without pydicom and SciPy.
+    from lungdx_paddle.inference import locate, place_names, scan_findings
+    from lungdx_paddle.inference.points import NamedPoint, points_of, read_points
+
+    uid = args.series_uid
     if args.seg:
-        return predictor, findings_from_segmentation(*ct, args.seg, args.series_uid)
+        return lambda model: scan_findings.findings_from_segmentation(
+            model, args.series, args.seg, uid
+        )
     if args.xml:
-        return predictor, findings_from_readings(*ct, args.xml, args.series_uid)
-    return predictor, findings_from_points(*ct, points, args.series_uid)
+        return lambda model: scan_findings.findings_from_readings(model, args.series, args.xml, uid)
+    pixels = [place_names.parse_point(text) for text in args.nodule or ()]
+    places = []
+    for text in args.point_mm or ():
+        x, y, z = place_names.parse_numbers("--point-mm", text, "x,y,z")
+        places.append(NamedPoint((x, y, z)))
+    corners = "x,y,slice,x,y,slice"
+    boxes = [place_names.parse_numbers("--box", text, corners) for text in args.box or ()]
+    by_series = read_points(args.points) if args.points else {}
+
+    def regions(series: Series) -> list[Region]:
+        if args.nodule:
+            points = [(x, y, place_names.slice_index(series, name)) for x, y, name in pixels]
+            return locate.regions_of_points(series, points)
+        if args.box:
+            return locate.regions_of_boxes(series, boxes)
+        if args.points:
+            return locate.regions_of_places(series, points_of(by_series, series.series_uid))
+        return locate.regions_of_places(series, places)
+
+    return lambda model: scan_findings.findings_in_series(model, args.series, regions, uid)
 
 
 def _load(folder: Path) -> Predictor:

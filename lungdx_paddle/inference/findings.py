@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lungdx_paddle.data.images import read_crop, read_images
-from lungdx_paddle.data.labels import MALIGNANCY
+from lungdx_paddle.data.labels import LEVEL_WORDS, MALIGNANCY
 from lungdx_paddle.evaluation.calibration import expected_level, level_class
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.manifest import read_manifest
@@ -74,7 +74,8 @@ class Finding:
             entries[task] = {"class": best}
             if task == MALIGNANCY:
                 expected = round(self.expected_level or 0.0, 3)
-                entries[task] = {"level": int(best or 0), "expected_level": expected}
+                word = LEVEL_WORDS[best or ""]
+                entries[task] = {"level": int(best or 0), "word": word, "expected_level": expected}
             entries[task]["probabilities"] = [round(float(value), 6) for value in p]
             if self.occlusion:
                 entries[task]["occlusion"] = np.round(self.occlusion[task], 3).tolist()
@@ -105,7 +106,7 @@ def findings_from_manifest(predictor: Predictor, path: Path) -> Iterator[Finding
     manifest = read_manifest(path)
     predictor.check_crops(manifest)
     about = [
-        {"image": row.image, "patient_id": row.patient_id, "nodule": row.nodule}
+        {"image": row.image, "patient_id": row.patient_id, "nodule": row.nodule, "z_mm": row.z_mm}
         for row in manifest.rows
     ]
     yield from _findings(predictor, read_images(manifest), about)

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from lungdx_paddle.errors import ConfigError, LidcError
+from lungdx_paddle.errors import LidcError
 from lungdx_paddle.inference.grow import REACH_MM, grow
+from lungdx_paddle.inference.points import NamedPoint
 from lungdx_paddle.lidc import Annotations, Nodule, Scan, Series, Skipped, find_series
 from lungdx_paddle.lidc.pixels import air_warnings, darkest_hu
-from lungdx_paddle.lidc.regions import Region, area_of, region_of
+from lungdx_paddle.lidc.regions import Region, area_of, patient_mm, pixel_at, region_of
 from lungdx_paddle.preprocess.report import check_found
 from lungdx_paddle.words import count_of
 
@@ -28,26 +29,10 @@ MOST_LISTED = 8
 SLICES_KEPT = 128
 """In memory, of a series with several points: 64 MB."""
 
+NOT_IN_BOX = "nothing denser than lung in the middle of the box"
+
 HARMLESS = ("no DICOM file", "no CT slice", "a localizer")
 """How the reasons begin for which a file beside a series is left out without a warning."""
-
-
-def parse_point(text: str) -> Point:
-    """Read a point written as ``x,y,slice_index``.
-
-    Raises:
-        ConfigError: it is written otherwise.
-    """
-    try:
-        x, y, index = text.split(",")
-        return float(x), float(y), int(index)
-    except ValueError:
-        raise ConfigError(
-            f"--nodule {text}",
-            expected="x,y,slice_index",
-            found=repr(text),
-            fix="write for example --nodule 312,360,87",
-        ) from None
 
 
 def one_series(folder: Path, uid: str = "", described: str = "") -> tuple[Series, tuple[str, ...]]:
@@ -179,6 +164,58 @@ def regions_of_points(series: Series, points: Sequence[Point]) -> list[Region]:
         if not areas:
             about, doubts = {"reason": "; ".join(doubts)}, ()
         regions.append(Region(series, number, areas, "point", "", doubts, about))
+    return regions
+
+
+def regions_of_places(series: Series, places: Sequence[NamedPoint]) -> list[Region]:
+    """As :func:`regions_of_points`, of places in mm, with their names.
+
+    Raises:
+        LidcError: a place lies outside the series.
+    """
+    points = [pixel_at(series, place.place_mm) for place in places]
+    for place, (x, y, index) in zip(places, points):
+        (nearest,) = patient_mm(series.slices[index], np.array([[x, y]]))
+        off_mm = float(np.linalg.norm(nearest - place.place_mm))
+        if off_mm > series.spacing_zyx_mm[0]:
+            raise LidcError(
+                "point " + ",".join(f"{mm:g}" for mm in place.place_mm),
+                expected=f"a place in the CT, whose slices lie from {series.z_mm[0]:g} to "
+                f"{series.z_mm[-1]:g} mm",
+                found=f"one that is {off_mm:.0f} mm off the nearest slice",
+                fix="give x,y,z in mm in the patient's coordinates (DICOM: left, back, head)",
+            )
+    regions = regions_of_points(series, points)
+    return [replace(region, name=place.name) for region, place in zip(regions, places)]
+
+
+def regions_of_boxes(series: Series, boxes: Sequence[tuple[float, ...]]) -> list[Region]:
+    """The nodule at the middle of each box, and within it.
+
+    Args:
+        series: the CT.
+        boxes: first and last column, row and slice of each: x0, y0, slice0, x1, y1, slice1.
+
+    Raises:
+        LidcError: the middle of a box lies outside the series.
+    """
+    regions = []
+    for number, box in enumerate(boxes):
+        first, last = np.sort(np.reshape(box, (2, 3)), axis=0)
+        middle = (first + last) / 2
+        point = float(middle[0]), float(middle[1]), math.floor(middle[2])
+        (region,) = regions_of_points(series, [point])
+        areas = {}
+        for index in region.areas:
+            mask = region.mask(index)
+            rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
+            inside = (columns >= first[0]) & (columns <= last[0])
+            area = area_of(mask & inside & (rows >= first[1]) & (rows <= last[1]))
+            if area and first[2] <= index <= last[2]:
+                areas[index] = area
+        about = region.about if areas else {"reason": "; ".join(region.doubts) or NOT_IN_BOX}
+        about = {name: value for name, value in about.items() if name != "distance_mm"}
+        regions.append(replace(region, number=number, areas=areas, origin="box", about=about))
     return regions
 
 

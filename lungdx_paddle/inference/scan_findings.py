@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,31 +133,44 @@ def findings_from_readings(
 def findings_from_points(
     predictor: Predictor, folder: Path, points: Sequence[Point], series_uid: str = ""
 ) -> Iterator[Finding]:
-    """A finding for the nodule at each point of a CT.
+    """A finding for the nodule at each point of a CT: :func:`findings_in_series` of points."""
+    yield from findings_in_series(
+        predictor, folder, lambda series: regions_of_points(series, points), series_uid
+    )
+
+
+def findings_in_series(
+    predictor: Predictor,
+    folder: Path,
+    mark: Callable[[Series], Sequence[Region]],
+    series_uid: str = "",
+) -> Iterator[Finding]:
+    """A finding for each nodule that is marked in a CT.
 
     Args:
         predictor: the model.
         folder: the DICOM files.
-        points: see :data:`~lungdx_paddle.inference.locate.Point`.
+        mark: gives the nodules' pixels, such as
+            ``lambda series: regions_of_points(series, [(312, 360, 87)])``.
         series_uid: of the series, or the end of it; empty: the folder holds one series.
 
     Yields:
-        As :func:`findings_of_regions`; ``nodule`` is the number of the point, and there is
-        ``distance_mm`` from the point to the nodule's nearest pixel.
+        As :func:`findings_of_regions`; ``nodule`` is the number of the mark, and of a point
+        there is ``distance_mm`` to the nodule's nearest pixel.
 
     Raises:
-        LidcError: the folder holds no CT series, several, or one that is not axial, or a point
+        LidcError: the folder holds no CT series, several, or one that is not axial, or a mark
             lies outside; then nothing is predicted.  Or the values are no HU
-            (:func:`~lungdx_paddle.lidc.pixels.air_warnings`).
-            After the last finding, if no point has a nodule.
+            (:func:`~lungdx_paddle.lidc.pixels.air_warnings`).  After the last finding, if no
+            mark has a nodule.
     """
     series, warnings = one_series(folder, series_uid)
-    regions = regions_of_points(series, points)
+    regions = mark(series)
     yield from findings_of_regions(predictor, series, regions, warnings)
     if regions and not any(region.areas for region in regions):
         raise LidcError(
             str(folder),
-            expected="a nodule at a point",
+            expected="a nodule where one is marked",
             found=regions[0].about["reason"],
             fix="point at the middle of a nodule, within 2 mm",
         )

@@ -1,1 +1,1 @@
-"""Findings -> what people and archives read."""
+"""Findings as documents: a page to read, DICOM structured reports and segmentations."""

@@ -121,17 +121,16 @@ class Nodule:
     @property
     def place(self) -> str:
         """Where its middle is, as viewers count and in the patient's coordinates."""
-        region, about = self.finding.region, self.finding.about
+        region = self.finding.region
         if region is None or not region.areas:
             return ""
-        x, y, index = about["place_px"]
+        x, y, index = region.place_px
         instance = region.series.slices[index].instance
+        named = f" (instance number {instance})" if instance else ""
+        in_mm = ", ".join(f"{mm:.2f}" for mm in region.place_mm)
         return (
-            f"slice {index} from the caudal end"
-            + (f" (instance number {instance})" if instance else "")
-            + f", column {x:g}, row {y:g}; x, y, z "
-            + ", ".join(f"{mm:g}" for mm in about["place_mm"])
-            + " mm"
+            f"slice {index} from the caudal end{named}, column {x:.1f}, row {y:.1f}; "
+            f"x, y, z {in_mm} mm"
         )
 
 

@@ -56,7 +56,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def test_every_row_of_a_manifest_has_a_line(answer: Answer, write_crops: Any) -> None:
     lines = answer("--manifest", write_crops(patients=2))
     assert len(lines) == 20
-    assert list(lines[0]) == ["image", "patient_id", "nodule", "malignancy", "pathology"]
+    assert list(lines[0]) == ["image", "patient_id", "nodule", "z_mm", "malignancy", "pathology"]
     assert lines[0]["malignancy"]["level"] == 5
     assert lines[0]["pathology"]["class"] == "malignant"
     assert sum(lines[0]["malignancy"]["probabilities"]) == pytest.approx(1.0, abs=1e-5)
@@ -128,6 +128,8 @@ def test_a_report_needs_an_extra_and_its_place_before_anything_is_predicted(
     with pytest.raises(ImportError) as error:
         answer(*arguments)
     assert str(failed_import(error.value)).endswith("; pip install highdicom")
+
+
 def test_a_page_of_the_findings_is_written_beside_the_lines(
     answer: Answer, write_crops: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from lungdx_paddle.errors import ConfigError, LidcError
-from lungdx_paddle.inference.locate import one_series, parse_point
+from lungdx_paddle.errors import LidcError
+from lungdx_paddle.inference.locate import one_series
 from lungdx_paddle.lidc import Series
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
 
@@ -43,16 +43,6 @@ def turned(scans: Path, tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return turn
-
-
-def test_a_point_is_two_pixels_and_a_slice() -> None:
-    assert parse_point("312,360.5,87") == (312.0, 360.5, 87)
-
-
-@pytest.mark.parametrize("text", ["", "1,2", "1,2,3,4", "a,2,3", "1,2,3.5", "1,2,1e3"])
-def test_what_is_no_point_is_an_error_that_shows_the_format(text: str) -> None:
-    with pytest.raises(ConfigError, match="expected x,y,slice_index.*--nodule 312,360,87"):
-        parse_point(text)
 
 
 def test_a_series_is_chosen_by_its_uid_or_its_end_or_because_it_is_alone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import re
@@ -22,6 +23,7 @@ from lungdx_paddle.inference.locate import regions_of_points
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.inference.scan_findings import findings_from_points
 from lungdx_paddle.lidc import Series, find_series, read_annotations
+from lungdx_paddle.lidc.regions import patient_mm
 from lungdx_paddle.manifest import Manifest, read_manifest
 from lungdx_paddle.phantom import write_phantom
 from lungdx_paddle.preprocess.pipeline import preprocess
@@ -129,7 +131,7 @@ def test_a_point_without_a_nodule_is_refused_and_does_not_hide_the_others(
     first, second = predict(world, "--series", ct.parent, *air, "--nodule", at(series, outlined))
     assert first["slices"] == 0 and "malignancy" not in first and "malignancy" in second
     assert f"warning: nodule 0: {first['reason']}" in capsys.readouterr().err.splitlines()
-    with pytest.raises(LidcError, match=r"nodule at a point, found nothing denser than lung at"):
+    with pytest.raises(LidcError, match="where one is marked, found nothing denser than lung"):
         predict(world, "--series", ct.parent, *air, *air)
 
 
@@ -156,7 +158,7 @@ def test_what_cannot_be_predicted_is_an_error(world: Path, ct: Path) -> None:
     for point in ("9999,1,1", "1,9999,1", "1,1,9999"):
         with pytest.raises(LidcError, match="all from 0, found a point outside the CT"):
             predict(world, "--series", ct.parent, "--nodule", point)
-    with pytest.raises(ConfigError, match="expected x,y,slice_index, found '1,2'"):
+    with pytest.raises(ConfigError, match="expected x,y,slice, found '1,2'"):
         predict(world, "--series", ct.parent, "--nodule", "1,2")
     for request in (
         [],
@@ -285,3 +287,70 @@ def test_nodules_that_were_written_as_a_segmentation_are_found_again(
         assert (its["marked_by"], its["name"]) == ("SEG", f"nodule {line['nodule']}")
         same = ("series_uid", "slices", "place_px", "outline", "malignancy", "pathology")
         assert [its.get(name) for name in same] == [line.get(name) for name in same]
+
+
+def test_a_nodule_is_the_same_however_it_is_named(world: Path, ct: Path, tmp_path: Path) -> None:
+    (series,), _ = find_series(ct.parent)
+    outlined = max(predict(world, "--series", ct.parent, "--xml", ct), key=lambda f: f["slices"])
+    point = at(series, outlined)
+    (wanted,) = predict(world, "--series", ct.parent, "--nodule", point)
+    x, y, index = point.split(",")
+    slice_ = series.slices[int(index)]
+    (place,) = patient_mm(slice_, np.array([[float(x), float(y)]]))
+    spelled = ",".join(f"{mm:.4f}" for mm in place)
+    points = tmp_path / "nodule-locations.json"
+    points.write_text(
+        json.dumps({"points": [{"name": "left", "point": place.tolist()}]}), encoding="utf-8"
+    )
+    for arguments in (
+        ["--nodule", f"{x},{y},instance={slice_.instance}"],
+        ["--nodule", f"{x},{y},z={slice_.position_mm[2]}"],
+        ["--nodule", f"{x},{y},file={Path(str(slice_.file)).name}"],
+        [f"--point-mm={spelled}"],
+        ["--points", points],
+        [f"--box={int(x) - 40},{int(y) - 40},0,{int(x) + 40},{int(y) + 40},{2 * int(index)}"],
+    ):
+        (found,) = predict(world, "--series", ct.parent, *arguments)
+        for name in ("place_mm", "slices", "malignancy", "pathology"):
+            assert found[name] == wanted[name], arguments
+    assert found["marked_by"] == "box"
+
+
+def test_a_box_keeps_to_itself(world: Path, ct: Path) -> None:
+    (series,), _ = find_series(ct.parent)
+    outlined = max(predict(world, "--series", ct.parent, "--xml", ct), key=lambda f: f["slices"])
+    x, y, index = map(int, at(series, outlined).split(","))
+    box = f"--box={x - 2},{y - 3},{index},{x + 2},{y + 3},{index}"
+    (found,) = predict(world, "--series", ct.parent, box)
+    assert found["slices"] == 1
+    (outline,) = found["outline"]
+    columns, rows = np.transpose(outline)
+    assert x - 2 <= columns.min() <= columns.max() <= x + 2
+    assert y - 3 <= rows.min() <= rows.max() <= y + 3
+
+
+def test_a_place_off_the_ct_is_refused(world: Path, ct: Path) -> None:
+    with pytest.raises(LidcError, match=r"point 0,0,9999: expected a place in the CT, .* mm off"):
+        predict(world, "--series", ct.parent, "--point-mm=0,0,9999")
+
+
+def test_lines_are_pooled_by_patient_and_printed_as_a_table(
+    world: Path, ct: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodules = predict(world, "--series", ct.parent, "--xml", ct)
+    (patient,) = predict(world, "--series", ct.parent, "--xml", ct, "--by", "patient")
+    most = max(nodules, key=lambda f: f["malignancy"]["expected_level"])
+    assert patient["nodules"] == len(nodules) and patient["most_suspicious"] == most["nodule"]
+    assert patient["malignancy"] == most["malignancy"]
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        predict_nodules.main(
+            ["--model", str(world / "model"), "--series", str(ct.parent), "--xml", str(ct), "--csv"]
+        )
+    rows = list(csv.DictReader(io.StringIO(text.getvalue())))
+    assert [int(row["nodule"]) for row in rows] == [f["nodule"] for f in nodules]
+    for row, finding in zip(rows, nodules):
+        assert float(row["malignancy_p_3"]) == finding["malignancy"]["probabilities"][2]
+        assert row["malignancy_word"] == finding["malignancy"]["word"]
+        assert row["place_mm"] == ";".join(map(str, finding["place_mm"]))
+        assert row["warnings"] == "; ".join(finding.get("warnings", []))

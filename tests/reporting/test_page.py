@@ -138,7 +138,9 @@ def test_the_numbers_are_those_of_the_findings(findings: list[Finding], model: A
         assert f"Volume {values['volume_mm3']} mm³" in text
         assert f"Mean density {values['mean_hu']} HU" in text
         assert f"Slices used {values['slices']}" in text
-        assert f"slice {values['place_px'][2]} from the caudal end" in text
+        x, y, index = values["place_px"]
+        assert f"slice {index} from the caudal end" in text and f"column {x}, row {y}; x," in text
+        assert f"x, y, z {', '.join(f'{mm:.2f}' for mm in values['place_mm'])} mm" in text
 
 
 def test_names_are_text_and_no_markup(findings: list[Finding], model: Any) -> None:
