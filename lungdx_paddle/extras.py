@@ -15,6 +15,7 @@ PACKAGES = {
     "excel": "openpyxl",
     "report": "jinja2",
     "bench": "scikit-image",
+    "node": "pynetdicom highdicom",
 }
 """Extra -> the packages that it brings, as words of ``pip install``."""
 
@@ -24,6 +25,7 @@ PACKAGES_OF_MODULE = {
     "visualdl": "visualdl",
     "matplotlib": "matplotlib",
     "onnxruntime": PACKAGES["onnx"],
+    "pynetdicom": PACKAGES["node"],
 }
 """Module that a plain install does without -> what brings it: no more than the task needs."""
 

@@ -1,0 +1,1 @@
+"""Findings over HTTP and DICOM: a model at work beside a PACS or a browser."""
