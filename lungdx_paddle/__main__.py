@@ -22,6 +22,7 @@ COMMANDS = {
     "preprocess": ("preprocess_scans", "scans or slices to nodule crops and manifest.csv"),
     "phantom": ("make_phantom", "a small collection shaped like LIDC-IDRI"),
     "figures": ("draw_figures", "the paper's Figures 1, 2, 5, 6 and 7 from data of your own"),
+    "node": ("run_node", "a DICOM node: answers the CT studies that a PACS sends"),
     "download": ("download_lidc", "a part of LIDC-IDRI"),
 }
 """Subcommand -> its module in :mod:`lungdx_paddle.commands`, and what it gives."""

@@ -76,7 +76,7 @@ def one_series(folder: Path, uid: str = "", described: str = "") -> tuple[Series
             found=f"{series.plane} ones, of a reformatted series",
             fix="give the axial series of the study",
         )
-    return series, (*series.warnings, *_left_out(skipped))
+    return series, (*series.warnings, *left_out(skipped))
 
 
 def _described(series: Series) -> str:
@@ -88,7 +88,7 @@ def _described(series: Series) -> str:
     )
 
 
-def _left_out(skipped: Sequence[Skipped]) -> list[str]:
+def left_out(skipped: Sequence[Skipped]) -> list[str]:
     """A warning of files that may be slices: without them the others are counted wrongly."""
     damaged = [file for file in skipped if not file.reason.startswith(HARMLESS)]
     if not damaged:
