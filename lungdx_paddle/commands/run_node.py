@@ -42,10 +42,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     title = parse_title(args.ae_title, "--ae-title")
     peer, allowed = parse_peer(args.send_to), [parse_caller(text) for text in args.allow]
+    from lungdx_paddle.inference.points import read_points
     from lungdx_paddle.inference.predictor import Predictor
     from lungdx_paddle.serving.node.answerer import Answerer
     from lungdx_paddle.serving.node.node import Node
-    from lungdx_paddle.serving.node.points import read_points
     from lungdx_paddle.serving.node.receiver import Receiver
     from lungdx_paddle.serving.node.room import Limits
     from lungdx_paddle.serving.node.sender import PacsAway, Sender

@@ -172,8 +172,9 @@ def grow(
     reach = np.ceil(REACH_MM / spacing_mm).astype(int)
     first = np.maximum(0, np.rint(point).astype(int) - reach)
     part = tuple(map(slice, first, np.rint(point).astype(int) + reach + 1))
-    hu = volume_hu[part]
-    middles = _possible_middles(hu, point - first, spacing_mm)
+    # The outermost slices are as thick as the others: a volume may be a single slice.
+    hu = np.pad(volume_hu[part], ((1, 1), (0, 0), (0, 0)), mode="edge")
+    middles = _possible_middles(hu, point - first + (1, 0, 0), spacing_mm)
     rays = min((_cast(hu, m, spacing_mm) for m in middles), key=lambda rays: rays.unevenness)
     mask = np.zeros(volume_hu.shape, bool)
     if np.isfinite(rays.unevenness):
@@ -185,7 +186,7 @@ def grow(
             if moved.unevenness >= rays.unevenness:
                 break
             rays, filled = moved, _filled(hu, moved, spacing_mm)
-        mask[part] = filled
+        mask[part] = filled[1:-1]
     if not mask.any():
         what = "air" if rays.core_hu < AIR_HU else "lung or air"
         here = f"nothing denser than lung at the point ({rays.core_hu:.0f} HU: {what})"

@@ -108,5 +108,8 @@ def test_the_ends_of_the_volume_are_no_obstacle() -> None:
     nodule = ball(6, z=0, y=0, x=0)
     found = grown(lung_with(nodule), 0, 0, 0)
     assert dice(found.mask, nodule) > 0.6
+    (slice_,) = lung_with(ball(6))[20:21]
+    found = grow(slice_[np.newaxis], (0, 48, 48), SPACING_MM)
+    assert dice(found.mask[0], ball(6)[20]) > 0.8 and not found.doubts
     small = grow(np.full((1, 5, 6), -1000, np.int16), (0, 3, 4), (2.5, 0.7, 0.7))
     assert small.mask.shape == (1, 5, 6) and not small.mask.any()

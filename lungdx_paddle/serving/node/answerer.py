@@ -8,24 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.inference.description import read_description
-from lungdx_paddle.inference.locate import Point, left_out, regions_of_points
+from lungdx_paddle.inference.locate import left_out, regions_of_places
+from lungdx_paddle.inference.points import ANY_SERIES, NamedPoint, read_points
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.inference.scan_findings import findings_of_regions
 from lungdx_paddle.inference.segmentations import KINDS, Segmentation, read_segmentation
 from lungdx_paddle.lidc import Series, Skipped, find_series
 from lungdx_paddle.lidc.header import quiet
-from lungdx_paddle.lidc.regions import Region, pixel_at
+from lungdx_paddle.lidc.regions import Region
 from lungdx_paddle.progress import log
 from lungdx_paddle.reporting.dicom_source import MANUFACTURER, digest_of, uid_of
 from lungdx_paddle.reporting.segmentation import segmentation
 from lungdx_paddle.reporting.structured_report import structured_report
-from lungdx_paddle.serving.node.points import ANY_SERIES, NamedPoint, read_points
 
 LARGEST_MM = 100.0
 """Greatest width of what is answered: an RTSTRUCT may outline lungs and heart too, which are no
@@ -38,7 +37,7 @@ class Answerer:
 
     predictor: Predictor
     points: Path | None = None
-    """A file as :func:`~lungdx_paddle.serving.node.points.read_points` reads it, read anew for
+    """A file as :func:`~lungdx_paddle.inference.points.read_points` reads it, read anew for
     each study."""
 
     def __call__(self, folder: Path) -> list[tuple[str, bytes]]:
@@ -158,33 +157,13 @@ def _marked(
         own = points.get(series.series_uid, points.get(ANY_SERIES, ()))
         for number, point in enumerate(own, start=1):
             try:
-                (region,) = regions_of_points(series, [_pixel(series, point)])
+                (region,) = regions_of_places(series, [point])
             except LidcError as error:
                 problems.append(str(error))
             else:
-                region = replace(region, number=number, name=region.name or point.name)
+                region = replace(region, number=number)
                 marked[series.series_uid].append(region)
     return marked
-
-
-def _pixel(series: Series, point: NamedPoint) -> Point:
-    """Where a point lies in a CT.
-
-    Raises:
-        LidcError: farther above or below it than its slices lie apart.
-    """
-    x, y, index = pixel_at(series, point.place_mm)
-    slice_ = series.slices[index]
-    normal = np.cross(*np.reshape(slice_.orientation, (2, 3)))
-    above_mm = float(normal @ (np.array(point.place_mm) - slice_.position_mm))
-    if abs(above_mm) > series.spacing_zyx_mm[0]:
-        raise LidcError(
-            f"point {point.place_mm} mm",
-            expected=f"one in the CT series {series.series_uid}",
-            found=f"one {abs(above_mm):.0f} mm above or below its slices",
-            fix="give x, y, z in the patient's coordinates, and the points of this very series",
-        )
-    return x, y, index
 
 
 def _file(dataset: Dataset) -> bytes:

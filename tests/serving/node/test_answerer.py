@@ -156,7 +156,7 @@ def test_points_outside_the_ct_are_refused(
 ) -> None:
     x, y, z = marked_ct.places_mm[0]
     for place, why in (
-        ((x, y, z + 500), "mm above or below its slices"),
+        ((x, y, z + 500), "mm off the nearest slice"),
         ((x + 999, y, z), "outside"),
     ):
         with pytest.raises(LidcError, match=why):
