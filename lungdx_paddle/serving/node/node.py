@@ -27,6 +27,8 @@ must not keep the node from other studies."""
 
 ENDED = f"the process has ended {MOST_TRIES} times while it was answered"
 
+SEND_WHOLE = "send the whole study again"
+
 SENT, DROPPED, FAILED, WAITING = "sent", "dropped", "failed", "waiting"
 """States of a study: answered and gone; gone without an answer, as it asks for none; put aside;
 to be tried again."""
@@ -111,18 +113,19 @@ class Node:
 
     def _make(self, study: Study) -> Outcome | None:
         """Make a study's answer; None where there is one, or more of the study has come."""
-        known, of = self.queue.answered_before(study)
-        if known == len(study.instances) < of:
-            why = f"{known} of {of} instances of a study that was answered, received again"
+        lacks = self.queue.lacks(study)
+        if lacks and self.queue.repeats(study):
+            why = "it was answered, and a part of a series was received again"
             return self._gone(study, Outcome(study.uid, DROPPED, why))
         results: list[tuple[str, bytes]] = []
-        why = f"{study.refused} more instances were refused, as there was no room"
-        if not study.refused:
+        if lacks:
+            why = f"{lacks} instances of its series were answered before and are gone; {SEND_WHOLE}"
+        elif study.refused:
+            why = f"{study.refused} more instances were refused, as there was no room; {SEND_WHOLE}"
+        else:
             with self.queue.trying(study) as tries:
                 results, why = self._try(study) if tries <= MOST_TRIES else ([], ENDED)
         if why:
-            if known < of:
-                why += f"; {of} instances of it were answered before: send the whole study again"
             return self._fail(study, Outcome(study.uid, FAILED, why))
         if not results:
             why = "neither a CT nor marks on one"

@@ -50,7 +50,7 @@ REJECTED_CALLER, REJECTED_TITLE = (1, 1, 3), (1, 1, 7)
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8, 9.3.4): permanent, by the service user,
 calling or called AE title not recognised."""
 
-STUDY_UID = Tag(0x0020000D)
+STUDY_UID, SERIES_UID = Tag(0x0020000D), Tag(0x0020000E)
 
 
 @dataclass
@@ -172,19 +172,18 @@ class Receiver:
         """Keep an instance, and say so when it is on the disk."""
         request = cast(C_STORE, event.request)
         data, sop_uid = cast(BytesIO, request.DataSet), str(request.AffectedSOPInstanceUID)
-        study_uid = _study_uid(data, TransferSyntax(event.context.transfer_syntax))
-        if study_uid is None:
+        found = _study_and_series(data, TransferSyntax(event.context.transfer_syntax))
+        if found is None:
             log.warning("refused an instance whose header cannot be read")
             return NOT_UNDERSTOOD
-        if not (UID.fullmatch(study_uid) and UID.fullmatch(sop_uid)):
-            log.warning(
-                "refused an instance without a study instance UID, or of a UID that is none"
-            )
+        if not all(UID.fullmatch(uid) for uid in (*found, sop_uid)):
+            log.warning("refused an instance without the UIDs of study and series, or of bad ones")
             return NO_MATCH
+        study_uid, series_uid = found
         head = b"\0" * PREAMBLE_BYTES + b"DICM" + encode_file_meta(event.file_meta)
         self._note(study_uid, event.assoc)
         try:
-            self.queue.add(study_uid, sop_uid, [head, data.getbuffer()])
+            self.queue.add((study_uid, series_uid, sop_uid), [head, data.getbuffer()])
         except NoRoom as error:
             if study_uid not in self._full:  # once, not for each of its instances
                 log.warning("refused instances: %s", error)
@@ -220,12 +219,12 @@ class Receiver:
                     arrival.last = monotonic()
 
 
-def _study_uid(data: BytesIO, syntax: TransferSyntax) -> str | None:
-    """The study instance UID of what is stored; None where the header cannot be read."""
+def _study_and_series(data: BytesIO, syntax: TransferSyntax) -> tuple[str, str] | None:
+    """The UIDs of study and series of an instance; None where its header cannot be read."""
     data.seek(0)
 
     def behind(tag: BaseTag, vr: str | None, length: int) -> bool:
-        return tag > STUDY_UID
+        return tag > SERIES_UID
 
     try:
         with quiet():
@@ -234,9 +233,10 @@ def _study_uid(data: BytesIO, syntax: TransferSyntax) -> str | None:
                 syntax.is_implicit_VR,
                 syntax.is_little_endian,
                 stop_when=behind,
-                specific_tags=[STUDY_UID],
+                specific_tags=[STUDY_UID, SERIES_UID],
             )
-            return str(header.get("StudyInstanceUID", ""))
+            study_uid, series_uid = header.get("StudyInstanceUID"), header.get("SeriesInstanceUID")
+            return str(study_uid or ""), str(series_uid or "")
     except Exception:  # pydicom raises nearly anything on a damaged data set
         return None
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lungdx_paddle.errors import LungdxError
-from lungdx_paddle.serving.node.durable import files_in
 
 MOST_INSTANCES = 20_000
 """Of a study: thin slices of a whole body in several kernels are some 10 000."""
@@ -47,7 +46,7 @@ class Room:
             NoRoom: a limit is reached.
         """
         if study_uid not in self._taken:
-            sizes = [path.stat().st_size for path in files_in(folder)]
+            sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
             self._taken[study_uid] = len(sizes), sum(sizes)
         number, taken = self._taken[study_uid]
         if taken + size > self.limits.study_bytes or number >= MOST_INSTANCES:

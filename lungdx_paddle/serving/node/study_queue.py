@@ -41,8 +41,8 @@ class Study:
     uid: str
     """DICOM (0020,000D)."""
     folder: Path
-    instances: frozenset[str]
-    """SOP instance UIDs."""
+    instances: frozenset[tuple[str, str]]
+    """Series and SOP instance UIDs."""
     refused: int
     """Instances that there was no room for, and that were not sent again."""
     answer: tuple[Path, ...] | None
@@ -95,18 +95,19 @@ class Queue:
         """
         with alone_in(self.folder):
             self._sweep()
-            for left in [
-                *self.folder.glob(f"studies/*/*{NEW}"),
-                *self.folder.glob(f"*/*/*/*{NEW}"),
-            ]:
+            for left in list((self.folder / "studies").rglob(f"*{NEW}")):
                 remove(left)
             yield
 
-    def add(self, study_uid: str, sop_uid: str, content: Sequence[bytes | memoryview]) -> bool:
+    def add(self, uids: tuple[str, str, str], content: Sequence[bytes | memoryview]) -> bool:
         """Keep an instance; when this returns it is on the disk.
 
         A study that has failed is open again; an answer that is not sent yet is dropped, since
         it was one to less than there is now.
+
+        Args:
+            uids: of the study, the series and the instance.
+            content: parts of the file.
 
         Returns:
             Whether it is new; of an instance that is already there, the first stays.
@@ -116,21 +117,22 @@ class Queue:
                 one.
             OutputError: the study's folder cannot be made.
         """
+        study_uid, series_uid, sop_uid = uids
         size = sum(map(len, content))
         with self._lock:
             folder = self.folder / "studies" / study_uid
-            path = folder / RECEIVED / (sop_uid + ENDING)
+            path = folder / RECEIVED / series_uid / (sop_uid + ENDING)
             refused = folder / REFUSED / sop_uid
             failed = self.folder / "failed" / study_uid
             with writing(folder):
                 if failed.is_dir():
                     self._reopen(failed)
-                for name in (RECEIVED, REFUSED):
-                    (folder / name).mkdir(parents=True, exist_ok=True)
+                for made in (path.parent, refused.parent):
+                    made.mkdir(parents=True, exist_ok=True)
                 if path.exists():
                     return False
                 try:
-                    self._room.check(study_uid, path.parent, size)
+                    self._room.check(study_uid, folder / RECEIVED, size)
                     write_durably(path, content)
                     self._room.take(study_uid, size)
                 except (NoRoom, OSError) as error:
@@ -159,7 +161,10 @@ class Queue:
             return Study(
                 uid,
                 folder,
-                frozenset(path.name.removesuffix(ENDING) for path in files_in(folder / RECEIVED)),
+                frozenset(
+                    (path.parent.name, path.name.removesuffix(ENDING))
+                    for path in (folder / RECEIVED).glob(f"*/*{ENDING}")
+                ),
                 len(files_in(folder / REFUSED)),
                 tuple(sorted(answer.iterdir())) if answer.is_dir() else None,
             )
@@ -210,7 +215,7 @@ class Queue:
             if study.answer != ():
                 return False
             known = self.folder / "answered" / _digest(uid)
-            digests = "\n".join(sorted(map(_digest, study.instances)))
+            digests = "\n".join(f"{series} {sop}" for series, sop in sorted(_digests(study)))
             with writing(known):
                 write_durably(known, [digests.encode()])
                 self._discard(study.folder)
@@ -245,11 +250,20 @@ class Queue:
                 self._reopen(path)
         return len(failed)
 
-    def answered_before(self, study: Study) -> tuple[int, int]:
-        """How many of a study's instances belong to one that was answered, and its number."""
+    def repeats(self, study: Study) -> bool:
+        """Whether all of it was answered already."""
+        return _digests(study) <= self._answered(study)
+
+    def lacks(self, study: Study) -> int:
+        """How many instances of its series were answered already, and are gone."""
+        now = _digests(study)
+        series = {series for series, _ in now}
+        return sum(one[0] in series for one in self._answered(study) - now)
+
+    def _answered(self, study: Study) -> set[tuple[str, ...]]:
         known = self.folder / "answered" / _digest(study.uid)
-        digests = set(known.read_text().split()) if known.exists() else set()
-        return len(digests & set(map(_digest, study.instances))), len(digests)
+        lines = known.read_text().splitlines() if known.exists() else []
+        return {tuple(line.split()) for line in lines}
 
     def _has_grown(self, study: Study) -> bool:
         return self.study(study.uid).instances != study.instances
@@ -272,3 +286,7 @@ class Queue:
 
 def _digest(uid: str) -> str:
     return hashlib.sha256(uid.encode()).hexdigest()[:32]
+
+
+def _digests(study: Study) -> set[tuple[str, ...]]:
+    return {(_digest(series), _digest(sop)) for series, sop in study.instances}

@@ -37,7 +37,7 @@ def instance(sop_class: str, study_uid: str, sop_uid: str, **values: object) -> 
 
 def answer(folder: Path) -> list[tuple[str, bytes]]:
     """A report and a segmentation, by how many instances there are."""
-    files = sorted(folder.glob("*.dcm"))
+    files = sorted(folder.rglob("*.dcm"))
     uid = pydicom.dcmread(files[0]).StudyInstanceUID
     results = []
     for number, sop_class in ((1, SR), (2, SEG)):

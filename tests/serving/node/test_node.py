@@ -118,7 +118,7 @@ def test_a_study_sent_again_gives_the_same_results_and_a_straggler_none(
             store(scanner, *(ct("1.2", k) for k in sent))
         node.wait_for(number)
     assert [o.state for o in node.outcomes] == [SENT, SENT, DROPPED]
-    assert node.outcomes[-1].why == "1 of 2 instances of a study that was answered, received again"
+    assert node.outcomes[-1].why == "it was answered, and a part of a series was received again"
     assert pacs.uids == ["1.2.2.1", "1.2.2.2"] * 2
     assert left(node.queue) == []
 
@@ -127,7 +127,7 @@ def test_what_comes_behind_a_failure_is_answered_with_what_was_there(
     start: Callable[..., Running], pacs: Any, association: Associate
 ) -> None:
     def needs_marks(folder: Path) -> list[tuple[str, bytes]]:
-        if len(list(folder.glob("*.dcm"))) < 3:
+        if len(list(folder.rglob("*.dcm"))) < 3:
             raise LidcError("study", expected="points", found="none", fix="send a SEG")
         return stub_node.answer(folder)
 
@@ -145,8 +145,8 @@ def test_what_comes_behind_a_failure_is_answered_with_what_was_there(
     with association(node.port) as scanner:
         store(scanner, ct("1.2", 7))
     node.wait_for(3)
-    assert node.outcomes[2].why.endswith(
-        "3 instances of it were answered before: send the whole study again"
+    assert node.outcomes[2].why == (
+        "3 instances of its series were answered before and are gone; send the whole study again"
     )
 
 
@@ -208,7 +208,7 @@ def test_a_bug_costs_one_study_and_tells_no_name(
 
 def test_what_ends_the_process_is_put_aside(tmp_path: Path) -> None:
     queue = Queue(tmp_path / "queue")
-    queue.add("1.2", "1.2.1", [b"x"])
+    queue.add(("1.2", "9.9", "1.2.1"), [b"x"])
     (queue.study("1.2").folder / "tries").write_bytes(b"x" * node_module.MOST_TRIES)
     node = Node(
         queue,
