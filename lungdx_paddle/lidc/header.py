@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, cast
 
 import pydicom
@@ -78,20 +79,37 @@ class _HeaderStream:
         return found
 
 
+class _Quiet:
+    """The process's settings while any of its threads reads."""
+
+    lock = threading.Lock()
+    readers = 0
+    settings = ExitStack()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep pydicom and highdicom from warning and logging for every odd value and every step."""
-    logs = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
-    before = [log.propagate for log in logs]
-    try:
-        for log in logs:
-            log.propagate = False
-        with disable_value_validation(), warnings.catch_warnings():
+    """Keep pydicom from warning and logging for every odd value of every slice.
+
+    What is changed is the whole process's: of several threads the first changes it, and the last
+    restores it.
+    """
+    with _Quiet.lock:
+        if not _Quiet.readers:
+            for log in map(logging.getLogger, ("pydicom", "highdicom")):
+                _Quiet.settings.callback(setattr, log, "propagate", log.propagate)
+                log.propagate = False
+            _Quiet.settings.enter_context(disable_value_validation())
+            _Quiet.settings.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
-            yield
+        _Quiet.readers += 1
+    try:
+        yield
     finally:
-        for log, propagate in zip(logs, before):
-            log.propagate = propagate
+        with _Quiet.lock:
+            _Quiet.readers -= 1
+            if not _Quiet.readers:
+                _Quiet.settings.close()
 
 
 def parse_header(

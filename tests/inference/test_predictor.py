@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,18 @@ def test_a_window_about_water_is_one_like_others(model: Path) -> None:
     written["input"]["window"].update(center=0.0, width=400.0)
     path.write_text(yaml.safe_dump(written), encoding="utf-8")
     assert Predictor(model).window == (0.0, 400.0)
+
+
+def test_threads_get_their_own_answers(model: Path) -> None:
+    predictor = Predictor(model)
+    random = np.random.default_rng(0)
+    batches = [random.integers(0, 256, (1 + k % 8, 32, 32), np.uint8) for k in range(200)]
+
+    def ask(images: np.ndarray) -> np.ndarray:
+        return np.concatenate(list(predictor.probabilities(images).values()), axis=1)
+
+    alone = [ask(images) for images in batches]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(ask, batches))
+    wrong = sum(not np.array_equal(one, other) for one, other in zip(alone, together))
+    assert wrong == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -80,3 +82,23 @@ def test_what_pydicom_finds_odd_is_not_printed_for_every_slice(
         series.volume_hu()
     assert not recwarn.list and not caplog.records
     assert logging.getLogger("pydicom").propagate
+
+
+def test_threads_that_read_leave_the_settings_as_they_were() -> None:
+    log, filters = logging.getLogger("pydicom"), list(warnings.filters)
+    first, second, done = threading.Event(), threading.Event(), threading.Event()
+
+    def read() -> None:
+        with header.quiet():
+            second.set()
+            first.wait(10)
+        done.set()
+
+    thread = threading.Thread(target=read)
+    with header.quiet():
+        thread.start()
+        assert second.wait(10)
+    assert not log.propagate  # the other still reads
+    first.set()
+    thread.join(10)
+    assert done.is_set() and log.propagate and warnings.filters == filters
