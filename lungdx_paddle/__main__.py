@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": ("compare_methods", "the paper's four methods, over seeds and splits (Figure 7)"),
     "export": ("export_model", "the inference model of a run"),
     "predict": ("predict_nodules", "malignancy and pathology of nodules, a JSON line each"),
+    "serve": ("serve_model", "a model over HTTP, and a page to click nodules in a CT"),
     "preprocess": ("preprocess_scans", "scans or slices to nodule crops and manifest.csv"),
     "phantom": ("make_phantom", "a small collection shaped like LIDC-IDRI"),
     "figures": ("draw_figures", "the paper's Figures 1, 2, 5, 6 and 7 from data of your own"),

@@ -9,6 +9,7 @@ from lungdx_paddle.errors import InstallError
 
 PACKAGES = {
     "onnx": "paddle2onnx onnxruntime",
+    "serve": "fastapi uvicorn python-multipart jinja2",
     "download": "idc-index",
     "cluster": "distributed",
     "compressed": "'pylibjpeg[all]'",
@@ -26,6 +27,7 @@ PACKAGES_OF_MODULE = {
     "matplotlib": "matplotlib",
     "onnxruntime": PACKAGES["onnx"],
     "pynetdicom": PACKAGES["node"],
+    **dict.fromkeys(("fastapi", "uvicorn", "python_multipart"), PACKAGES["serve"]),
 }
 """Module that a plain install does without -> what brings it: no more than the task needs."""
 

@@ -49,7 +49,6 @@ def test_a_subcommand_is_the_tool() -> None:
         (["--version"], 0, f"lungdx {__version__}\n"),
         (["trian"], 2, "lungdx: no command 'trian'; the nearest is 'train'\n"),
         (["reprot", "--help"], 2, "lungdx: no command 'reprot'; the nearest is 'export'\n"),
-        (["serve", "--help"], 2, "lungdx: no command 'serve'; "),
         (["xyz"], 2, "lungdx: no command 'xyz'; there are train, eval, compare"),
         ([], 2, "usage: lungdx COMMAND ..."),
     ],

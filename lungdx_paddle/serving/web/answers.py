@@ -1,0 +1,213 @@
+"""What the server computes: findings of an upload, slices as pictures, outlines drawn by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from lungdx_paddle.errors import LidcError
+from lungdx_paddle.inference.description import read_description
+from lungdx_paddle.inference.findings import Finding, findings_from_crops
+from lungdx_paddle.inference.locate import Point, left_out
+from lungdx_paddle.inference.predictor import Predictor
+from lungdx_paddle.inference.scan_findings import (
+    findings_from_points,
+    findings_from_readings,
+    findings_of_regions,
+)
+from lungdx_paddle.lidc import Series, find_series
+from lungdx_paddle.lidc.header import parse_header, quiet
+from lungdx_paddle.lidc.regions import Region
+from lungdx_paddle.preprocess.report import check_found
+from lungdx_paddle.preprocess.window import Window, apply_window
+from lungdx_paddle.serving.web.scans import Scan
+from lungdx_paddle.serving.web.uploads import Upload
+
+MARK_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3")
+"""SOP classes of SEG and RTSTRUCT."""
+
+PNG_LEVEL = 1
+"""Of compression: a slice of 512 x 512 takes 6 ms and 190 KB; level 9 takes ten times as long."""
+
+
+def findings_of_upload(
+    predictor: Predictor, upload: Upload, points: Sequence[Point], series_uid: str = ""
+) -> list[Finding]:
+    """A finding for each crop of an upload, or for each nodule marked in its CT.
+
+    Args:
+        predictor: the model.
+        upload: crops; or a CT, with points or an LIDC XML file in it.
+        points: of the CT.
+        series_uid: where the CT is one of several.
+
+    Raises:
+        LungdxError: there is nothing to predict, or nothing that can be read.
+    """
+    if pictures := upload.pictures:
+        others = len(upload.files) - len(pictures)
+        if others or points:
+            raise LidcError(
+                "the upload",
+                expected="crops, or a CT with points or an XML file",
+                found=f"{len(pictures)} pictures beside {'points' if points else 'other files'}",
+                fix="send one of the two",
+            )
+        found = findings_from_crops(predictor, [sent.path for sent in pictures])
+        names = [sent.name or without_number(sent.path) for sent in pictures]
+        return [dataclasses.replace(f, about={"image": name}) for f, name in zip(found, names)]
+    xml = upload.markups
+    objects = [] if xml or points else _segmentations(upload)
+    if len(xml) + len(objects) + bool(points) != 1:
+        raise LidcError(
+            "the upload",
+            expected="crops, or a CT with points (point=x,y,slice), one XML file, SEG or RTSTRUCT",
+            found=f"{len(upload.files)} files, {len(points)} points, {len(xml)} XML files and "
+            f"{len(objects)} SEG or RTSTRUCT",
+            fix="send the CT with one kind of marks",
+        )
+    if objects:
+        from lungdx_paddle.inference.scan_findings import findings_from_segmentation
+
+        marked = findings_from_segmentation(predictor, upload.folder, objects[0], series_uid)
+    elif xml:
+        marked = findings_from_readings(predictor, upload.folder, xml[0].path, series_uid)
+    else:
+        marked = findings_from_points(predictor, upload.folder, points, series_uid)
+    return list(marked)
+
+
+def _segmentations(upload: Upload) -> list[Path]:
+    """The files that are a DICOM SEG or RTSTRUCT."""
+    found = []
+    for sent in upload.files:
+        try:
+            with open(sent.path, "rb") as stream, quiet():
+                header, _, _ = parse_header(stream)
+        except Exception:  # pydicom raises nearly anything on what is no DICOM
+            continue
+        if header.get("SOPClassUID") in MARK_CLASSES:
+            found.append(sent.path)
+    return found
+
+
+def without_number(path: Path) -> str:
+    """How a file without a name is called: by its number in the upload."""
+    return f"file {int(path.stem.rpartition('-')[2])}"
+
+
+def read_scan(folder: Path) -> tuple[list[Series], tuple[str, ...]]:
+    """The axial CT series of a folder, that of the most slices first, and what was left out.
+
+    Raises:
+        LidcError: there is none.
+    """
+    found, skipped = find_series(folder)
+    fix = "send the DICOM files of a CT, or a zip archive of them"
+    check_found(folder, found, skipped, expected="the slices of a CT series", fix=fix)
+    axial = [series for series in found if series.plane == "axial"]
+    if not axial:
+        planes = ", ".join(sorted({series.plane for series in found}))
+        expected = "axial slices, the only ones that the model knows"
+        fix = "send the axial series of the study"
+        raise LidcError("the upload", expected=expected, found=f"{planes} ones", fix=fix)
+    axial.sort(key=lambda series: -len(series.slices))
+    return axial, tuple(left_out(skipped))
+
+
+def picture(predictor: Predictor, series: Series, index: int, window: Window | None) -> bytes:
+    """A slice as an 8-bit PNG of its own size, in a window or in the model's.
+
+    Raises:
+        LidcError: it cannot be read, or the window shows nothing of a CT.
+    """
+    return png(apply_window(series.slice_hu(index), *(window or predictor.window)))
+
+
+def png(gray: np.ndarray) -> bytes:
+    """(rows, columns) uint8 as PNG."""
+    _, encoded = cv2.imencode(".png", gray, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
+    return encoded.tobytes()
+
+
+def finding_of(predictor: Predictor, scan: Scan, region: Region) -> Finding:
+    """The finding for a nodule of a CT that is open.
+
+    Raises:
+        LidcError: a slice cannot be read.
+    """
+    warnings = (*region.series.warnings, *scan.warnings)
+    (finding,) = findings_of_regions(predictor, region.series, [region], warnings)
+    return finding
+
+
+def region_of(finding: Finding) -> Region:
+    """The region of a finding in a CT, which has one."""
+    assert finding.region is not None
+    return finding.region
+
+
+def shown(finding: Finding) -> dict[str, Any]:
+    """A finding as the command gives it, and beside it its outlines on every slice for the page."""
+    region = region_of(finding)
+    outlines = {i: [line.tolist() for line in region.outlines(i)] for i in region.areas}
+    return {**finding.to_dict(), "outlines": outlines}
+
+
+def document(predictor: Predictor, findings: Sequence[Finding], name: str) -> bytes:
+    """Findings in one CT as ``report.html``, ``report.dcm`` (SR) or ``outlines.dcm`` (SEG).
+
+    Raises:
+        InstallError: highdicom, which makes the DICOM objects, is not installed.
+        LidcError: a slice can no longer be read.
+    """
+    if name == "report.html":
+        from lungdx_paddle.reporting.page import report
+
+        return report(findings, predictor).encode("utf-8")
+    # Imported here: highdicom takes seconds, and is an extra of its own.
+    from lungdx_paddle.reporting.dicom_source import dicom_bytes
+    from lungdx_paddle.reporting.segmentation import segmentation
+    from lungdx_paddle.reporting.structured_report import structured_report
+
+    make = structured_report if name == "report.dcm" else segmentation
+    return dicom_bytes(make(findings, read_description(predictor.folder)))
+
+
+def middle_crop(finding: Finding) -> bytes:
+    """What the model sees of a nodule's middle slice, as PNG of 32x32 pixels."""
+    region, images = region_of(finding), finding.images
+    assert images is not None
+    return png(images[sorted(region.areas).index(region.middle)])
+
+
+def about_series(series: Series, scan: Scan) -> dict[str, Any]:
+    """What the page needs to know of a series, and nothing of the patient."""
+    slices, rows, columns = series.shape_zyx
+    return {
+        "series_uid": series.series_uid,
+        "slices": slices,
+        "rows": rows,
+        "columns": columns,
+        "spacing_mm": list(series.spacing_zyx_mm),
+        "z_mm": [round(float(mm), 2) for mm in series.z_mm],
+        "instances": [slice_.instance for slice_ in series.slices],
+        "sides": _sides(series),
+        "header_window": series.header_window,
+        "warnings": [*series.warnings, *scan.warnings],
+    }
+
+
+def _sides(series: Series) -> dict[str, str]:
+    """The patient's side at each edge of a slice: R, L, A, P, H or F, as radiology names them."""
+    sides: list[str] = []
+    for along in np.reshape(series.slices[0].orientation, (2, 3)):
+        axis = int(np.abs(along).argmax())
+        back, ahead = (("R", "L"), ("A", "P"), ("F", "H"))[axis]
+        sides += [back, ahead] if along[axis] > 0 else [ahead, back]
+    return dict(zip(("left", "right", "top", "bottom"), sides))

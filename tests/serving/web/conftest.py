@@ -1,0 +1,112 @@
+"""A small CT with a name in it, a model that computes nothing, and clients of a server."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from fastapi.testclient import TestClient
+
+from lungdx_paddle.evaluation.calibration import Calibration
+from lungdx_paddle.inference.predictor import Predictor
+from lungdx_paddle.phantom import PhantomSettings, write_phantom
+from lungdx_paddle.serving.web.app import make_app
+from lungdx_paddle.serving.web.limits import Limits
+
+NAME, BORN = "ROE^RICHARD", "19510704"
+
+
+class Brightness(Predictor):
+    """Probabilities that each crop's pixels decide, without a network."""
+
+    crop_rule = "context"
+    runtime = "none"
+    tasks = {"malignancy": ["1", "2", "3", "4", "5"], "pathology": ["benign", "malignant"]}
+    window = (20.0, 2040.0)
+    description = {"model": "brightness"}
+
+    def __init__(self) -> None:
+        self.folder = Path("/srv/the/model")
+        self.calibration = Calibration()
+
+    def probabilities(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        sums = images.reshape(len(images), -1).astype(np.int64).sum(axis=1)
+        found = {}
+        for task, classes in self.tasks.items():
+            raw = np.stack([np.sin(sums + 7.0 * k) + 1.1 for k in range(len(classes))], axis=1)
+            found[task] = (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
+        return found
+
+
+@pytest.fixture
+def brightness() -> Predictor:
+    """A model that computes nothing."""
+    return Brightness()
+
+
+@pytest.fixture(scope="session")
+def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A series of 10 slices of 128x128 pixels with a nodule, XML and a name."""
+    folder = tmp_path_factory.mktemp("ct")
+    small = PhantomSettings(rows=128, slices=10, slice_mm=3.0, nodules=(3, 3))
+    write_phantom(folder, 1, jobs=1, settings=small)
+    for path in folder.rglob("*.dcm"):
+        header = pydicom.dcmread(path)
+        header.PatientName, header.PatientBirthDate = NAME, BORN
+        header.save_as(path)
+    return next(folder.rglob("*.xml")).parent
+
+
+def packed(*paths: Path, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip archive of files, in a folder of the patient's name."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        for path in paths:
+            archive.writestr(f"{NAME}/{path.name}", path.read_bytes())
+    return content.getvalue()
+
+
+@pytest.fixture(scope="session")
+def with_marks(ct: Path) -> bytes:
+    """The series with its XML."""
+    return packed(*sorted(ct.iterdir()))
+
+
+@pytest.fixture(scope="session")
+def zipped(ct: Path) -> bytes:
+    """The series, without its XML."""
+    return packed(*sorted(ct.glob("*.dcm")))
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., TestClient]]:
+    """A function (limits, predictor) -> a client of a server, which ends with the test."""
+    clients: list[TestClient] = []
+
+    def start(predictor: Predictor | None = None, **limits: float) -> TestClient:
+        own = Limits(**limits)  # type: ignore[arg-type]
+        client = TestClient(make_app(predictor or Brightness(), own))
+        client.__enter__()
+        clients.append(client)
+        return client
+
+    yield start
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client(serve: Callable[..., TestClient]) -> TestClient:
+    return serve()
+
+
+@pytest.fixture
+def scan(client: TestClient, zipped: bytes) -> str:
+    """The path of a CT that is open."""
+    token = client.post("/scans", files={"files": zipped}).json()["scan"]
+    return f"/scans/{token}"
