@@ -69,6 +69,13 @@ def region_of_mark(series: Series, mark: Mark, number: int, before: Region | Non
     """
     if mark.point is not None:
         (region,) = regions_of_points(series, [mark.point])
+        if not region.areas:
+            raise LidcError(
+                "the point",
+                expected="a nodule",
+                found=region.about["reason"],
+                fix="click in its middle, or draw a circle",
+            )
         return dataclasses.replace(region, number=number)
     if mark.ball is not None:
         areas = _areas_of_ball(series, mark.ball)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -58,7 +60,6 @@ def in_paddle(model: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("which", ["model", "in_paddle"])
 def test_many_clients_at_once_get_the_answers_that_each_gets_alone(
     serve: Callable[..., TestClient],
-    zipped: bytes,
     with_marks: bytes,
     which: str,
     request: pytest.FixtureRequest,
@@ -66,9 +67,13 @@ def test_many_clients_at_once_get_the_answers_that_each_gets_alone(
     client = serve(Predictor(request.getfixturevalue(which)))
 
     def ask(number: int) -> object:
-        files = {"files": with_marks if number % 4 == 0 else zipped}
-        point = {} if number % 4 == 0 else {"point": [f"{30 + number},{70 - number},{number % 8}"]}
-        response = client.post("/predict", files=files, data=point)
+        random = np.random.default_rng(number)
+        crops = np.zeros((1 + number % 5, 32, 32), np.uint8)
+        crops[:, 8:24, 8:24] = 10 * number + random.integers(0, 20, (len(crops), 16, 16))
+        files = [("files", cv2.imencode(".png", crop)[1].tobytes()) for crop in crops]
+        if number % 4 == 0:
+            files = [("files", with_marks)]
+        response = client.post("/predict", files=files)
         assert response.status_code == 200, response.text
         return response.json()
 
