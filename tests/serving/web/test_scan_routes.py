@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from fastapi.testclient import TestClient
 
@@ -122,8 +124,6 @@ def test_a_mark_that_is_none_is_refused_in_a_sentence(
 def test_of_several_series_the_axial_ones_are_offered_the_longest_first(
     client: TestClient, ct: Path, tmp_path: Path
 ) -> None:
-    import pydicom
-
     files = [("files", path.read_bytes()) for path in ct.glob("*.dcm")]
     for number, path in enumerate(sorted(ct.glob("*.dcm"))[:3]):
         other = pydicom.dcmread(path)
@@ -142,3 +142,35 @@ def test_of_several_series_the_axial_ones_are_offered_the_longest_first(
     refused = client.post("/scans", files=coronal)
     assert refused.status_code == 422
     assert "expected axial slices, the only ones that the model knows" in refused.json()["detail"]
+
+
+def test_the_nodules_of_a_series_are_saved_as_report_sr_and_seg(
+    client: TestClient, scan: str, nodule: Region
+) -> None:
+    pytest.importorskip("highdicom", reason="the extra sr is not installed")
+    refused = client.get(f"{scan}/series/0/report.dcm")
+    assert refused.status_code == 409 and "click one first" in refused.json()["detail"]
+    client.post(f"{scan}/series/0/findings", json={"point": list(nodule.place_px)})
+    page = client.get(f"{scan}/series/0/report.html")
+    assert page.headers["content-disposition"] == 'attachment; filename="report.html"'
+    assert page.text.startswith("<!") and "ROE" not in page.text
+    for name, kind in (("report.dcm", "SR"), ("outlines.dcm", "SEG")):
+        response = client.get(f"{scan}/series/0/{name}")
+        assert response.headers["content-type"] == "application/dicom"
+        made = pydicom.dcmread(io.BytesIO(response.content))
+        assert made.Modality == kind and made.PatientName == "ROE^RICHARD"
+    assert client.get(f"{scan}/series/0/report.pdf").status_code == 422
+
+
+def test_a_seg_that_was_saved_marks_the_same_nodule(
+    client: TestClient, scan: str, zipped: bytes, nodule: Region
+) -> None:
+    pytest.importorskip("highdicom", reason="the extra sr is not installed")
+    ball = {"ball": {"place": list(nodule.place_px), "radius_mm": 6.5}}
+    drawn = client.post(f"{scan}/series/0/findings", json=ball).json()
+    seg = client.get(f"{scan}/series/0/outlines.dcm").content
+    files = [("files", zipped), ("files", seg)]
+    (found,) = client.post("/predict", files=files).json()["findings"]
+    assert found["marked_by"] == "SEG"
+    for name in ("outline", "place_mm", "malignancy", "pathology"):
+        assert found[name] == drawn[name]
