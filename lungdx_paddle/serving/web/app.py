@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 
 import lungdx_paddle
 from lungdx_paddle import RESEARCH_USE
+from lungdx_paddle.data.labels import LEVEL_WORDS
 from lungdx_paddle.inference.locate import parse_point
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.serving.web import scan_routes
@@ -39,15 +40,6 @@ DESCRIPTION = (
 
 Its = Annotated[Service, Depends(service_of)]
 """The service, as an endpoint takes it."""
-
-LEVELS = (
-    "highly unlikely",
-    "moderately unlikely",
-    "indeterminate",
-    "moderately suspicious",
-    "highly suspicious",
-)
-"""LIDC's words for malignancy 1 to 5."""
 
 router = APIRouter()
 
@@ -144,7 +136,7 @@ async def model(its: Its) -> dict[str, Any]:
         "calibrated": described.get("calibration") is not None,
         "training_data": described.get("training", {}).get("data"),
         "scores": described.get("scores", {}),
-        "levels": LEVELS,
+        "levels": list(LEVEL_WORDS.values()),
         "runtime": its.predictor.runtime,
         "sha256": described.get("sha256", {}),
         "version": lungdx_paddle.__version__,

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import yaml
 from fastapi.testclient import TestClient
 
 from lungdx_paddle.evaluation.calibration import Calibration
+from lungdx_paddle.inference.description import NAME as NAME_OF_DESCRIPTION
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
 from lungdx_paddle.serving.web.app import make_app
@@ -28,11 +30,16 @@ class Brightness(Predictor):
     runtime = "none"
     tasks = {"malignancy": ["1", "2", "3", "4", "5"], "pathology": ["benign", "malignant"]}
     window = (20.0, 2040.0)
-    description = {"model": "brightness"}
+    description = {
+        "model": "brightness",
+        "input": {"window": {"center": 20, "width": 2040}, "crop": crop_rule},
+        "outputs": [{"task": task, "classes": names} for task, names in tasks.items()],
+    }
 
-    def __init__(self) -> None:
-        self.folder = Path("/srv/the/model")
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.calibration = Calibration()
+        (folder / NAME_OF_DESCRIPTION).write_text(yaml.safe_dump(self.description))
 
     def probabilities(self, images: np.ndarray) -> dict[str, np.ndarray]:
         sums = images.reshape(len(images), -1).astype(np.int64).sum(axis=1)
@@ -43,10 +50,10 @@ class Brightness(Predictor):
         return found
 
 
-@pytest.fixture
-def brightness() -> Predictor:
+@pytest.fixture(scope="session")
+def brightness(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     """A model that computes nothing."""
-    return Brightness()
+    return Brightness(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="session")
@@ -84,13 +91,13 @@ def zipped(ct: Path) -> bytes:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., TestClient]]:
+def serve(brightness: Predictor) -> Iterator[Callable[..., TestClient]]:
     """A function (limits, predictor) -> a client of a server, which ends with the test."""
     clients: list[TestClient] = []
 
     def start(predictor: Predictor | None = None, **limits: float) -> TestClient:
         own = Limits(**limits)  # type: ignore[arg-type]
-        client = TestClient(make_app(predictor or Brightness(), own))
+        client = TestClient(make_app(predictor or brightness, own))
         client.__enter__()
         clients.append(client)
         return client

@@ -54,7 +54,6 @@ def failing(error: Exception) -> Callable[[], object]:
             501,
             "the upload: expected a decoder",
         ),
-        (CheckpointError("/srv/the/model/x.yml", "a", "b", "c"), 500, "the model/x.yml: exp"),
         (HTTPException(413, "too much"), 413, "too much"),
         (RuntimeError(f"Roe in {FOLDER}"), 500, "RuntimeError: this is a bug of the server"),
     ],
@@ -66,6 +65,13 @@ def test_each_error_has_its_status_and_a_sentence_without_a_path(
         refusal = refused(service, failing(error))
     assert refusal.status_code == status and refusal.detail.startswith(text)
     assert str(FOLDER) not in refusal.detail + caplog.text and "Roe" not in caplog.text
+
+
+def test_a_model_that_fails_is_no_fault_of_the_sender(service: Service) -> None:
+    broken = CheckpointError(f"{service.predictor.folder}/inference.onnx", "a", "b", "c")
+    refusal = refused(service, failing(broken))
+    assert refusal.status_code == 500
+    assert refusal.detail == "the model/inference.onnx: expected a, found b; c"
 
 
 def test_work_that_takes_too_long_is_not_waited_for(service: Service) -> None:
