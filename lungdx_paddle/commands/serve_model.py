@@ -17,7 +17,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from lungdx_paddle import RESEARCH_USE
+from lungdx_paddle import RESEARCH_USE, progress
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
 
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.serving.web.app import make_app
     from lungdx_paddle.serving.web.limits import LOOPBACK, Limits
 
+    progress.shown = False
     limits = dataclasses.replace(
         Limits(), upload_bytes=args.upload_mb * 2**20, idle_s=60 * args.idle_minutes
     )

@@ -100,9 +100,9 @@ async def predict(request: Request, its: Its) -> dict[str, Any]:
     """Findings of crops, or of the nodules marked in a CT; nothing is kept.
 
     Send either 32x32 JPG or PNG crops, made as the model's training crops were; or the DICOM files
-    of a CT, or a zip archive of them, with either points (`point=x,y,slice`, all from 0, slices
-    from the caudal end) or the LIDC XML file among the files. Each finding is what
-    `lungdx predict` prints as a line.
+    of a CT, or a zip archive of them, with points (`point=x,y,slice`, all from 0, slices from the
+    caudal end), or with the LIDC XML file, a DICOM SEG or an RTSTRUCT among the files. Each finding
+    is what `lungdx predict` prints as a line.
     """
     with its.scans.passing() as folder:
         upload = await receive(request, folder, its.limits)

@@ -53,17 +53,17 @@ def scan_of(token: str, its: Its) -> Scan:
     return its.scans.get(token)
 
 
-Its_scan = Annotated[Scan, Depends(scan_of)]
+ItsScan = Annotated[Scan, Depends(scan_of)]
 
 
-def series_of(number: int, scan: Its_scan) -> Series:
+def series_of(number: int, scan: ItsScan) -> Series:
     """A series of a CT, by its place in the answer to POST."""
     if not 0 <= number < len(scan.series):
         raise HTTPException(404, f"expected one of {len(scan.series)} series, found {number}")
     return scan.series[number]
 
 
-def finding_of(nodule: int, scan: Its_scan) -> Finding:
+def finding_of(nodule: int, scan: ItsScan) -> Finding:
     """A nodule of a CT, by its number."""
     finding = scan.findings.get(nodule)
     if finding is None:
@@ -71,15 +71,15 @@ def finding_of(nodule: int, scan: Its_scan) -> Finding:
     return finding
 
 
-Its_series = Annotated[Series, Depends(series_of)]
-Its_finding = Annotated[Finding, Depends(finding_of)]
+ItsSeries = Annotated[Series, Depends(series_of)]
+ItsFinding = Annotated[Finding, Depends(finding_of)]
 
 
 @router.get("/{token}/series/{number}/slices/{index}.png", response_class=Response)
 async def slice_picture(
     index: int,
-    scan: Its_scan,
-    series: Its_series,
+    scan: ItsScan,
+    series: ItsSeries,
     its: Its,
     center: Annotated[float | None, Query(allow_inf_nan=False)] = None,
     width: Annotated[float | None, Query(allow_inf_nan=False)] = None,
@@ -93,7 +93,7 @@ async def slice_picture(
 
 
 @router.post("/{token}/series/{number}/findings", status_code=201)
-async def find(mark: Mark, scan: Its_scan, series: Its_series, its: Its) -> dict[str, Any]:
+async def find(mark: Mark, scan: ItsScan, series: ItsSeries, its: Its) -> dict[str, Any]:
     """The nodule at a mark, and the model's answers for it."""
     number = scan.next_number(its.limits)
     finding = await its.work(scan.folder, _find, its, scan, series, mark, number)
@@ -108,7 +108,7 @@ def _find(its: Service, scan: Scan, series: Series, mark: Mark, number: int) -> 
 
 @router.put("/{token}/findings/{nodule}")
 async def correct(
-    nodule: int, mark: Mark, scan: Its_scan, finding: Its_finding, its: Its
+    nodule: int, mark: Mark, scan: ItsScan, finding: ItsFinding, its: Its
 ) -> dict[str, Any]:
     """Another mark of a nodule, and the model's answers for it."""
     corrected = await its.work(scan.folder, _correct, its, scan, finding, mark)
@@ -125,8 +125,8 @@ def _correct(its: Service, scan: Scan, finding: Finding, mark: Mark) -> Finding:
 @router.get("/{token}/series/{number}/{name}", response_class=Response)
 async def document(
     name: Literal["report.html", "report.dcm", "outlines.dcm"],
-    scan: Its_scan,
-    series: Its_series,
+    scan: ItsScan,
+    series: ItsSeries,
     its: Its,
 ) -> Response:
     """All nodules of a series: report.html to read, or a DICOM SR (report.dcm), SEG (outlines.dcm).
@@ -144,12 +144,12 @@ async def document(
 
 
 @router.delete("/{token}/findings/{nodule}", status_code=204, response_class=Response)
-async def remove(nodule: int, scan: Its_scan) -> None:
+async def remove(nodule: int, scan: ItsScan) -> None:
     """Forget a nodule."""
     scan.findings.pop(nodule, None)
 
 
 @router.get("/{token}/findings/{nodule}/crop.png", response_class=Response)
-async def crop(finding: Its_finding) -> Response:
+async def crop(finding: ItsFinding) -> Response:
     """What the model sees of a nodule's middle slice: 32x32 pixels."""
     return Response(answers.middle_crop(finding), media_type="image/png")

@@ -38,13 +38,16 @@ const SCORES = {
 
 function taskOf(task, finding, model, before) {
   const given = finding[task];
-  const expected = given.expected_level === undefined ? "" : ` · expected level ${given.expected_level.toFixed(2)}`;
   const score = known(model.scores, ...SCORES[task]);
+  const notes = [
+    given.expected_level === undefined ? "" : `expected level ${given.expected_level.toFixed(2)}`,
+    score && `on unseen patients: ${score}`,
+  ].filter(Boolean).join(" · ");
   const was = before && answerOf(task, before[task], model);
   const now = answerOf(task, given, model);
   return make("div", { className: "task" },
-    make("h4", {}, `${task[0].toUpperCase()}${task.slice(1)}: ${now}`, make("small", {}, expected)),
-    score && make("p", {}, `on unseen patients: ${score}`),
+    make("h4", {}, `${task[0].toUpperCase()}${task.slice(1)}: ${now}`),
+    notes && make("p", {}, notes),
     was && make("p", { className: "before" }, was === now ? "as found: the same" : `as found: ${was}`),
     bars(task, given, model));
 }
@@ -57,7 +60,15 @@ function measures(finding) {
   return [make("p", {}, size), make("p", {}, `${slices} · ${how}`)];
 }
 
-// A list item; `act` is called with go, zoom or remove.
+// What a card that is not chosen says: the answers, and how much is doubtful.
+function summary(finding, tasks, model) {
+  const doubts = finding.warnings?.length || 0;
+  const answers = tasks.map((task) => answerOf(task, finding[task], model)).join(" · ");
+  return [make("p", { className: "summary" }, answers),
+    doubts && make("p", { className: "warnings" }, doubts === 1 ? "1 doubt" : `${doubts} doubts`)];
+}
+
+// A list item, in full where it is chosen; `act` is called with go, zoom or remove.
 export function card({ finding, before, crop }, isChosen, model, act) {
   const tasks = Object.keys(model.tasks).filter((task) => finding[task]);
   const name = `Nodule ${finding.nodule}`;
@@ -69,8 +80,10 @@ export function card({ finding, before, crop }, isChosen, model, act) {
     make("div", { className: "head" },
       make("img", { src: crop, alt: "what the model sees: the crop of the middle slice", width: 64, height: 64 }),
       make("div", {}, make("h3", {}, name), ...measures(finding))),
-    ...tasks.map((task) => taskOf(task, finding, model, before)),
-    make("ul", { className: "warnings" }, ...(finding.warnings || []).map((text) => make("li", {}, text))),
+    ...(isChosen
+      ? [...tasks.map((task) => taskOf(task, finding, model, before)),
+        make("ul", { className: "warnings" }, ...(finding.warnings || []).map((text) => make("li", {}, text)))]
+      : summary(finding, tasks, model)),
     make("div", { className: "row" }, button("Zoom to", "zoom"), button("Remove", "remove")));
   item.setAttribute("aria-current", String(isChosen));
   return item;
