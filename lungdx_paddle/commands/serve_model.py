@@ -21,23 +21,16 @@ from lungdx_paddle import RESEARCH_USE, progress
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
 
-MOST_CONNECTIONS = 500
-"""At once; above, 503 is answered."""
-
 BACKLOG = 128
 """Connections that wait to be accepted."""
-
-GOODBYE_S = 5
-"""That answers on their way have when the server ends."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve a model until Ctrl-C."""
     args = _arguments(argv)
-    import uvicorn
-
     from lungdx_paddle.inference.predictor import Predictor
     from lungdx_paddle.serving.web.app import make_app
+    from lungdx_paddle.serving.web.connections import server_of
     from lungdx_paddle.serving.web.limits import LOOPBACK, Limits
 
     progress.shown = False
@@ -51,20 +44,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     for note in predictor.notes:
         cli.note(note)
     app = make_app(predictor, limits, LOOPBACK if is_own else ())
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,  # the paths have tokens in them
-        server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=GOODBYE_S,
-    )
     _greet(address, is_own)
     # uvicorn ends on SIGTERM as on Ctrl-C, and then raises the signal again: a service manager's
     # is to end the command well, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        uvicorn.Server(config).run([listening])
+        server_of(app).run([listening])
     except KeyboardInterrupt:
         pass
     cli.note("stopped; every CT that was open is removed")

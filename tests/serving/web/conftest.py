@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import socket
+import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ from lungdx_paddle.inference.description import NAME as NAME_OF_DESCRIPTION
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
 from lungdx_paddle.serving.web.app import make_app
+from lungdx_paddle.serving.web.connections import server_of
 from lungdx_paddle.serving.web.limits import Limits
 
 NAME, BORN = "ROE^RICHARD", "19510704"
@@ -117,3 +121,18 @@ def scan(client: TestClient, zipped: bytes) -> str:
     """The path of a CT that is open."""
     token = client.post("/scans", files={"files": zipped}).json()["scan"]
     return f"/scans/{token}"
+
+
+@pytest.fixture
+def address(brightness: Predictor) -> Iterator[str]:
+    """A server that listens while the test runs."""
+    server = server_of(make_app(brightness))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join(30)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from lungdx_paddle.inference.locate import one_series, regions_of_readings
-from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.lidc import read_annotations
-from lungdx_paddle.serving.web.app import make_app
 
 TOOLS = """
 const { zip, x, y, slice } = given;
@@ -44,21 +39,6 @@ const go = async (index) => {
   for (let k = 9; k > index; k -= 1) await press("ArrowDown");
 };
 """
-
-
-@pytest.fixture
-def address(brightness: Predictor) -> Iterator[str]:
-    """A server that listens while the test runs."""
-    config = uvicorn.Config(make_app(brightness), port=0, log_level="error", access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}/"
-    server.should_exit = True
-    thread.join(30)
 
 
 @pytest.fixture
