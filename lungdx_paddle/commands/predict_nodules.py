@@ -202,7 +202,7 @@ def _mark(args: argparse.Namespace) -> Callable[[Predictor], Iterator[Finding]]:
     """How the nodules of the CT are found; the arguments are checked before a model is loaded."""
     # Imported here: a prediction from crops does without pydicom and SciPy.
     from lungdx_paddle.inference import locate, place_names, scan_findings
-    from lungdx_paddle.inference.points import NamedPoint, points_of, read_points
+    from lungdx_paddle.inference.points import points_of, read_points
 
     uid = args.series_uid
     if args.seg:
@@ -211,24 +211,12 @@ def _mark(args: argparse.Namespace) -> Callable[[Predictor], Iterator[Finding]]:
         )
     if args.xml:
         return lambda model: scan_findings.findings_from_readings(model, args.series, args.xml, uid)
-    pixels = [place_names.parse_point(text) for text in args.nodule or ()]
-    places = []
-    for text in args.point_mm or ():
-        x, y, z = place_names.parse_numbers("--point-mm", text, "x,y,z")
-        places.append(NamedPoint((x, y, z)))
-    corners = "x,y,slice,x,y,slice"
-    boxes = [place_names.parse_numbers("--box", text, corners) for text in args.box or ()]
-    by_series = read_points(args.points) if args.points else {}
+    regions = place_names.regions_named(args.nodule or (), args.point_mm or (), args.box or ())
+    if args.points:
+        by_series = read_points(args.points)
 
-    def regions(series: Series) -> list[Region]:
-        if args.nodule:
-            points = [(x, y, place_names.slice_index(series, name)) for x, y, name in pixels]
-            return locate.regions_of_points(series, points)
-        if args.box:
-            return locate.regions_of_boxes(series, boxes)
-        if args.points:
+        def regions(series: Series) -> list[Region]:
             return locate.regions_of_places(series, points_of(by_series, series.series_uid))
-        return locate.regions_of_places(series, places)
 
     return lambda model: scan_findings.findings_in_series(model, args.series, regions, uid)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from lungdx_paddle import RESEARCH_USE, progress
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
+from lungdx_paddle.runtime import return_freed_memory
 
 BACKLOG = 128
 """Connections that wait to be accepted."""
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from lungdx_paddle.serving.web.limits import LOOPBACK, Limits
 
     progress.shown = False
+    return_freed_memory()
     limits = dataclasses.replace(
         Limits(), upload_bytes=args.upload_mb * 2**20, idle_s=60 * args.idle_minutes
     )

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lungdx_paddle.errors import ConfigError, LidcError
+from lungdx_paddle.inference.locate import (
+    regions_of_boxes,
+    regions_of_places,
+    regions_of_points,
+)
+from lungdx_paddle.inference.points import NamedPoint
 from lungdx_paddle.lidc import Series
+from lungdx_paddle.lidc.regions import Region
 
 SLICE_NAMES = (
     "the slice is its index, from 0 at the caudal end, or instance=N, z=MM or file=NAME, as "
@@ -53,6 +61,33 @@ def parse_numbers(option: str, text: str, names: str) -> tuple[float, ...]:
             found=repr(text),
             fix=f"write for example {option}={','.join('10' for _ in names.split(','))}",
         ) from None
+
+
+def regions_named(
+    nodules: Sequence[str] = (), points_mm: Sequence[str] = (), boxes: Sequence[str] = ()
+) -> Callable[[Series], list[Region]]:
+    """A function that finds the nodules at places of a series, as users write them.
+
+    Args:
+        nodules: ``x,y,slice``, as :func:`parse_point` reads them; or
+        points_mm: ``x,y,z`` in the patient's coordinates; or
+        boxes: ``x,y,slice,x,y,slice``, the first and the last pixel and slice.
+
+    Raises:
+        ConfigError: one is written otherwise.
+    """
+    pixels = [parse_point(text) for text in nodules]
+    numbers = [parse_numbers("--point-mm", text, "x,y,z") for text in points_mm]
+    places = [NamedPoint((x, y, z)) for x, y, z in numbers]
+    corners = [parse_numbers("--box", text, "x,y,slice,x,y,slice") for text in boxes]
+
+    def regions(series: Series) -> list[Region]:
+        if pixels:
+            points = [(x, y, slice_index(series, name)) for x, y, name in pixels]
+            return regions_of_points(series, points)
+        return regions_of_boxes(series, corners) if corners else regions_of_places(series, places)
+
+    return regions
 
 
 def _check_slice_name(name: str) -> None:

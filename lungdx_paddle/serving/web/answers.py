@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import numpy as np
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.inference.description import read_description
 from lungdx_paddle.inference.findings import Finding, findings_from_crops
-from lungdx_paddle.inference.locate import Point, left_out
+from lungdx_paddle.inference.locate import left_out
+from lungdx_paddle.inference.place_names import regions_named
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.inference.scan_findings import (
-    findings_from_points,
     findings_from_readings,
+    findings_from_segmentation,
+    findings_in_series,
     findings_of_regions,
 )
 from lungdx_paddle.lidc import Series, find_series
@@ -28,6 +30,9 @@ from lungdx_paddle.preprocess.window import Window, apply_window
 from lungdx_paddle.serving.web.scans import Scan
 from lungdx_paddle.serving.web.uploads import Upload
 
+PLACES = ("nodule", "point-mm", "box")
+"""Fields that mark nodules, in the order of :func:`regions_named`; each may repeat."""
+
 MARK_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3")
 """SOP classes of SEG and RTSTRUCT."""
 
@@ -35,51 +40,47 @@ PNG_LEVEL = 1
 """Of compression: a slice of 512 x 512 takes 6 ms and 190 KB; level 9 takes ten times as long."""
 
 
-def findings_of_upload(
-    predictor: Predictor, upload: Upload, points: Sequence[Point], series_uid: str = ""
-) -> list[Finding]:
+def findings_of_upload(predictor: Predictor, upload: Upload) -> list[Finding]:
     """A finding for each crop of an upload, or for each nodule marked in its CT.
 
     Args:
         predictor: the model.
-        upload: crops; or a CT, with points or an LIDC XML file in it.
-        points: of the CT.
-        series_uid: where the CT is one of several.
+        upload: crops; or a CT with an LIDC XML file, a SEG or an RTSTRUCT, or with one of the
+            fields :data:`PLACES`; the fields are as the options of ``lungdx predict``.
 
     Raises:
         LungdxError: there is nothing to predict, or nothing that can be read.
     """
-    if pictures := upload.pictures:
-        others = len(upload.files) - len(pictures)
-        if others or points:
-            raise LidcError(
-                "the upload",
-                expected="crops, or a CT with points or an XML file",
-                found=f"{len(pictures)} pictures beside {'points' if points else 'other files'}",
-                fix="send one of the two",
-            )
+    pictures, xml = upload.pictures, upload.markups
+    places = [name for name in PLACES if name in upload.fields]
+    objects = [] if pictures or xml or places else _segmentations(upload)
+    marks = [*places, *["XML"] * len(xml), *["SEG or RTSTRUCT"] * len(objects)]
+    if len(marks) != (not pictures) or len(pictures) not in (0, len(upload.files)):
+        raise LidcError(
+            "the upload",
+            expected=f"crops alone; or a CT and one of {', '.join(PLACES)} (fields), an XML "
+            "file, a SEG or an RTSTRUCT",
+            found=f"{len(pictures)} crops, {len(upload.files) - len(pictures)} other files, marks: "
+            f"{', '.join(marks) or 'none'}",
+            fix="send one kind of marks",
+        )
+    if pictures:
         found = findings_from_crops(predictor, [sent.path for sent in pictures])
         names = [sent.name or without_number(sent.path) for sent in pictures]
         return [dataclasses.replace(f, about={"image": name}) for f, name in zip(found, names)]
-    xml = upload.markups
-    objects = [] if xml or points else _segmentations(upload)
-    if len(xml) + len(objects) + bool(points) != 1:
-        raise LidcError(
-            "the upload",
-            expected="crops, or a CT with points (point=x,y,slice), one XML file, SEG or RTSTRUCT",
-            found=f"{len(upload.files)} files, {len(points)} points, {len(xml)} XML files and "
-            f"{len(objects)} SEG or RTSTRUCT",
-            fix="send the CT with one kind of marks",
-        )
-    if objects:
-        from lungdx_paddle.inference.scan_findings import findings_from_segmentation
+    return list(_marked(predictor, upload, [sent.path for sent in xml], objects))
 
-        marked = findings_from_segmentation(predictor, upload.folder, objects[0], series_uid)
-    elif xml:
-        marked = findings_from_readings(predictor, upload.folder, xml[0].path, series_uid)
-    else:
-        marked = findings_from_points(predictor, upload.folder, points, series_uid)
-    return list(marked)
+
+def _marked(
+    predictor: Predictor, upload: Upload, xml: Sequence[Path], objects: Sequence[Path]
+) -> Iterator[Finding]:
+    folder, uid = upload.folder, upload.field("series-uid")
+    if objects:
+        return findings_from_segmentation(predictor, folder, objects[0], uid)
+    if xml:
+        return findings_from_readings(predictor, folder, xml[0], uid)
+    regions = regions_named(*(upload.fields.get(name, ()) for name in PLACES))
+    return findings_in_series(predictor, folder, regions, uid)
 
 
 def _segmentations(upload: Upload) -> list[Path]:

@@ -17,10 +17,9 @@ from jinja2 import Environment, FileSystemLoader
 import lungdx_paddle
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.data.labels import LEVEL_WORDS
-from lungdx_paddle.inference.locate import parse_point
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.serving.web import scan_routes
-from lungdx_paddle.serving.web.answers import findings_of_upload
+from lungdx_paddle.serving.web.answers import PLACES, findings_of_upload
 from lungdx_paddle.serving.web.limits import LIMITS, Gate, Limits
 from lungdx_paddle.serving.web.metrics import CONTENT_TYPE, Metrics
 from lungdx_paddle.serving.web.scans import Scans
@@ -95,14 +94,16 @@ async def _not_valid(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": f"{where or 'the request'}: {first['msg']}"}, 422)
 
 
-@router.post("/predict", tags=["predict"], openapi_extra=upload_schema("point", "series_uid"))
+@router.post("/predict", tags=["predict"], openapi_extra=upload_schema(*PLACES, "series-uid"))
 async def predict(request: Request, its: Its) -> dict[str, Any]:
     """Findings of crops, or of the nodules marked in a CT; nothing is kept.
 
     Send either 32x32 JPG or PNG crops, made as the model's training crops were; or the DICOM files
-    of a CT, or a zip archive of them, with points (`point=x,y,slice`, all from 0, slices from the
-    caudal end), or with the LIDC XML file, a DICOM SEG or an RTSTRUCT among the files. Each finding
-    is what `lungdx predict` prints as a line.
+    of a CT, or a zip archive of them, with its LIDC XML file, a DICOM SEG or an RTSTRUCT among
+    them, or with fields as the options of `lungdx predict`: `nodule` (x,y,slice: from 0, slices
+    from the caudal end; or instance=N or z=MM for the slice), `point-mm` (x,y,z) or `box`
+    (x,y,slice,x,y,slice), which may repeat; `series-uid` where the CT is one of several. Each
+    finding is what `lungdx predict` prints as a line.
     """
     with its.scans.passing() as folder:
         upload = await receive(request, folder, its.limits)
@@ -111,10 +112,8 @@ async def predict(request: Request, its: Its) -> dict[str, Any]:
 
 
 def _predict(its: Service, upload: Upload) -> list[dict[str, Any]]:
-    points = [parse_point(text) for text in upload.fields.get("point", [])]
     unpacked = unpack(upload, its.limits)
-    uid = upload.field("series_uid")
-    return [f.to_dict() for f in findings_of_upload(its.predictor, unpacked, points, uid)]
+    return [finding.to_dict() for finding in findings_of_upload(its.predictor, unpacked)]
 
 
 @router.get("/health", tags=["server"])

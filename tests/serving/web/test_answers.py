@@ -35,11 +35,15 @@ def command(
 def test_points_and_marks_in_a_ct_are_answered_as_by_the_command(
     client: TestClient, ct: Path, zipped: bytes, with_marks: bytes, command: Any
 ) -> None:
-    points = {"point": ["40,40,4", "50.5,50,2"]}
+    points = {"nodule": ["40,40,4", "50.5,50,2"]}
     response = client.post("/predict", files={"files": zipped}, data=points)
     words = ["--nodule", "40,40,4", "--nodule", "50.5,50,2"]
     assert response.json()["findings"] == command("--series", ct, *words)
     assert response.json()["note"] == "research use, not a medical device"
+    z_mm = response.json()["findings"][0]["place_mm"][2]
+    for name, value in (("nodule", f"40,40,z={z_mm}"), ("box", "30,30,2,50,50,6")):
+        response = client.post("/predict", files={"files": zipped}, data={name: [value]})
+        assert response.json()["findings"] == command("--series", ct, f"--{name}", value)
     (xml,) = ct.glob("*.xml")
     response = client.post("/predict", files={"files": with_marks})
     assert response.json()["findings"] == command("--series", ct, "--xml", xml)
@@ -60,12 +64,13 @@ def test_what_cannot_be_predicted_is_refused_in_one_sentence(
     client: TestClient, zipped: bytes, with_marks: bytes, write_crops: Callable[..., Path]
 ) -> None:
     crop = next(write_crops(patients=1).parent.rglob("*.jpg")).read_bytes()
-    for files, point, sentence in (
-        ([zipped], [], "expected crops, or a CT with points"),
-        ([with_marks], ["1,1,1"], "found 11 files, 1 points, 1 XML files and 0 SEG"),
-        ([crop, zipped], [], "found 1 pictures beside other files; send one of the two"),
-        ([crop], ["1,1,1"], "found 1 pictures beside points"),
-        ([zipped], ["1,1"], "expected x,y,slice_index, found '1,1'"),
+    for files, nodule, sentence in (
+        ([zipped], [], "expected crops alone; or a CT and one of nodule, point-mm, box (fields)"),
+        ([with_marks], ["1,1,1"], "found 0 crops, 11 other files, marks: nodule, XML"),
+        ([crop, zipped], [], "found 1 crops, 10 other files, marks: none"),
+        ([crop], ["1,1,1"], "found 1 crops, 0 other files, marks: nodule"),
+        ([zipped], ["1,1"], "--nodule 1,1: expected x,y,slice"),
+        ([zipped], ["1,1,instance=99"], "slice instance=99: expected one slice of that name"),
         ([zipped], ["128,1,1"], "found a point outside the CT"),
         ([crop[:-20]], [], "file 1: expected a 32x32"),
         ([b"\x89PNG\r\n\x1a\n"], [], "file 1: expected a 32x32"),
@@ -74,7 +79,7 @@ def test_what_cannot_be_predicted_is_refused_in_one_sentence(
         ([b"<x"], [], "file 1: "),
     ):
         sent = [("files", content) for content in files]
-        response = client.post("/predict", files=sent, data={"point": point})
+        response = client.post("/predict", files=sent, data={"nodule": nodule})
         found = response.json()["detail"]
         assert response.status_code == 422 and sentence in found, found
         assert "\n" not in found and "lungdx-serve" not in found

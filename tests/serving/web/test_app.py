@@ -93,7 +93,7 @@ from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.serving.web.app import make_app
 with TestClient(make_app(Predictor(Path(sys.argv[1])))) as client:
     files = {"files": Path(sys.argv[2]).read_bytes()}
-    found = client.post("/predict", files=files, data={"point": "40,40,4"})
+    found = client.post("/predict", files=files, data={"nodule": "40,40,4"})
     print(client.get("/health").json()["runtime"], found.status_code)
 """
 
@@ -119,7 +119,7 @@ def test_nothing_of_the_patient_is_in_an_answer_or_a_log(
     texts = [
         opened.text,
         client.post("/predict", files={"files": with_marks}).text,
-        client.post("/predict", files=cut_off, data={"point": "1,1,1"}).text,
+        client.post("/predict", files=cut_off, data={"nodule": "1,1,1"}).text,
         client.post(f"{path}/series/0/findings", json={"point": [40, 40, 4]}).text,
         client.get(f"{path}/series/0/slices/0.png").content.decode("latin-1"),
         client.get("/metrics").text,
@@ -176,7 +176,7 @@ def test_the_documentation_names_every_request_and_loads_nothing_from_outside(
             assert f"{method.upper()} {path}" in html.unescape(page)
     assert RESEARCH_USE.capitalize() in page and "files" in page
     form = api["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    assert set(form["schema"]["properties"]) == {"files", "point", "series_uid"}
+    assert set(form["schema"]["properties"]) == {"files", "nodule", "point-mm", "box", "series-uid"}
     sources = [page] + [client.get(f"/{name}").text for name in ("", "viewer.css", "page.js")]
     sources += [client.get(f"/{name}.js").text for name in ("view", "cards", "input", "server")]
     for text in sources:

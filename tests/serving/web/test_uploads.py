@@ -39,7 +39,7 @@ def test_a_form_without_a_file_or_with_nothing_in_it_has_nothing_to_predict(
     client: TestClient,
 ) -> None:
     for files in ({"files": b""}, {"other": (None, "text")}):
-        response = client.post("/predict", files=files, data={"point": "1,1,1"})
+        response = client.post("/predict", files=files, data={"nodule": "1,1,1"})
         assert response.status_code == 422
         assert response.json()["detail"].startswith("the upload: expected the slices of a CT")
 
@@ -52,7 +52,7 @@ def test_more_files_or_longer_fields_than_usual_are_refused(
     assert client.post("/scans", files=few).status_code == 422
     refused = client.post("/scans", files=[*few, ("files", b"x")])
     assert refused.status_code == 413 and "up to 3 files" in refused.json()["detail"]
-    refused = client.post("/predict", files=few, data={"point": "1" * 5000})
+    refused = client.post("/predict", files=few, data={"nodule": "1" * 5000})
     assert refused.status_code == 413 and "bytes of fields" in refused.json()["detail"]
 
 
