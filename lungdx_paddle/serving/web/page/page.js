@@ -15,6 +15,8 @@ const HINTS = {
   draw: "Draw around the nodule on this slice: that replaces its outline here; other slices keep theirs.",
 };
 
+const BESIDE = matchMedia("(min-width: 761px)"); // as in viewer.css
+
 const $ = (id) => document.getElementById(id);
 const view = new View($("slice"));
 let model = null;
@@ -139,7 +141,8 @@ function list() {
 function choose(number) {
   chosen = number;
   list();
-  document.querySelector("li.chosen")?.scrollIntoView({ block: "nearest" });
+  // On a phone the cards are below the picture, which shall stay in sight.
+  if (BESIDE.matches) document.querySelector("li.chosen")?.scrollIntoView({ block: "nearest" });
 }
 
 function goTo(nodule, zoom = view.zoom) {
