@@ -95,7 +95,7 @@ class Record:
     date: str
     """UTC, ISO 8601, of the last scores."""
     seconds: float
-    """Wall time of all trainings, each from its start to its scores."""
+    """Wall time of all trainings, each from its start to the scores of its last network."""
     results: Results
 
     @classmethod
@@ -109,7 +109,7 @@ class Record:
         """
         starts = sorted((run.environment for run in runs), key=lambda environment: environment.date)
         kinds = {dataclasses.replace(e, date=""): e for e in reversed(starts)}
-        spent = [_time(run.metrics.environment) - _time(run.environment) for run in runs]
+        spent = [_trained(run) - _time(run.environment) for run in runs]
         return cls(
             study=study,
             what=what,
@@ -255,6 +255,13 @@ def command(
         )
 
     return main
+
+
+def _trained(run: Run) -> datetime:
+    """When the last network was scored: the run itself may be scored again later."""
+    folds = range(run.config.data.folds) if run.config.is_ensemble else ()
+    networks = [run.member(fold) for fold in folds] or [run]
+    return max(_time(network.metrics.environment) for network in networks)
 
 
 def _check(record: Record, where: str) -> str:

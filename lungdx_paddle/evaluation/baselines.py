@@ -29,8 +29,10 @@ from lungdx_paddle.data.labels import MALIGNANCY
 from lungdx_paddle.evaluation.nodule_measures import WHITE, Measures, measure
 from lungdx_paddle.evaluation.predictions import Predictions
 
+COMMONEST = "commonest_class"
+
 SEES: Mapping[str, Callable[[Measures], tuple[np.ndarray, ...]]] = {
-    "commonest_class": lambda of: (),
+    COMMONEST: lambda of: (),
     "size_and_brightness": lambda of: (
         np.log(of.diameter_mm),
         np.log(of.diameter_mm) ** 2,

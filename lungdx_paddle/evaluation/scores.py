@@ -46,7 +46,7 @@ import numpy as np
 
 from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
 from lungdx_paddle.errors import CheckpointError, ManifestError
-from lungdx_paddle.evaluation.baselines import Baselines
+from lungdx_paddle.evaluation.baselines import COMMONEST, Baselines
 from lungdx_paddle.evaluation.counts import with_total, without
 from lungdx_paddle.evaluation.intervals import Estimate, auc_estimate, differences
 from lungdx_paddle.evaluation.predictions import Predictions
@@ -193,7 +193,9 @@ def evaluate(predictions: Predictions, seed: int = 0, baselines: Baselines | Non
         readers=compare_readers(nodules, seed),
         subgroups=subgroups(predictions, nodules, seed),
         baselines={
-            name: Baseline(made) if isinstance(made, str) else _baseline(made, nodules, seed)
+            name: Baseline(made)
+            if isinstance(made, str)
+            else _baseline(made, nodules, seed, ranks=name != COMMONEST)
             for name, made in (baselines or {}).items()
         },
     )
@@ -251,8 +253,11 @@ def _by_level(
     return found
 
 
-def _baseline(made: Predictions, network: Predictions, seed: int) -> Baseline:
-    """Score a baseline beside the network's predictions, which are pooled by nodule."""
+def _baseline(made: Predictions, network: Predictions, seed: int, ranks: bool) -> Baseline:
+    """Score a baseline beside the network's predictions, which are pooled by nodule.
+
+    One that sees nothing ranks nothing, although its constant may differ from fold to fold.
+    """
     if MALIGNANCY not in made.labels:
         return Baseline("no training crop has a rating")
     parts = _pooled(made)
@@ -264,6 +269,11 @@ def _baseline(made: Predictions, network: Predictions, seed: int) -> Baseline:
     gain["auc"] = auc_estimate(malignant, levels[0], clear.patients, seed, levels[1])
     aucs = diagnosis_aucs(nodules, seed, readers=False)
     found = _by_level(parts, seed)
+    if not ranks:
+        none = Estimate(None, None, len(set(clear.patients)), "one answer for all is no ranking")
+        gain["auc"] = none
+        aucs = {question: dict.fromkeys(by, none) for question, by in aucs.items()}
+        found["nodule"][MALIGNANCY] = replace(found["nodule"][MALIGNANCY], auc=none)
     return Baseline("", found["image"], found["nodule"], found["patient"], aucs, gain)
 
 

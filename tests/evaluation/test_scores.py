@@ -202,6 +202,20 @@ def test_what_a_network_adds_is_its_score_minus_the_baselines(
     assert not scores.baselines["none"].nodule
 
 
+def test_one_answer_for_all_ranks_nothing_though_it_differs_between_folds(
+    golden: tuple[Predictions, dict[str, Any]],
+) -> None:
+    scores = evaluate(golden[0], baselines={"commonest_class": golden[0], "other": golden[0]})
+    commonest, other = scores.baselines["commonest_class"], scores.baselines["other"]
+    undefined = [commonest.nodule["malignancy"].auc, commonest.gain["auc"]]
+    undefined += [of for question in commonest.diagnosis.values() for of in question.values()]
+    for estimate in undefined:
+        assert estimate is not None and estimate.value is None
+        assert estimate.why == "one answer for all is no ranking"
+    assert other.nodule["malignancy"].auc == scores.nodule["malignancy"].auc
+    assert commonest.nodule["malignancy"].accuracy == scores.nodule["malignancy"].accuracy
+
+
 def test_scores_show_the_result_in_one_line(sure: Predictions) -> None:
     shown = repr(evaluate(sure))
     assert "\n" not in shown and "80 images" in shown
