@@ -17,6 +17,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from lungdx_paddle.preprocess.window import LUNG_HU
+
 FARTHEST_MM = 22.0
 """Length of a ray: masses of up to 44 mm are held whole."""
 
@@ -25,9 +27,6 @@ STEP_MM = 0.4
 
 REACH_MM = 26.0
 """How far about a point the volume is looked at: a ray, a moved middle and what lies behind."""
-
-LUNG_HU = -850.0
-"""Of lung without vessels."""
 
 EDGE_PART = 0.25
 """The threshold lies by this part of the way from lung to the nodule's core: readers outline the
@@ -59,7 +58,7 @@ MOST_MOVES = 8
 NO_TISSUE_HU = -700.0
 """A core below this is lung or air; 99 % of 842 nodules have more than -615 HU."""
 
-AIR_HU = -960.0
+DARKER_THAN_LUNG_HU = -960.0
 """Nothing in a chest but airways and bullae is below this; all around the patient is."""
 
 LUNG_BEHIND_HU = -600.0
@@ -188,7 +187,7 @@ def grow(
             rays, filled = moved, _filled(hu, moved, spacing_mm)
         mask[part] = filled[1:-1]
     if not mask.any():
-        what = "air" if rays.core_hu < AIR_HU else "lung or air"
+        what = "air" if rays.core_hu < DARKER_THAN_LUNG_HU else "lung or air"
         here = f"nothing denser than lung at the point ({rays.core_hu:.0f} HU: {what})"
         return Grown(mask, 0.0, (f"{here}: no nodule",))
     away_mm = np.linalg.norm((np.argwhere(mask) - point) * spacing_mm, axis=1).min()
@@ -254,7 +253,9 @@ def _filled(hu: np.ndarray, rays: _Rays, spacing_mm: np.ndarray) -> np.ndarray:
 def _doubts(rays: _Rays, mask: np.ndarray, spacing_mm: np.ndarray, distance_mm: float) -> list[str]:
     """What speaks against a nodule at the point, or against its outline."""
     doubts = []
-    lung = rays.part(rays.ends & (rays.behind_hu < LUNG_BEHIND_HU) & (rays.behind_hu > AIR_HU))
+    lung = rays.part(
+        rays.ends & (rays.behind_hu < LUNG_BEHIND_HU) & (rays.behind_hu > DARKER_THAN_LUNG_HU)
+    )
     goes_on = rays.part(rays.go_on)
     through = rays.part(rays.go_on & rays.go_on[_OPPOSITE])
     if lung < LUNG_AROUND:

@@ -18,10 +18,7 @@ from lungdx_paddle.inference.findings import Finding
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.manifest import CROP_SIZE
 from lungdx_paddle.preprocess.crop import PAPER
-from lungdx_paddle.preprocess.window import apply_window
-
-LUNG_HU = -850.0
-"""Of aerated lung: what covers a patch of a crop that shows its surroundings."""
+from lungdx_paddle.preprocess.window import LUNG_HU, apply_window
 
 PATCH_PX = 5
 """Side of a patch: of context crops 5 mm, less than most nodules have and more than a vessel."""

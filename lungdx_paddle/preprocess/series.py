@@ -20,7 +20,7 @@ from lungdx_paddle.words import count_of
 OBLONG = 0.01
 """Rows and columns whose distances differ by a larger part are no squares; LIDC's are exact."""
 
-LUNG_HU = (-975, -500)
+LUNG_RANGE_HU = (-975, -500)
 """Between air outside the lung and what is mostly tissue."""
 
 NEAR_MM = 5.0
@@ -175,7 +175,7 @@ def _is_near_lung(hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, flo
         for side, margin in zip(rectangle(mask), (round(NEAR_MM / mm) for mm in spacing_mm))
     )
     part = hu[tuple(sides)]
-    return bool(((part > LUNG_HU[0]) & (part < LUNG_HU[1])).mean() >= LUNG_PART)
+    return bool(((part > LUNG_RANGE_HU[0]) & (part < LUNG_RANGE_HU[1])).mean() >= LUNG_PART)
 
 
 def header_window(series: Series) -> Window:

@@ -23,6 +23,9 @@ HEADER = "header"
 HU_OF_CT = (-1024.0, 3071.0)
 """What 12 bits hold: a window that shows nothing of it makes every crop one gray."""
 
+LUNG_HU = -850.0
+"""Of aerated lung between its vessels."""
+
 NAMED_WINDOWS: Mapping[str, Window] = MappingProxyType({"lung": (-600.0, 1500.0)})
 """Windows with a name, for ``--window``."""
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lungdx_paddle.inference.findings import Finding
-from lungdx_paddle.inference.occlusion import LUNG_HU, MOST_SLICES, explained, occlusion_maps
+from lungdx_paddle.inference.occlusion import MOST_SLICES, explained, occlusion_maps
+from lungdx_paddle.preprocess.window import LUNG_HU
 
 BRIGHT = slice(12, 17), slice(9, 14)
 
