@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from pydicom.dataset import Dataset
 
-from lungdx_paddle.inference.seg_regions import LONGEST_NAME
 from lungdx_paddle.lidc import Series
+from lungdx_paddle.lidc.attributes import LONGEST_LO
 from lungdx_paddle.lidc.masks import Area
 from lungdx_paddle.lidc.regions import Region, area_of, on_slice
 from lungdx_paddle.words import printable
@@ -47,7 +47,7 @@ def regions_of_rtstruct(series: Series, structures: Dataset) -> list[Region]:
 
 
 def _region(series: Series, number: int, roi: Dataset, contours: Iterable[Dataset]) -> Region:
-    name = printable(str(roi.get("ROIName") or "")[:LONGEST_NAME])
+    name = printable(str(roi.get("ROIName") or "")[:LONGEST_LO])
     frame = str(roi.get("ReferencedFrameOfReferenceUID") or "")
     if frame and frame not in {s.frame_of_reference or frame for s in series.slices}:
         about = {"reason": "of another frame of reference than the series"}

@@ -10,12 +10,10 @@ from pydicom.pixels import iter_pixels
 from pydicom.uid import UID
 
 from lungdx_paddle.lidc import Series
+from lungdx_paddle.lidc.attributes import LONGEST_LO
 from lungdx_paddle.lidc.masks import Area
 from lungdx_paddle.lidc.regions import Region, area_of, on_slice
 from lungdx_paddle.words import printable
-
-LONGEST_NAME = 64
-"""Characters of a segment's label or an ROI's name, as DICOM allows (LO)."""
 
 FRACTIONAL, LABELMAP = "FRACTIONAL", "LABELMAP"
 """Kinds of SEG beside BINARY, DICOM (0062,0001)."""
@@ -69,7 +67,7 @@ def regions_of_seg(series: Series, seg: Dataset) -> list[Region]:
         if UID(uid := str(item.get("TrackingUID") or "")).is_valid:
             about["tracking_uid"] = uid
         its = dict(sorted(areas[number].items()))
-        name = printable(str(item.get("SegmentLabel") or "")[:LONGEST_NAME])
+        name = printable(str(item.get("SegmentLabel") or "")[:LONGEST_LO])
         regions.append(
             Region(series, number, its, "SEG", name, tuple(doubts) if its else (), about)
         )

@@ -47,6 +47,9 @@ MOST_FRAMES = 3000
 LONGEST_TEXT = 1024
 """Characters of an identifier; DICOM allows 64, and some anonymisers write more."""
 
+LONGEST_LO = 64
+"""Characters of a long string (LO, PS3.5, 6.2), such as a label or a code's meaning."""
+
 SHOWN = 40
 """Characters of a broken value that are shown."""
 

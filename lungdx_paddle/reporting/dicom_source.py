@@ -15,6 +15,7 @@ from lungdx_paddle.errors import LidcError
 from lungdx_paddle.inference.description import NAME, Description, sha256_of
 from lungdx_paddle.inference.findings import Finding
 from lungdx_paddle.lidc import Series
+from lungdx_paddle.lidc.attributes import LONGEST_LO
 from lungdx_paddle.lidc.header import parse_header, quiet
 from lungdx_paddle.lidc.regions import Region
 
@@ -42,9 +43,6 @@ KEPT = (None, "", "ISO_IR 100", UTF_8)
 
 SEXES = ("M", "F", "O")
 """DICOM (0010,0040)."""
-
-LONGEST_NAME = 64
-"""Characters of a label (LO)."""
 
 
 def regions_of(findings: Iterable[Finding]) -> list[tuple[Finding, Region]]:
@@ -155,7 +153,7 @@ def tracking_of(region: Region) -> tuple[str, str]:
     """
     uid = region.about.get("tracking_uid")
     place = (f"{mm:.1f}" for mm in region.place_mm)
-    name = region.name.replace("\\", "/")[:LONGEST_NAME].strip()  # a backslash parts values
+    name = region.name.replace("\\", "/")[:LONGEST_LO].strip()  # a backslash parts values
     name = name or f"nodule {region.number}"
     return name, str(uid or uid_of(region.series.series_uid, *place))
 
@@ -177,7 +175,7 @@ def equipment(description: Description) -> dict[str, str]:
     """Who made an object: arguments of highdicom's constructors."""
     return {
         "manufacturer": MANUFACTURER,
-        "manufacturer_model_name": description.name[:LONGEST_NAME],
+        "manufacturer_model_name": description.name[:LONGEST_LO],
         "software_versions": __version__,
         "device_serial_number": digest_of(description)[:16],
         "series_description": SERIES_DESCRIPTION,

@@ -15,6 +15,7 @@ from lungdx_paddle import RESEARCH_USE, __version__
 from lungdx_paddle.data.labels import MALIGNANCY
 from lungdx_paddle.inference.description import Description
 from lungdx_paddle.inference.findings import Finding
+from lungdx_paddle.lidc.attributes import LONGEST_LO
 from lungdx_paddle.lidc.header import quiet
 from lungdx_paddle.lidc.regions import Region, patient_mm
 from lungdx_paddle.reporting.dicom_source import (
@@ -45,9 +46,6 @@ LEVELS = {
     "5": Code("905", "99LIDCQIICR", "5 out of 5 (Highly Suspicious for Cancer)"),
 }
 """The readers' levels, in the codes of LIDC-IDRI's standardised DICOM copies."""
-
-LONGEST_MEANING = 64
-"""Characters of a code's meaning (LO)."""
 
 SUBPIXELS = 3
 """Parts of a pixel's side by which a polygon is drawn: it runs a third of a pixel outside the
@@ -171,7 +169,7 @@ def _words(task: str, name: str) -> str:
 
 
 def _own(value: str, meaning: str) -> Code:
-    return Code(value, SCHEME, meaning[:LONGEST_MEANING])
+    return Code(value, SCHEME, meaning[:LONGEST_LO])
 
 
 def _comment(text: str) -> sr.TextContentItem:
