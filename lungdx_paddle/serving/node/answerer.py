@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from lungdx_paddle.lidc import Series, Skipped, find_series
 from lungdx_paddle.lidc.header import quiet
 from lungdx_paddle.lidc.regions import Region
 from lungdx_paddle.progress import log
-from lungdx_paddle.reporting.dicom_source import MANUFACTURER, digest_of, uid_of
+from lungdx_paddle.reporting.dicom_source import MANUFACTURER, dicom_bytes, digest_of, uid_of
 from lungdx_paddle.reporting.segmentation import segmentation
 from lungdx_paddle.reporting.structured_report import structured_report
 
@@ -65,7 +64,7 @@ class Answerer:
         for number, series in enumerate(found, start=1):
             try:
                 for name, dataset in self._results(series, marked[series.series_uid], problems):
-                    results.append((f"{number}-{name}.dcm", _file(dataset)))
+                    results.append((f"{number}-{name}.dcm", dicom_bytes(dataset)))
             except LidcError as error:
                 problems.append(str(error))
         if not results:
@@ -164,9 +163,3 @@ def _marked(
                 region = replace(region, number=number)
                 marked[series.series_uid].append(region)
     return marked
-
-
-def _file(dataset: Dataset) -> bytes:
-    stream = io.BytesIO()
-    pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
-    return stream.getvalue()

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from lungdx_paddle.errors import LidcError
@@ -22,22 +21,18 @@ from lungdx_paddle.inference.scan_findings import (
     findings_in_series,
     findings_of_regions,
 )
+from lungdx_paddle.inference.segmentations import KINDS
 from lungdx_paddle.lidc import Series, find_series
 from lungdx_paddle.lidc.header import parse_header, quiet
 from lungdx_paddle.lidc.regions import Region
 from lungdx_paddle.preprocess.report import check_found
-from lungdx_paddle.preprocess.window import Window, apply_window
+from lungdx_paddle.preprocess.window import Window
+from lungdx_paddle.reporting.pictures import png, slice_png
 from lungdx_paddle.serving.web.scans import Scan
 from lungdx_paddle.serving.web.uploads import Upload
 
 PLACES = ("nodule", "point-mm", "box")
 """Fields that mark nodules, in the order of :func:`regions_named`; each may repeat."""
-
-MARK_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3")
-"""SOP classes of SEG and RTSTRUCT."""
-
-PNG_LEVEL = 1
-"""Of compression: a slice of 512 x 512 takes 6 ms and 190 KB; level 9 takes ten times as long."""
 
 
 def findings_of_upload(predictor: Predictor, upload: Upload) -> list[Finding]:
@@ -66,7 +61,7 @@ def findings_of_upload(predictor: Predictor, upload: Upload) -> list[Finding]:
         )
     if pictures:
         found = findings_from_crops(predictor, [sent.path for sent in pictures])
-        names = [sent.name or without_number(sent.path) for sent in pictures]
+        names = [sent.name or numbered(sent.path) for sent in pictures]
         return [dataclasses.replace(f, about={"image": name}) for f, name in zip(found, names)]
     return list(_marked(predictor, upload, [sent.path for sent in xml], objects))
 
@@ -92,13 +87,13 @@ def _segmentations(upload: Upload) -> list[Path]:
                 header, _, _ = parse_header(stream)
         except Exception:  # pydicom raises nearly anything on what is no DICOM
             continue
-        if header.get("SOPClassUID") in MARK_CLASSES:
+        if header.get("SOPClassUID") in KINDS:
             found.append(sent.path)
     return found
 
 
-def without_number(path: Path) -> str:
-    """How a file without a name is called: by its number in the upload."""
+def numbered(path: Path) -> str:
+    """Name of a file that was sent without one: its number in the upload."""
     return f"file {int(path.stem.rpartition('-')[2])}"
 
 
@@ -127,13 +122,7 @@ def picture(predictor: Predictor, series: Series, index: int, window: Window | N
     Raises:
         LidcError: it cannot be read, or the window shows nothing of a CT.
     """
-    return png(apply_window(series.slice_hu(index), *(window or predictor.window)))
-
-
-def png(gray: np.ndarray) -> bytes:
-    """(rows, columns) uint8 as PNG."""
-    _, encoded = cv2.imencode(".png", gray, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
-    return encoded.tobytes()
+    return slice_png(series.slice_hu(index), window or predictor.window)
 
 
 def finding_of(predictor: Predictor, scan: Scan, region: Region) -> Finding:

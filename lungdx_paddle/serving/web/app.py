@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import anyio
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -23,7 +23,7 @@ from lungdx_paddle.serving.web.answers import PLACES, findings_of_upload
 from lungdx_paddle.serving.web.limits import LIMITS, Gate, Limits
 from lungdx_paddle.serving.web.metrics import CONTENT_TYPE, Metrics
 from lungdx_paddle.serving.web.scans import Scans
-from lungdx_paddle.serving.web.service import Service, service_of
+from lungdx_paddle.serving.web.service import Its, Service
 from lungdx_paddle.serving.web.unpack import unpack
 from lungdx_paddle.serving.web.uploads import Upload, receive, upload_schema
 
@@ -36,9 +36,6 @@ DESCRIPTION = (
     "Malignancy level and pathology of lung nodules that are marked. No log-in: whoever reaches "
     f"this server can use it. {RESEARCH_USE.capitalize()}."
 )
-
-Its = Annotated[Service, Depends(service_of)]
-"""The service, as an endpoint takes it."""
 
 router = APIRouter()
 

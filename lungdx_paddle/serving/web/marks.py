@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from lungdx_paddle.errors import LidcError
-from lungdx_paddle.inference.locate import regions_of_points
+from lungdx_paddle.inference.locate import Point, regions_of_points
 from lungdx_paddle.lidc import Series
 from lungdx_paddle.lidc.masks import Area
 from lungdx_paddle.lidc.regions import Region, area_of
@@ -21,9 +21,6 @@ DRAWN = "drawn"
 LONGEST_RADIUS_MM = 100.0
 """Of a ball: no nodule or mass is larger."""
 
-Place = tuple[float, float, int]
-"""Column, row and slice, all from 0, slices from the caudal end."""
-
 Polygon = Sequence[tuple[float, float]]
 """Column and row of each point."""
 
@@ -32,7 +29,7 @@ class Ball(BaseModel):
     """A nodule taken for a ball."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    place: Place
+    place: Point
     radius_mm: float
 
 
@@ -44,7 +41,7 @@ class Mark(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    point: Place | None = None
+    point: Point | None = None
     ball: Ball | None = None
     outlines: dict[int, list[list[tuple[float, float]]]] | None = None
 

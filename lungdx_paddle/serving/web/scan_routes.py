@@ -13,13 +13,11 @@ from lungdx_paddle.lidc import Series
 from lungdx_paddle.serving.web import answers
 from lungdx_paddle.serving.web.marks import Mark, region_of_mark
 from lungdx_paddle.serving.web.scans import Scan
-from lungdx_paddle.serving.web.service import Service, service_of
+from lungdx_paddle.serving.web.service import Its, Service
 from lungdx_paddle.serving.web.unpack import unpack
 from lungdx_paddle.serving.web.uploads import receive, upload_schema
 
 router = APIRouter(prefix="/scans", tags=["a CT that stays open"])
-
-Its = Annotated[Service, Depends(service_of)]
 
 
 @router.post("", status_code=201, openapi_extra=upload_schema())

@@ -6,10 +6,11 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Annotated, TypeVar, cast
 
 import anyio
 import anyio.to_thread
+from fastapi import Depends
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -87,3 +88,7 @@ class Service:
 def service_of(request: Request) -> Service:
     """The service that answers a request."""
     return cast(Service, request.app.state.service)
+
+
+Its = Annotated[Service, Depends(service_of)]
+"""The service, as an endpoint takes it."""

@@ -64,7 +64,9 @@ def test_what_cannot_be_predicted_is_refused_in_one_sentence(
     client: TestClient, zipped: bytes, with_marks: bytes, write_crops: Callable[..., Path]
 ) -> None:
     crop = next(write_crops(patients=1).parent.rglob("*.jpg")).read_bytes()
+    label_map = (Path(__file__).parents[2] / "fuzz/corpus/segmentation/labelmap.dcm").read_bytes()
     for files, nodule, sentence in (
+        ([zipped, label_map], [], "the series 1.2.3 that file 11 describes"),
         ([zipped], [], "expected crops alone; or a CT and one of nodule, point-mm, box (fields)"),
         ([with_marks], ["1,1,1"], "found 0 crops, 11 other files, marks: nodule, XML"),
         ([crop, zipped], [], "found 1 crops, 10 other files, marks: none"),
