@@ -12,6 +12,7 @@ import numpy as np
 from lungdx_paddle.lidc.dicom import Series
 from lungdx_paddle.lidc.masks import Area, width_px
 from lungdx_paddle.lidc.nodules import Nodule
+from lungdx_paddle.lidc.series_checks import normal_of
 from lungdx_paddle.lidc.slices import Slice
 
 ON_SLICE_MM = 0.1
@@ -149,14 +150,17 @@ def on_slice(
     if index is None:
         x, y, z = points_mm[0].tolist()
         index = pixel_at(series, (x, y, z))[2]
-    slice_ = series.slices[index]
+    points_xy, above_mm = _projected(series.slices[index], points_mm)
+    return (index, points_xy) if (np.abs(above_mm) <= ON_SLICE_MM).all() else None
+
+
+def _projected(slice_: Slice, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 2) column, row of (n, 3) x, y, z, and (n,) how far each lies from the slice's plane."""
     row_mm, column_mm = slice_.pixel_spacing_mm
     along_rows, along_columns = np.reshape(slice_.orientation, (2, 3))
     offsets = points_mm - slice_.position_mm
-    above_mm = offsets @ np.cross(along_rows, along_columns)
-    if not (np.abs(above_mm) <= ON_SLICE_MM).all():
-        return None
-    return index, np.stack([offsets @ along_rows / column_mm, offsets @ along_columns / row_mm], 1)
+    points_xy = np.stack([offsets @ along_rows / column_mm, offsets @ along_columns / row_mm], 1)
+    return points_xy, offsets @ np.cross(along_rows, along_columns)
 
 
 def pixel_at(series: Series, place_mm: tuple[float, float, float]) -> tuple[float, float, int]:
@@ -164,10 +168,7 @@ def pixel_at(series: Series, place_mm: tuple[float, float, float]) -> tuple[floa
 
     The place may lie outside the series, whose edge is then the nearest.
     """
-    along_rows, along_columns = np.reshape(series.slices[0].orientation, (2, 3))
-    normal = np.cross(along_rows, along_columns)
+    normal = normal_of(series.slices[0])
     index = int(np.abs(series.z_mm - normal @ np.array(place_mm)).argmin())
-    slice_ = series.slices[index]
-    row_mm, column_mm = slice_.pixel_spacing_mm
-    offset = np.array(place_mm) - slice_.position_mm
-    return float(offset @ along_rows / column_mm), float(offset @ along_columns / row_mm), index
+    ((x, y),), _ = _projected(series.slices[index], np.array([place_mm]))
+    return float(x), float(y), index

@@ -54,8 +54,8 @@ def test_a_region_is_as_large_as_its_pixels(series: Series) -> None:
 
 
 def test_a_place_and_its_pixel_are_each_others_inverse(folder: Path, tmp_path: Path) -> None:
-    """Also where the patient lies on the face."""
-    for cosines in ((1, 0, 0, 0, 1, 0), (-1, 0, 0, 0, -1, 0)):
+    """Also where the patient lies on the face, and where the picture is mirrored."""
+    for cosines in ((1, 0, 0, 0, 1, 0), (-1, 0, 0, 0, -1, 0), (-1, 0, 0, 0, 1, 0)):
         for path in folder.rglob("*.dcm"):
             header = pydicom.dcmread(path)
             header.ImageOrientationPatient = list(cosines)
