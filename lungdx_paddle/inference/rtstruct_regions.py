@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from pydicom.dataset import Dataset
 
+from lungdx_paddle.inference.seg_regions import referenced_slice
 from lungdx_paddle.lidc import Series
 from lungdx_paddle.lidc.attributes import LONGEST_LO
 from lungdx_paddle.lidc.masks import Area
@@ -56,7 +57,8 @@ def _region(series: Series, number: int, roi: Dataset, contours: Iterable[Datase
     polygons: dict[int, list[np.ndarray]] = {}
     missed = 0
     for contour in closed:
-        found = on_slice(series, _points_mm(contour), _source(series, contour))
+        images = contour.get("ContourImageSequence") or ()
+        found = on_slice(series, _points_mm(contour), referenced_slice(series, images))
         if found is None:
             missed += 1
         else:
@@ -82,14 +84,6 @@ def _points_mm(contour: Dataset) -> np.ndarray:
     if not len(points_mm) or not np.isfinite(points_mm).all():
         raise ValueError("a contour without points, or with one that is not finite")
     return points_mm
-
-
-def _source(series: Series, contour: Dataset) -> int | None:
-    """Index of the slice that a contour refers to; None where the series has none of that UID."""
-    images = contour.get("ContourImageSequence") or ()
-    found = {series.index_of(str(image.get("ReferencedSOPInstanceUID"))) for image in images}
-    found.discard(None)
-    return found.pop() if len(found) == 1 else None
 
 
 def enclosed_pixels(polygons: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -105,7 +105,9 @@ def _placed(
     series: Series, groups: list[Dataset], mask: np.ndarray
 ) -> tuple[int, np.ndarray] | None:
     """The index of the slice that a frame lies on, and its pixels there; None where off it."""
-    source = _source(series, groups)
+    derived = groups[0].get("DerivationImageSequence") or ()
+    images = (image for item in derived for image in item.get("SourceImageSequence") or ())
+    source = referenced_slice(series, images)
     rows_columns = series.shape_zyx[1:]
     position = _item(groups, "PlanePositionSequence").get("ImagePositionPatient")
     directions = _item(groups, "PlaneOrientationSequence").get("ImageOrientationPatient")
@@ -137,13 +139,17 @@ def _placed(
     return index, there
 
 
-def _source(series: Series, groups: list[Dataset]) -> int | None:
-    """Index of the one slice that a frame refers to; None where there is none, or several."""
+def referenced_slice(series: Series, images: Iterable[Dataset]) -> int | None:
+    """Index of the one slice that items refer to; None where there is none, or several.
+
+    Args:
+        series: the CT.
+        images: items with ReferencedSOPInstanceUID, DICOM (0008,1155), and of a file of many
+            frames ReferencedFrameNumber, (0008,1160).
+    """
     found = set()
-    for derivation in groups[0].get("DerivationImageSequence") or ():
-        for image in derivation.get("SourceImageSequence") or ():
-            uid = str(image.get("ReferencedSOPInstanceUID"))
-            frame = image.get("ReferencedFrameNumber")
-            found.add(series.index_of(f"{uid}#{int(frame) - 1}" if frame else uid))
+    for image in images:
+        uid, frame = str(image.get("ReferencedSOPInstanceUID")), image.get("ReferencedFrameNumber")
+        found.add(series.index_of(f"{uid}#{int(frame) - 1}" if frame else uid))
     found.discard(None)
     return found.pop() if len(found) == 1 else None
