@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     progress.shown = False
     if args.points:
-        read_points(args.points)  # a bad file is told now; it is read anew for each study
+        read_points(args.points)  # a bad file ends it now; it is read anew for each study
     predictor = Predictor(args.model)
     for note in predictor.notes:
         cli.note(note)
@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _amount(text: str) -> float:
-    """A number of 0 or more; argparse tells what it raises."""
+    """A number of 0 or more; argparse makes a usage error of a ValueError."""
     number = float(text)
     if not 0 <= number < math.inf:
         raise ValueError(text)

@@ -140,7 +140,7 @@ def _of_nodule(series: Series, nodule: Nodule) -> Region:
 def regions_of_points(series: Series, points: Sequence[Point]) -> list[Region]:
     """The nodule around each point, in three dimensions, numbered as the points.
 
-    Where nothing is denser than lung there is no area, and ``about["reason"]`` says so.
+    Where nothing is denser than lung a region has no areas, and ``about["reason"]`` says why.
 
     Raises:
         LidcError: a point lies outside the series, a slice cannot be read, or the values are no

@@ -50,7 +50,7 @@ def findings_of_regions(
     crops, doubts = crop_regions(series, regions, predictor.window, predictor.crop_rule)
     for region in regions:
         own = [crop for crop in crops if crop.region is region]
-        told = [
+        sentences = [
             *warnings,
             *doubts,
             *(f"nodule {region.number}: {doubt}" for doubt in region.doubts),
@@ -67,7 +67,7 @@ def findings_of_regions(
             about,
             predictor.tasks,
             mean,
-            tuple(dict.fromkeys(told)),
+            tuple(dict.fromkeys(sentences)),
             predictor.calibration.cuts,
             region,
             images,
@@ -113,19 +113,18 @@ def findings_from_readings(
             after the last finding, if none of the nodules has a slice.
     """
     annotations = read_annotations(xml)
-    named = () if series_uid else (annotations.series_uid, xml.name)
-    series, warnings = one_series(folder, *(named or (series_uid,)))
+    described = "" if series_uid else xml.name
+    series, warnings = one_series(folder, series_uid or annotations.series_uid, described)
     regions, doubts = regions_of_readings(series, annotations)
     yield from findings_of_regions(predictor, series, regions, (*warnings, *doubts))
     if regions and not any(region.areas for region in regions):
-        missing = {contour.sop_uid for contour in annotations.contours} - set(series.sop_uids)
         uids = {contour.sop_uid for contour in annotations.contours}
         none_there = f"none of the {len(uids)} slices that {xml.name} outlines is in the series"
         none_enclosed = f"no outline of {xml.name} that encloses a pixel of its slice"
         raise LidcError(
             str(folder),
             expected="a nodule that can be predicted",
-            found=none_there if uids and uids == missing else none_enclosed,
+            found=none_there if uids and uids.isdisjoint(series.sop_uids) else none_enclosed,
             fix="give the XML file of this very series, and all of its slices",
         )
 
@@ -195,7 +194,8 @@ def findings_from_segmentation(
             not there; then nothing is predicted.
     """
     segmentation = read_segmentation(file)
-    its = segmentation.series_uids
-    by_file = not series_uid and len(its) == 1
-    series, warnings = one_series(folder, *((its[0], file.name) if by_file else (series_uid,)))
+    described = ""
+    if not series_uid and len(segmentation.series_uids) == 1:
+        (series_uid,), described = segmentation.series_uids, file.name
+    series, warnings = one_series(folder, series_uid, described)
     yield from findings_of_regions(predictor, series, segmentation.regions(series), warnings)

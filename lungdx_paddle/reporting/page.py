@@ -47,7 +47,7 @@ IN_THE_HEADING = {"nodule", "name", "series_uid", "place_px", "place_mm", "outli
 
 @dataclass(frozen=True)
 class Nodule:
-    """A finding as the template draws it: pictures are made when they are asked for."""
+    """A finding as the template draws it: pictures are made when they are drawn."""
 
     finding: Finding
     number: int

@@ -120,7 +120,7 @@ class DashboardServer:
                 ) from error
 
     def _await_answer(self) -> None:
-        """Wait for the first answer; an OSError tells that there is none."""
+        """Wait for the first answer; raise an OSError where there is none."""
         until = time.monotonic() + START_S
         # A proxy, which the environment may name, does not lead to this machine.
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -64,7 +64,7 @@ class Sender:
         """Store DICOM files, in one association.
 
         Yields:
-            Each file, once the PACS has said that it has it.
+            Each file, once the PACS has confirmed it.
 
         Raises:
             PacsAway: it does not answer, or has no room.

@@ -1,4 +1,4 @@
-"""What a server takes from strangers: how much, for how long, and from which pages."""
+"""What a server takes from its clients: how much, for how long, and from which pages."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Limits:
 
 
 LIMITS = Limits()
-"""Those of a server that nothing else is said of."""
+"""Those of a server that is given no others."""
 
 
 class Gate:

@@ -165,10 +165,10 @@ def _broken() -> HTTPException:
 
 
 def too_many(limits: Limits) -> HTTPException:
-    """What a client is told who sends more files than are taken."""
+    """The error of an upload of more files than are taken (413)."""
     return HTTPException(413, f"expected up to {limits.files} files, found more; send one CT")
 
 
 def disk_full(error: OSError) -> HTTPException:
-    """What a client is told whose files cannot be written."""
+    """The error of an upload that cannot be written (507)."""
     return HTTPException(507, f"the server cannot keep the upload ({error.strerror}); try later")
