@@ -133,6 +133,19 @@ def patient_mm(slice_: Slice, points_xy: np.ndarray) -> np.ndarray:
     return np.asarray(slice_.position_mm + offsets)
 
 
+def sides_of(slice_: Slice) -> dict[str, str]:
+    """The patient's side at the left, right, top and bottom of a slice: R, L, A, P, H or F.
+
+    By the axis that a row's, or a column's, direction is nearest to; DICOM (0020,0037).
+    """
+    sides: list[str] = []
+    for along in np.reshape(slice_.orientation, (2, 3)):
+        axis = int(np.abs(along).argmax())
+        back, ahead = (("R", "L"), ("A", "P"), ("F", "H"))[axis]
+        sides += [back, ahead] if along[axis] > 0 else [ahead, back]
+    return dict(zip(("left", "right", "top", "bottom"), sides))
+
+
 def on_slice(
     series: Series, points_mm: np.ndarray, index: int | None = None
 ) -> tuple[int, np.ndarray] | None:

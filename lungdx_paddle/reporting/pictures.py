@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lungdx_paddle.lidc.regions import Region
+from lungdx_paddle.lidc.regions import Region, sides_of
 from lungdx_paddle.preprocess.crop import cut, rectangle
 from lungdx_paddle.preprocess.window import NAMED_WINDOWS, Window, apply_window
 
@@ -77,7 +77,7 @@ class View:
     width_mm: float
     height_mm: float
     sides: tuple[str, str]
-    """The patient's at the left, R or L, and at the top, A or P."""
+    """The patient's at the left and at the top."""
     outlines_mm: list[np.ndarray]
     """(n, 2) x, y each, closed: the region's."""
     frame_mm: tuple[float, float, float, float]
@@ -101,12 +101,12 @@ def _view(region: Region, index: int, gray: np.ndarray, corner_xy: tuple[int, in
     pixel_mm = np.array([column_mm, row_mm])
     square_xy, (rows, columns) = _square(region)
     x_mm, y_mm = (np.array(square_xy) - corner_xy) * pixel_mm
-    along_rows_x, _, _, _, along_columns_y, _ = region.series.slices[index].orientation
+    sides = sides_of(region.series.slices[index])
     return View(
         png(gray),
         width_mm=gray.shape[1] * column_mm,
         height_mm=gray.shape[0] * row_mm,
-        sides=("R" if along_rows_x > 0 else "L", "A" if along_columns_y > 0 else "P"),
+        sides=(sides["left"], sides["top"]),
         outlines_mm=[(edge - corner_xy) * pixel_mm for edge in edges(region.mask(index))],
         frame_mm=(float(x_mm), float(y_mm), columns * column_mm, rows * row_mm),
     )

@@ -101,9 +101,11 @@ def test_what_lies_outside_the_slice_is_black_and_its_sides_are_named(series: Se
     view = close_up(region(series, slice(1), slice(1)), 1, np.full((94, 94), 500.0), (20, 2040))
     assert decoded(view.image)[0, 0] == 0 and decoded(view.image)[-1, -1] > 0
     assert series.slices[1].orientation == (1, 0, 0, 0, 1, 0) and view.sides == ("R", "A")
-    turned = [replace(s, orientation=(-1.0, 0.0, 0.0, 0.0, -1.0, 0.0)) for s in series.slices]
-    prone = region(replace(series, slices=tuple(turned)), slice(1), slice(1))
-    assert whole_slice(prone, 1, np.zeros((94, 94)), (20, 2040)).sides == ("L", "P")
+    prone, lying = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0), (0.0, 1.0, 0.0, 1.0, 0.0, 0.0)
+    for cosines, sides in ((prone, ("L", "P")), (lying, ("A", "R"))):
+        slices = tuple(replace(s, orientation=cosines) for s in series.slices)
+        turned = region(replace(series, slices=slices), slice(1), slice(1))
+        assert whole_slice(turned, 1, np.zeros((94, 94)), (20, 2040)).sides == sides
 
 
 def test_what_speaks_for_an_answer_is_red_and_what_speaks_against_it_blue() -> None:

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.inference.description import read_description
 from lungdx_paddle.inference.findings import Finding, findings_from_crops
@@ -24,7 +22,7 @@ from lungdx_paddle.inference.scan_findings import (
 from lungdx_paddle.inference.segmentations import KINDS
 from lungdx_paddle.lidc import Series, find_series
 from lungdx_paddle.lidc.header import parse_header, quiet
-from lungdx_paddle.lidc.regions import Region
+from lungdx_paddle.lidc.regions import Region, sides_of
 from lungdx_paddle.preprocess.report import check_found
 from lungdx_paddle.preprocess.window import Window
 from lungdx_paddle.reporting.pictures import png, slice_png
@@ -187,17 +185,7 @@ def about_series(series: Series, scan: Scan) -> dict[str, Any]:
         "spacing_mm": list(series.spacing_zyx_mm),
         "z_mm": [round(float(mm), 2) for mm in series.z_mm],
         "instances": [slice_.instance for slice_ in series.slices],
-        "sides": _sides(series),
+        "sides": sides_of(series.slices[0]),
         "header_window": series.header_window,
         "warnings": [*series.warnings, *scan.warnings],
     }
-
-
-def _sides(series: Series) -> dict[str, str]:
-    """The patient's side at each edge of a slice: R, L, A, P, H or F, as radiology names them."""
-    sides: list[str] = []
-    for along in np.reshape(series.slices[0].orientation, (2, 3)):
-        axis = int(np.abs(along).argmax())
-        back, ahead = (("R", "L"), ("A", "P"), ("F", "H"))[axis]
-        sides += [back, ahead] if along[axis] > 0 else [ahead, back]
-    return dict(zip(("left", "right", "top", "bottom"), sides))
