@@ -8,13 +8,15 @@ from typing import Any
 
 from lungdx_paddle.data.labels import PATHOLOGY
 from lungdx_paddle.evaluation.intervals import Estimate
+from lungdx_paddle.evaluation.readers import BENIGN_BELOW, MALIGNANT_ABOVE
 
 SCORES: Mapping[str, str] = {
     "accuracy": "nodules that are answered right",
     "within_one": "nodules whose level is one off at most",
     "balanced_accuracy": "nodules that are answered right, each class counting the same",
     "quadratic_kappa": "agreement with the readers, quadratic kappa: 0 chance, 1 full",
-    "auc": "AUC: nodules rated over 3.5 ranked above those rated under 2.5; 0.5 chance, 1 all",
+    "auc": f"AUC: nodules rated over {MALIGNANT_ABOVE} ranked above those rated under "
+    f"{BENIGN_BELOW}; 0.5 chance, 1 all",
     "ece": "gap between stated probability and part that is right (ECE); 0 is best",
 }
 """{score by nodule: what it is}, in the order of the page."""
