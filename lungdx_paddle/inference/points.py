@@ -50,12 +50,12 @@ def read_points(path: Path) -> dict[str, list[NamedPoint]]:
 
 
 def points_of(points: Mapping[str, list[NamedPoint]], series_uid: str) -> list[NamedPoint]:
-    """The points of a series, and those of a file that names none.
+    """The points of a series; those that name none, where it has none of its own.
 
     Raises:
         ConfigError: there are none.
     """
-    found = [*points.get(series_uid, []), *points.get(ANY_SERIES, [])]
+    found = points.get(series_uid) or points.get(ANY_SERIES)
     if not found:
         raise ConfigError(
             f"points of series {series_uid}",
