@@ -134,6 +134,17 @@ def writable_folder(path: Path) -> Path:
     return path
 
 
+def check_file(path: Path) -> None:
+    """See that what is written to a path will not take the place of something else than a file.
+
+    Raises:
+        OutputError: it is a folder, a device or a pipe.
+    """
+    if path.exists() and not path.is_file():
+        found = "a folder" if path.is_dir() else "a device or a pipe"
+        raise OutputError(str(path), expected="the path of a file", found=found, fix="name a file")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write one UTF-8 file, line ends as they are.
 
@@ -152,8 +163,12 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     digest of the others in one of them.
 
     Raises:
-        OutputError: one cannot be written; the earlier ones are whole.
+        OutputError: one cannot be written, or is no file but a folder, a device or a pipe; the
+            earlier ones are whole.
     """
+    for path in contents:
+        check_file(path)
+    contents = {path.resolve(): content for path, content in contents.items()}
     own = f".{uuid.uuid4().hex}{NEW}"
     new = {path: path.with_name(path.name + own) for path in contents}
     with writing(next(iter(contents))):

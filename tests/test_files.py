@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -102,6 +103,18 @@ def test_text_is_written_as_it_is(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "é\nb\r\n")
     assert (tmp_path / "a.txt").read_bytes() == "é\nb\r\n".encode()
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_is_no_file_is_not_replaced_and_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name, found in (("folder", "a folder"), ("pipe", "a device or a pipe")):
+        with pytest.raises(OutputError, match=f"expected the path of a file, found {found}"):
+            write_text(tmp_path / name, "new")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "target").read_text() == "new"
 
 
 def test_files_that_belong_together_are_all_written(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError, ManifestError
-from lungdx_paddle.files import writable_folder, write_text, write_together
+from lungdx_paddle.files import check_file, writable_folder, write_text, write_together
 
 if TYPE_CHECKING:  # --help needs no model
     import argparse
@@ -133,19 +133,31 @@ def _check_outputs(args: argparse.Namespace) -> None:
     """See that outputs can be made and written, before minutes are spent on predictions."""
     if args.report:
         importlib.import_module("lungdx_paddle.reporting.page")  # needs an extra
-        writable_folder(args.report.parent)
-    outputs = [path for path in (args.sr, args.seg_out) if path]
-    if not outputs:
-        return
-    if not args.series or args.sr == args.seg_out:
+    if (args.sr or args.seg_out) and not args.series:
         raise ConfigError(
             "--sr and --seg-out",
-            expected="--series with them, and a file for each",
-            found="no --series" if not args.series else "one file for both",
+            expected="--series with them",
+            found="no --series",
             fix="see tools/predict.py --help",
         )
-    importlib.import_module("lungdx_paddle.reporting.structured_report")  # needs an extra
-    for path in outputs:
+    if args.sr or args.seg_out:
+        importlib.import_module("lungdx_paddle.reporting.structured_report")  # needs an extra
+    inputs = (args.xml, args.seg, args.points, args.manifest, args.series)
+    taken = {path.resolve() for path in inputs if path}
+    taken |= {Path(image).resolve() for image in args.images}
+    for path in (args.report, args.sr, args.seg_out):
+        if path is None:
+            continue
+        check_file(path)
+        whole = path.resolve()
+        if whole in taken or (path.exists() and args.series in (*path.parents, *whole.parents)):
+            raise ConfigError(
+                str(path),
+                expected="a file of its own for each output, and none that is read",
+                found="one that another option names, or a file of the CT",
+                fix="name another file",
+            )
+        taken.add(whole)
         writable_folder(path.parent)
 
 

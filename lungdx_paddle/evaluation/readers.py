@@ -118,6 +118,27 @@ def clear_nodules(nodules: Predictions) -> tuple[Predictions, np.ndarray]:
     return nodules.select(clear), means[clear] > MALIGNANT_ABOVE
 
 
+def binary_rankings(predictions: Predictions) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Binary questions about nodules, with scores, for ROC and precision-recall curves.
+
+    Malignancy: mean rating above 3.5 against below 2.5, by the expected level.  Pathology:
+    each class against the rest among the labelled nodules, by its mean probability.
+
+    Returns:
+        {question: ((nodules,) bool yes, (nodules,) score, higher for yes)} of those that have
+        both a yes and a no.
+    """
+    nodules = predictions.pooled("nodule")
+    clear, malignant = clear_nodules(nodules)
+    question = f"malignancy: above {MALIGNANT_ABOVE} against below {BENIGN_BELOW}"
+    found = {question: (malignant, clear.expected_levels)}
+    for k, name in enumerate(predictions.label_set.classes):
+        known = nodules.select(np.flatnonzero(nodules.labels[PATHOLOGY] >= 0))
+        yes = known.labels[PATHOLOGY] == k
+        found[f"{PATHOLOGY}: {name}"] = (yes, known.probabilities[PATHOLOGY][:, k])
+    return {name: (yes, score) for name, (yes, score) in found.items() if 0 < yes.sum() < len(yes)}
+
+
 def diagnosis_aucs(
     nodules: Predictions, seed: int = 0, readers: bool = True
 ) -> dict[str, dict[str, Estimate]]:

@@ -44,15 +44,13 @@ from typing import Any
 
 import numpy as np
 
-from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
+from lungdx_paddle.data.labels import MALIGNANCY
 from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.evaluation.baselines import COMMONEST, Baselines
 from lungdx_paddle.evaluation.counts import with_total, without
 from lungdx_paddle.evaluation.intervals import Estimate, auc_estimate, differences
 from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.evaluation.readers import (
-    BENIGN_BELOW,
-    MALIGNANT_ABOVE,
     DiagnosisAucs,
     ReadersCompared,
     clear_nodules,
@@ -209,27 +207,6 @@ def image_accuracy(predictions: Predictions) -> dict[str, float | None]:
         right = predictions.classes[task][known] == labels[known]
         found[task] = float(right.mean()) if known.any() else None
     return with_total(found)
-
-
-def binary_rankings(predictions: Predictions) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Binary questions about nodules, with scores, for ROC and precision-recall curves.
-
-    Malignancy: mean rating above 3.5 against below 2.5, by the expected level.  Pathology:
-    each class against the rest among the labelled nodules, by its mean probability.
-
-    Returns:
-        {question: ((nodules,) bool yes, (nodules,) score, higher for yes)} of those that have
-        both a yes and a no.
-    """
-    nodules = predictions.pooled("nodule")
-    clear, malignant = clear_nodules(nodules)
-    question = f"malignancy: above {MALIGNANT_ABOVE} against below {BENIGN_BELOW}"
-    found = {question: (malignant, clear.expected_levels)}
-    for k, name in enumerate(predictions.label_set.classes):
-        known = nodules.select(np.flatnonzero(nodules.labels[PATHOLOGY] >= 0))
-        yes = known.labels[PATHOLOGY] == k
-        found[f"{PATHOLOGY}: {name}"] = (yes, known.probabilities[PATHOLOGY][:, k])
-    return {name: (yes, score) for name, (yes, score) in found.items() if 0 < yes.sum() < len(yes)}
 
 
 def _pooled(predictions: Predictions) -> dict[str, Predictions]:

@@ -201,16 +201,21 @@ def grow(
 def _possible_middles(hu: np.ndarray, point: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
     """(n, 3) places, in voxels, that may be the middle of the nodule that a point means."""
     around = np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)]) * MOVES_MM
-    near = np.linalg.norm(_offsets_mm(hu.shape, point, spacing_mm), axis=-1) <= MOVES_MM
-    smooth = ndimage.gaussian_filter(np.clip(hu, -1000, 200).astype(np.float32), 1 / spacing_mm)
-    densest = np.unravel_index(np.where(near, smooth, -np.inf).argmax(), hu.shape)
+    reach = np.ceil((MOVES_MM + 4.5) / spacing_mm).astype(int)  # and 4 deviations of the Gaussian
+    first = np.maximum(0, np.rint(point).astype(int) - reach)
+    part = hu[tuple(map(slice, first, np.rint(point).astype(int) + reach + 1))]
+    near = _away_mm(part.shape, point - first, spacing_mm) <= MOVES_MM
+    smooth = ndimage.gaussian_filter(np.clip(part, -1000, 200).astype(np.float32), 1 / spacing_mm)
+    densest = first + np.unravel_index(np.where(near, smooth, -np.inf).argmax(), part.shape)
     middles = np.concatenate([point + around / spacing_mm, [densest]])
     return np.clip(middles, 0, np.array(hu.shape) - 1)
 
 
-def _offsets_mm(shape: tuple[int, ...], place: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
-    """(slices, rows, columns, 3) z, y, x from a place, in voxels, to each voxel."""
-    return np.asarray((np.moveaxis(np.indices(shape), 0, -1) - place) * spacing_mm)
+def _away_mm(shape: tuple[int, ...], place: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
+    """(slices, rows, columns) distance of each voxel from a place in voxels."""
+    along = (((np.arange(n) - p) * mm) ** 2 for n, p, mm in zip(shape, place, spacing_mm))
+    z, y, x = np.ix_(*along)
+    return np.asarray(np.sqrt(z + y + x))
 
 
 def _cast(hu: np.ndarray, middle: np.ndarray, spacing_mm: np.ndarray) -> _Rays:
@@ -244,10 +249,9 @@ def _filled(hu: np.ndarray, rays: _Rays, spacing_mm: np.ndarray) -> np.ndarray:
     radius_mm = np.where(rays.go_on | rays.leaves, rays.usual_mm, rays.length_mm)
     about = np.array([np.median(radius_mm[near]) for near in _NEIGHBOURS])
     radius_mm = np.minimum(radius_mm, STICKS_OUT * about)
-    away = _offsets_mm(hu.shape, rays.middle, spacing_mm)
-    away_mm = np.linalg.norm(away, axis=-1)
+    away_mm = _away_mm(hu.shape, rays.middle, spacing_mm)
     inside = (away_mm <= radius_mm.max() + STEP_MM) & (hu >= rays.threshold_hu)
-    _, ray = _TREE.query(away[inside])
+    _, ray = _TREE.query((np.argwhere(inside) - rays.middle) * spacing_mm)
     inside[inside] = away_mm[inside] <= radius_mm[ray] + STEP_MM / 2
     pieces, count = ndimage.label(inside)
     if count > 1:

@@ -29,6 +29,9 @@ MOST_LISTED = 8
 SLICES_KEPT = 128
 """In memory, of a series with several points: 64 MB."""
 
+FINEST_MM = 0.2
+"""Of voxels that a nodule is grown in: a quarter of the finest CT's, half a second a point."""
+
 NOT_IN_BOX = "nothing denser than lung in the middle of the box"
 
 HARMLESS = ("no DICOM file", "no CT slice", "a localizer")
@@ -148,6 +151,13 @@ def regions_of_points(series: Series, points: Sequence[Point]) -> list[Region]:
     """
     for point in points:
         _check_inside(series, point)
+    if min(series.spacing_zyx_mm) < FINEST_MM:
+        raise LidcError(
+            f"series {series.series_uid}",
+            expected=f"voxels of at least {FINEST_MM:g} mm, to grow a nodule from a point",
+            found=" x ".join(f"{mm:.3g}" for mm in series.spacing_zyx_mm) + " mm",
+            fix="outline the nodule in a SEG or an RTSTRUCT, or give a coarser series",
+        )
     slice_hu = lru_cache(SLICES_KEPT)(series.slice_hu)
     regions = []
     for number, (x, y, index) in enumerate(points):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.evaluation.slice_weights import slice_weights
 from lungdx_paddle.inference.findings import Finding
+from lungdx_paddle.inference.grow import MASS_MM
 from lungdx_paddle.inference.locate import (
     Point,
     one_series,
@@ -22,6 +24,13 @@ from lungdx_paddle.inference.segmentations import read_segmentation
 from lungdx_paddle.lidc import Series, read_annotations
 from lungdx_paddle.lidc.regions import Region
 from lungdx_paddle.preprocess.series import RegionCrop, crop_regions
+
+LARGEST_MM = 100.0
+"""Greatest width of what is answered: a SEG or an RTSTRUCT may outline lungs and heart too, which
+are no nodules, and masses of LIDC have up to 70 mm."""
+
+WIDE_STEP = 1.5
+"""Neighbouring slices that lie so many usual steps apart have one missing between them."""
 
 
 def findings_of_regions(
@@ -46,7 +55,7 @@ def findings_of_regions(
     Raises:
         LidcError: a slice cannot be read, or its values are no HU.
     """
-    regions = list(regions)
+    regions = [_checked(region) for region in regions]
     crops, doubts = crop_regions(series, regions, predictor.window, predictor.crop_rule)
     for region in regions:
         own = [crop for crop in crops if crop.region is region]
@@ -72,6 +81,21 @@ def findings_of_regions(
             region,
             images,
         )
+
+
+def _checked(region: Region) -> Region:
+    """A region with the doubts of its size and slices; without areas if it is no nodule."""
+    width_mm, doubts = region.diameter_mm, list(region.doubts)
+    if width_mm > LARGEST_MM:
+        reason = f"{width_mm:.0f} mm wide: no nodule, of which none has {LARGEST_MM:.0f} mm"
+        return replace(region, areas={}, about={**region.about, "reason": reason})
+    of_readers = region.origin == "outline"
+    if width_mm > MASS_MM and not of_readers and not any("mm wide" in doubt for doubt in doubts):
+        doubts.append(f"{width_mm:.0f} mm wide: a mass rather than a nodule")
+    steps_mm = np.diff(region.series.z_mm[sorted(region.areas)])
+    if (steps_mm > WIDE_STEP * region.series.spacing_zyx_mm[0]).any():
+        doubts.append("slices are missing within it: its volume is too small")
+    return replace(region, doubts=tuple(doubts))
 
 
 def _measured(crops: Sequence[RegionCrop]) -> dict[str, Any]:

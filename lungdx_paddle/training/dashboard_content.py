@@ -17,7 +17,8 @@ from lungdx_paddle.data.dataset import NoduleDataset
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.evaluation.predictions import Predictions, outputs
 from lungdx_paddle.evaluation.ranking import auc, threshold_counts
-from lungdx_paddle.evaluation.scores import binary_rankings, with_total
+from lungdx_paddle.evaluation.readers import binary_rankings
+from lungdx_paddle.evaluation.scores import with_total
 from lungdx_paddle.models.network import TwoTaskNetwork
 from lungdx_paddle.settings import Config
 from lungdx_paddle.training.dashboard import Dashboard

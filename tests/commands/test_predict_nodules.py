@@ -110,7 +110,7 @@ def test_dicom_objects_are_of_a_ct_and_two_files(answer: Answer, write_crops: An
     with pytest.raises(ConfigError, match="expected --series with them.*, found no --series"):
         answer("--manifest", manifest, "--sr", "report.dcm")
     both = ("--sr", "one.dcm", "--seg-out", "one.dcm")
-    with pytest.raises(ConfigError, match="a file for each, found one file for both"):
+    with pytest.raises(ConfigError, match="a file of its own for each output"):
         answer("--series", "ct", "--nodule", "1,1,1", *both)
 
 

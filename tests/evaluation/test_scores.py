@@ -14,9 +14,9 @@ from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.errors import CheckpointError, ManifestError
 from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.evaluation.ranking import auc
+from lungdx_paddle.evaluation.readers import binary_rankings
 from lungdx_paddle.evaluation.scores import (
     Scores,
-    binary_rankings,
     evaluate,
     image_accuracy,
     with_total,

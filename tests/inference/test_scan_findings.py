@@ -16,14 +16,15 @@ import pytest
 
 from lungdx_paddle.commands import predict_nodules
 from lungdx_paddle.config import load_config
-from lungdx_paddle.errors import ConfigError, LidcError
+from lungdx_paddle.errors import ConfigError, LidcError, OutputError
 from lungdx_paddle.evaluation.slice_weights import slice_weights
 from lungdx_paddle.inference.export import export
 from lungdx_paddle.inference.locate import regions_of_points
 from lungdx_paddle.inference.predictor import Predictor
-from lungdx_paddle.inference.scan_findings import findings_from_points
+from lungdx_paddle.inference.scan_findings import findings_from_points, findings_of_regions
 from lungdx_paddle.lidc import Series, find_series, read_annotations
-from lungdx_paddle.lidc.regions import patient_mm
+from lungdx_paddle.lidc.masks import Area
+from lungdx_paddle.lidc.regions import Region, patient_mm
 from lungdx_paddle.manifest import Manifest, read_manifest
 from lungdx_paddle.phantom import write_phantom
 from lungdx_paddle.preprocess.pipeline import preprocess
@@ -354,3 +355,49 @@ def test_lines_are_pooled_by_patient_and_printed_as_a_table(
         assert row["malignancy_word"] == finding["malignancy"]["word"]
         assert row["place_mm"] == ";".join(map(str, finding["place_mm"]))
         assert row["warnings"] == "; ".join(finding.get("warnings", []))
+
+
+def test_no_output_takes_the_place_of_an_input_or_of_another_output(
+    world: Path, ct: Path, tmp_path: Path
+) -> None:
+    page = str(tmp_path / "page.html")
+    slice_ = next(ct.parent.glob("*.dcm"))
+    before = slice_.read_bytes()
+    for outputs in (
+        ["--report", str(slice_)],
+        ["--report", str(ct)],
+        ["--report", page, "--sr", page],
+    ):
+        with pytest.raises(ConfigError, match="expected a file of its own for each output"):
+            predict(world, "--series", ct.parent, "--xml", ct, *outputs)
+    assert slice_.read_bytes() == before
+    with pytest.raises(OutputError, match="expected the path of a file, found a folder"):
+        predict(world, "--series", ct.parent, "--xml", ct, "--report", tmp_path)
+
+
+def test_what_is_too_wide_for_a_nodule_has_no_answer_and_a_mass_a_doubt(
+    world: Path, ct: Path
+) -> None:
+    (series,), _ = find_series(ct.parent)
+    mm = series.spacing_zyx_mm[1]
+    sides = [int(wide / mm) for wide in (10, 40, 120)]
+    regions = [
+        Region(series, number, {3: Area((100, 100), np.ones((side, 5), bool))}, "SEG")
+        for number, side in enumerate(sides)
+    ]
+    small, mass, organ = findings_of_regions(Predictor(world / "model"), series, regions)
+    assert small.probabilities is not None and "mm wide" not in "".join(small.warnings)
+    assert "nodule 1: 39 mm" in "".join(mass.warnings) and "a mass rather than" in mass.warnings[-1]
+    assert organ.probabilities is None and "mm wide: no nodule" in organ.about["reason"]
+
+
+def test_a_gap_within_a_nodule_is_doubted(world: Path, ct: Path, tmp_path: Path) -> None:
+    (whole,), _ = find_series(ct.parent)
+    for index, slice_ in enumerate(whole.slices):
+        if index != 5:
+            shutil.copy(str(slice_.file), tmp_path)
+    (series,), _ = find_series(tmp_path)
+    areas = {index: Area((100, 100), np.ones((9, 9), bool)) for index in (3, 4, 5)}
+    region = Region(series, 0, areas, "SEG")
+    (finding,) = findings_of_regions(Predictor(world / "model"), series, [region])
+    assert "nodule 0: slices are missing within it: its volume is too small" in finding.warnings

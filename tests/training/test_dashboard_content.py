@@ -19,7 +19,7 @@ from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
 from lungdx_paddle.data.labels import LABEL_SETS
 from lungdx_paddle.evaluation.predictions import outputs, predict
 from lungdx_paddle.evaluation.ranking import threshold_counts
-from lungdx_paddle.evaluation.scores import binary_rankings
+from lungdx_paddle.evaluation.readers import binary_rankings
 from lungdx_paddle.figures.dashboard_pictures import dashboard_pictures
 from lungdx_paddle.manifest import Manifest
 from lungdx_paddle.models.network import TwoTaskNetwork, build_network

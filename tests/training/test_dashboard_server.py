@@ -98,7 +98,14 @@ def run(
     words = [sys.executable, str(TRAIN), "-c", str(configs / "testing.yaml"), "--dashboard"]
     words += ["--device", "cpu", "-o", f"data.manifest={manifest}", f"output={folder / 'testing'}"]
     with (folder / "stderr").open("w") as errors:
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True)
+        process = subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            # Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     try:
         assert process.stdout is not None
         first = process.stdout.readline()

@@ -25,10 +25,6 @@ from lungdx_paddle.reporting.dicom_source import MANUFACTURER, dicom_bytes, dige
 from lungdx_paddle.reporting.segmentation import segmentation
 from lungdx_paddle.reporting.structured_report import structured_report
 
-LARGEST_MM = 100.0
-"""Greatest width of what is answered: an RTSTRUCT may outline lungs and heart too, which are no
-nodules, and masses of LIDC have up to 70 mm."""
-
 
 @dataclass(frozen=True)
 class Answerer:
@@ -85,9 +81,6 @@ class Answerer:
         if regions and series.plane != "axial":
             problems.append(f"series {series.series_uid} is {series.plane}: the model knows axial")
             return
-        large = [region for region in regions if region.diameter_mm > LARGEST_MM]
-        problems += [f"region {r.number} is {r.diameter_mm:.0f} mm wide: no nodule" for r in large]
-        regions = [region for region in regions if region not in large]
         if len({region.number for region in regions}) < len(regions):  # of several sources
             regions = [replace(region, number=k) for k, region in enumerate(regions, start=1)]
         warnings = (*series.warnings, *problems)

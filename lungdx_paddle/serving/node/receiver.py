@@ -46,6 +46,12 @@ SUCCESS, FAILURE, OUT_OF_RESOURCES, NO_MATCH, NOT_UNDERSTOOD = (
 )
 """Status of a C-STORE (PS3.4, B.2.3; PS3.7, C)."""
 
+MOST_ASSOCIATIONS = 100
+"""At once: a PACS has a handful, and further ones are turned away until one ends."""
+
+REQUEST_WITHIN_S = 5.0
+"""A connection that does not ask for an association by then is closed."""
+
 REJECTED_CALLER, REJECTED_TITLE = (1, 1, 3), (1, 1, 7)
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8, 9.3.4): permanent, by the service user,
 calling or called AE title not recognised."""
@@ -83,6 +89,9 @@ class Receiver:
         self._full: set[str] = set()
         logging.getLogger("pynetdicom").propagate = False  # it logs values of data sets
         self._ae = AE(title)
+        # One that asks for nothing would hold a place for half a minute; there are ten at first.
+        self._ae.maximum_associations = MOST_ASSOCIATIONS
+        self._ae.acse_timeout = REQUEST_WITHIN_S
         self._ae.add_supported_context(Verification)
         readable = [uid for uid in AllTransferSyntaxes if _is_readable(uid)]
         for context in AllStoragePresentationContexts:

@@ -47,6 +47,8 @@ class Study:
     """Instances that there was no room for, and that were not sent again."""
     answer: tuple[Path, ...] | None
     """Files of results that are still to be sent, in their order; None: there is no answer."""
+    changed_ns: int = 0
+    """When the newest of its instances was written."""
 
     @property
     def received(self) -> Path:
@@ -110,7 +112,8 @@ class Queue:
             content: parts of the file.
 
         Returns:
-            Whether it is new; of an instance that is already there, the first stays.
+            Whether it is new.  One that is there already with other bytes is replaced: a sender
+            that corrects an instance may keep its UID.
 
         Raises:
             NoRoom: a limit is reached, or it cannot be written; the study remembers that it lacks
@@ -129,12 +132,15 @@ class Queue:
                     self._reopen(failed)
                 for made in (path.parent, refused.parent):
                     made.mkdir(parents=True, exist_ok=True)
-                if path.exists():
+                again = path.exists()
+                if again and path.read_bytes() == b"".join(content):
                     return False
                 try:
                     self._room.check(study_uid, folder / RECEIVED, size)
                     write_durably(path, content)
                     self._room.take(study_uid, size)
+                    if again:  # another one of that UID is gone: what there is is counted anew
+                        self._room.forget(study_uid)
                 except (NoRoom, OSError) as error:
                     with suppress(OSError):  # the disk may be as full as that
                         refused.touch()
@@ -158,15 +164,14 @@ class Queue:
         with self._lock:
             folder = self.folder / "studies" / uid
             answer = folder / ANSWER
+            instances = list((folder / RECEIVED).glob(f"*/*{ENDING}"))
             return Study(
                 uid,
                 folder,
-                frozenset(
-                    (path.parent.name, path.name.removesuffix(ENDING))
-                    for path in (folder / RECEIVED).glob(f"*/*{ENDING}")
-                ),
+                frozenset((p.parent.name, p.name.removesuffix(ENDING)) for p in instances),
                 len(files_in(folder / REFUSED)),
                 tuple(sorted(answer.iterdir())) if answer.is_dir() else None,
+                max((path.stat().st_mtime_ns for path in instances), default=0),
             )
 
     @contextmanager
@@ -266,7 +271,8 @@ class Queue:
         return {tuple(line.split()) for line in lines}
 
     def _has_grown(self, study: Study) -> bool:
-        return self.study(study.uid).instances != study.instances
+        now = self.study(study.uid)
+        return (now.instances, now.changed_ns) != (study.instances, study.changed_ns)
 
     def _reopen(self, failed: Path) -> None:
         (failed / REASON).unlink(missing_ok=True)

@@ -112,7 +112,7 @@ class Gate:
     def _check(self, scope: Scope, most: int) -> None:
         """An HTTPException where the headers are enough to refuse."""
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        host = headers.get("host", "").lower()
         if self.hosts and _without_port(host) not in self.hosts:
             raise HTTPException(421, f"this server is {self.hosts[0]}, not the host of the request")
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")

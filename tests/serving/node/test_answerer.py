@@ -19,7 +19,7 @@ from lungdx_paddle.inference.predictor import Predictor
 
 pytest.importorskip("highdicom", reason="the extra node is not installed")
 
-from lungdx_paddle.serving.node import answerer
+from lungdx_paddle.inference import scan_findings
 from lungdx_paddle.serving.node.answerer import Answerer
 
 
@@ -171,8 +171,8 @@ def test_what_is_too_wide_for_a_nodule_is_no_nodule(
     points: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(answerer, "LARGEST_MM", 1.0)
-    with pytest.raises(LidcError, match=r"found region 1 is \d+ mm wide: no nodule"):
+    monkeypatch.setattr(scan_findings, "LARGEST_MM", 1.0)
+    with pytest.raises(LidcError, match=r"found nodule 1: \d+ mm wide: no nodule"):
         Answerer(predictor, points())(study)
 
 

@@ -27,10 +27,18 @@ def names(folder: Path) -> set[str]:
 
 def test_an_instance_is_there_once_whoever_sends_it_again(queue: Queue) -> None:
     assert queue.add(("1.2", "9.9", "1.2.3"), [b"head", b"body"])
-    assert not queue.add(("1.2", "9.9", "1.2.3"), [b"another body"])
+    assert not queue.add(("1.2", "9.9", "1.2.3"), [b"headb", b"ody"])
     study = queue.study("1.2")
     assert study.instances == {("9.9", "1.2.3")} and study.answer is None
     assert (study.received / "9.9" / "1.2.3.dcm").read_bytes() == b"headbody"
+
+
+def test_an_instance_that_is_corrected_under_its_uid_replaces_the_first(queue: Queue) -> None:
+    assert queue.add(("1.2", "9.9", "1.2.3"), [b"a wrong frame of reference"])
+    assert queue.add(("1.2", "9.9", "1.2.3"), [b"the right one"])
+    study = queue.study("1.2")
+    assert study.instances == {("9.9", "1.2.3")}
+    assert (study.received / "9.9" / "1.2.3.dcm").read_bytes() == b"the right one"
 
 
 def test_a_study_goes_from_received_to_answered_to_gone(queue: Queue) -> None:
@@ -68,10 +76,13 @@ def test_no_answer_outlives_an_instance_that_comes_behind_it(queue: Queue) -> No
     assert not queue.answer(before, [("1.dcm", b"to one slice")])
     assert not queue.fail(before, "no points") and not queue.drop(before)
     queue.answer(queue.study("1.2"), [("1.dcm", b"to two slices")])
-    queue.add(("1.2", "9.9", "1.2.3"), [b"again"])
+    queue.add(("1.2", "9.9", "1.2.3"), [b"x"])
     assert queue.study("1.2").answer is not None
     queue.add(("1.2", "9.9", "1.2.5"), [b"x"])
     assert queue.study("1.2").answer is None
+    before = queue.study("1.2")
+    queue.add(("1.2", "9.9", "1.2.5"), [b"corrected"])
+    assert not queue.answer(before, [("1.dcm", b"to the first")])
 
 
 def test_a_failed_study_is_kept_with_the_reason_until_more_comes(queue: Queue) -> None:
