@@ -86,6 +86,12 @@ def _of_patient(nodules: list[Finding], parts: list[Finding]) -> Finding:
     if not parts:
         reason = str(first.about.get("reason", "none of its nodules has a slice"))
         return Finding({**about, "reason": reason}, first.classes, None, warnings, first.cuts)
+    refused = (
+        f"nodule {nodule.about['nodule']}: {nodule.about['reason']}"
+        for nodule in nodules
+        if nodule.probabilities is None and "reason" in nodule.about
+    )
+    warnings = (*warnings, *refused)
     slices = np.array([part.about.get("slices", 1) for part in parts])
     probabilities = {
         task: slices @ [(part.probabilities or {})[task] for part in parts] / slices.sum()

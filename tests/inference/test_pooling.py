@@ -59,3 +59,10 @@ def test_a_patient_none_of_whose_nodules_has_a_slice_says_why() -> None:
 def test_crops_without_a_manifest_cannot_be_pooled() -> None:
     with pytest.raises(ConfigError, match="found a crop without a manifest; .* --manifest"):
         by_nodule([Finding({"image": "a.jpg"}, CLASSES, None)])
+
+
+def test_a_nodule_without_an_answer_is_told_beside_the_others() -> None:
+    gone = {"patient_id": "A", "nodule": 7, "slices": 0, "reason": "nothing denser than lung"}
+    (patient,) = by_patient([*by_nodule(CROPS[:4]), Finding(gone, CLASSES, None)])
+    assert patient.about["nodules"] == 3
+    assert patient.warnings == ("nodule 7: nothing denser than lung",)

@@ -21,9 +21,13 @@ from lungdx_paddle.lidc import Series, Skipped, find_series
 from lungdx_paddle.lidc.header import quiet
 from lungdx_paddle.lidc.regions import Region
 from lungdx_paddle.progress import log
-from lungdx_paddle.reporting.dicom_source import MANUFACTURER, dicom_bytes, digest_of, uid_of
+from lungdx_paddle.reporting.dicom_source import dicom_bytes, digest_of, uid_of
 from lungdx_paddle.reporting.segmentation import segmentation
 from lungdx_paddle.reporting.structured_report import structured_report
+
+STATION = "LUNGDX NODE"
+"""Station name, DICOM (0008,1010), of what a node has made: no marks, should it come back.  A
+segmentation that ``lungdx predict`` wrote is one like any other."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ class Answerer:
             ]
         for name, make in (("report", structured_report), ("segmentation", segmentation)):
             dataset = make(whole, description)
+            dataset.StationName = STATION
             dataset.SOPInstanceUID = uid_of(name, *seed)
             dataset.SeriesInstanceUID = uid_of(name, "series", *seed)
             dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -123,8 +128,8 @@ def _marks(skipped: Sequence[Skipped], problems: list[str]) -> Iterator[Segmenta
 
 def _is_ours(path: str) -> bool:
     with quiet():
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Manufacturer"])
-        return header.get("Manufacturer") == MANUFACTURER
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["StationName"])
+        return header.get("StationName") == STATION
 
 
 def _marked(

@@ -95,7 +95,7 @@ def test_a_segmentation_of_the_study_marks_its_nodules_and_our_own_does_not(
     add(study, mask)
     with pytest.raises(LidcError, match="found 1 CT series without marks; send what is missing"):
         Answerer(predictor)(study)
-    mask.Manufacturer = "a workstation"
+    mask.StationName = "a workstation"
     add(study, mask)
     _, again = read(Answerer(predictor)(study))
     assert len(again.SegmentSequence) == len(mask.SegmentSequence)
@@ -127,7 +127,7 @@ def test_a_mark_that_fits_no_ct_is_told_in_the_report_without_a_path(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     _, mask = read(Answerer(predictor, points())(study))
-    mask.Manufacturer, mask.FrameOfReferenceUID = "a workstation", "1.2.3"
+    mask.StationName, mask.FrameOfReferenceUID = "a workstation", "1.2.3"
     add(study, mask)
     report, _ = read(Answerer(predictor, points())(study))
     text = report.to_json()
