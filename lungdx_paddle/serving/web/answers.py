@@ -29,6 +29,9 @@ from lungdx_paddle.reporting.pictures import png, slice_png
 from lungdx_paddle.serving.web.scans import Scan
 from lungdx_paddle.serving.web.uploads import Upload
 
+MOST_PLACES = 100
+"""Of one request: each takes half a second, and a request has two minutes."""
+
 PLACES = ("nodule", "point-mm", "box")
 """Fields that mark nodules, in the order of :func:`regions_named`; each may repeat."""
 
@@ -56,6 +59,15 @@ def findings_of_upload(predictor: Predictor, upload: Upload) -> list[Finding]:
             found=f"{len(pictures)} crops, {len(upload.files) - len(pictures)} other files, marks: "
             f"{', '.join(marks) or 'none'}",
             fix="send one kind of marks",
+        )
+    unknown = set(upload.fields) - {*PLACES, "series-uid"}
+    asked = sum(len(upload.fields[name]) for name in places)
+    if unknown or asked > MOST_PLACES:
+        raise LidcError(
+            "the upload",
+            expected=f"the fields {', '.join(PLACES)} with up to {MOST_PLACES} places, series-uid",
+            found=f"{', '.join(sorted(unknown))}" if unknown else f"{asked} places",
+            fix="send these fields only, and many places in several requests",
         )
     if pictures:
         found = findings_from_crops(predictor, [sent.path for sent in pictures])

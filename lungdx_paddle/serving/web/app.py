@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ async def model(its: Its) -> dict[str, Any]:
         "crop_rule": its.predictor.crop_rule,
         "calibrated": described.get("calibration") is not None,
         "training_data": described.get("training", {}).get("data"),
-        "scores": described.get("scores", {}),
+        "scores": _numbers(described.get("scores", {})),
         "levels": list(LEVEL_WORDS.values()),
         "runtime": its.predictor.runtime,
         "sha256": described.get("sha256", {}),
@@ -140,6 +141,19 @@ async def model(its: Its) -> dict[str, Any]:
         "files": its.limits.files,
         "note": RESEARCH_USE,
     }
+
+
+def _numbers(value: Any) -> Any:
+    """Values of inference.yml, which is read as text, with its numbers as such."""
+    match value:
+        case dict():
+            return {name: _numbers(of) for name, of in value.items()}
+        case list():
+            return [_numbers(of) for of in value]
+        case str():
+            with contextlib.suppress(ValueError):
+                return json.loads(value)
+    return value
 
 
 @router.get("/metrics", tags=["server"], response_class=Response)

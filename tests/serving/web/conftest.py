@@ -38,6 +38,7 @@ class Brightness(Predictor):
         "model": "brightness",
         "input": {"window": {"center": 20, "width": 2040}, "crop": crop_rule},
         "outputs": [{"task": task, "classes": names} for task, names in tasks.items()],
+        "scores": {"part": "held out", "patients": "12", "auc": {"interval": ["0.5", "0.9"]}},
     }
 
     def __init__(self, folder: Path) -> None:

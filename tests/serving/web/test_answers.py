@@ -79,12 +79,19 @@ def test_what_cannot_be_predicted_is_refused_in_one_sentence(
         ([b"hello"], ["1,1,1"], "the upload: expected the slices of a CT"),
         ([b"<x/>"], [], "file 1: "),
         ([b"<x"], [], "file 1: "),
+        ([zipped], ["1,1,1"] * 101, "up to 100 places, series-uid, found 101 places"),
     ):
         sent = [("files", content) for content in files]
         response = client.post("/predict", files=sent, data={"nodule": nodule})
         found = response.json()["detail"]
         assert response.status_code == 422 and sentence in found, found
         assert "\n" not in found and "lungdx-serve" not in found
+
+
+def test_a_field_that_is_no_option_is_refused_and_named(client: TestClient, zipped: bytes) -> None:
+    fields = {"nodule": "1,1,1", "point_mm": "1,2,3"}
+    response = client.post("/predict", files=[("files", zipped)], data=fields)
+    assert response.status_code == 422 and "found point_mm;" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,8 @@ def test_health_and_model_say_what_answers(client: TestClient) -> None:
     found = client.get("/model").json()
     assert found["window"] == {"center": 20, "width": 2040} and found["crop_rule"] == "context"
     assert found["calibrated"] is False and found["note"] == RESEARCH_USE
+    scores = {"part": "held out", "patients": 12, "auc": {"interval": [0.5, 0.9]}}
+    assert found["scores"] == scores  # numbers, though inference.yml is read as text
 
 
 def test_the_documentation_names_every_request_and_loads_nothing_from_outside(

@@ -38,7 +38,7 @@ def test_a_body_that_is_no_form_with_files_is_refused(
 def test_a_form_without_a_file_or_with_nothing_in_it_has_nothing_to_predict(
     client: TestClient,
 ) -> None:
-    for files in ({"files": b""}, {"other": (None, "text")}):
+    for files in ({"files": b""}, {"series-uid": (None, "1.2")}):
         response = client.post("/predict", files=files, data={"nodule": "1,1,1"})
         assert response.status_code == 422
         assert response.json()["detail"].startswith("the upload: expected the slices of a CT")
