@@ -36,16 +36,26 @@ const SCORES = {
   pathology: ["diagnosis_auc_by_patient", "AUC"],
 };
 
+// Of these scores.
+const CHANCE = { malignancy: 0, pathology: 0.5 };
+
+// Whether a score on unseen patients is there, and its interval does not lie above chance.
+function isUnproven(task, scores) {
+  const low = scores[SCORES[task][0]]?.interval?.[0];
+  return low !== undefined && Number(low) <= CHANCE[task];
+}
+
 function taskOf(task, finding, model, before) {
   const given = finding[task];
   const score = known(model.scores, ...SCORES[task]);
   const notes = [
     given.expected_level === undefined ? "" : `expected level ${given.expected_level.toFixed(2)}`,
     score && `on unseen patients: ${score}`,
+    isUnproven(task, model.scores) && "not shown to be better than chance",
   ].filter(Boolean).join(" · ");
   const was = before && answerOf(task, before[task], model);
   const now = answerOf(task, given, model);
-  return make("div", { className: "task" },
+  return make("div", { className: isUnproven(task, model.scores) ? "task unproven" : "task" },
     make("h4", {}, `${task[0].toUpperCase()}${task.slice(1)}: ${now}`),
     notes && make("p", {}, notes),
     was && make("p", { className: "before" }, was === now ? "as found: the same" : `as found: ${was}`),
