@@ -200,7 +200,7 @@ def no_nodules(
 ) -> dict[str, list[tuple[int, int, int]]]:
     """Points of a CT that lie on no outlined nodule: {where: [(slice, row, column)]}."""
     near = np.zeros_like(nodules)
-    for index in np.flatnonzero(nodules.any(axis=(1, 2))):
+    for index in np.flatnonzero(nodules.any(axis=(1, 2))).tolist():
         grown = ndimage.binary_dilation(nodules[index], iterations=NEAR_PX)
         near[max(0, index - 2) : index + 3] |= grown
     smooth = ndimage.uniform_filter(hu.astype(np.float32), (0, 5, 5))
@@ -278,8 +278,15 @@ def _close(case: Case) -> Case:
     return Case(case.patient, case.hu[part], case.mask[part], case.spacing_mm)
 
 
-HEAD = ("clicks up to 2 mm off", "nodules", "Dice, median (quartiles)", "same level")
-HEAD = (*HEAD, "mean change of the level", "refused", "warned of")
+HEAD = (
+    "clicks up to 2 mm off",
+    "nodules",
+    "Dice, median (quartiles)",
+    "same level",
+    "mean change of the level",
+    "refused",
+    "warned of",
+)
 
 
 def _rows(results: Mapping[str, Any]) -> list[list[str]]:

@@ -121,7 +121,7 @@ def study(
                 fix="run experiments/small_networks.py to its end",
             )
         own = [read_json(folder / n / f"seed{s}" / TRAINING) for n in names for s in seeds]
-        kinds = {}
+        kinds: dict[Environment, Environment] = {}
         for entries in own:
             environment = Environment(**entries["environment"])
             kinds.setdefault(dataclasses.replace(environment, date=""), environment)

@@ -22,6 +22,7 @@ TITLES = {
     "within_one": "within one level",
     "quadratic_kappa": "quadratic kappa",
     "mae": "mean absolute error",
+    "ece": "expected calibration error",
     "rps": "ranked probability score",
     "auc": "AUC, rated < 2.5 against > 3.5",
     "reader": "a reader",
@@ -36,7 +37,13 @@ TITLES = {
 def measure(runs: Sequence[Run]) -> Results:
     """All scores of ``metrics.json``, over seeds, and ``part``: which crops were scored."""
     scores: dict[str, Any] = over_seeds([run.metrics.test.to_dict() for run in runs])
-    return {**scores, "part": over_seeds([run.metrics.part for run in runs])}
+    before = [run.metrics.uncalibrated for run in runs]
+    raw = [of.to_dict()["nodule"]["malignancy"] for of in before if of is not None]
+    return {
+        **scores,
+        "part": over_seeds([run.metrics.part for run in runs]),
+        **({"uncalibrated": over_seeds(raw)} if len(raw) == len(runs) else {}),
+    }
 
 
 def nodules(results: Results) -> str:
@@ -45,6 +52,14 @@ def nodules(results: Results) -> str:
     for name, baseline in results.get("baselines", {}).items():
         rows[name] = baseline.get("nodule", {}).get("malignancy", {})
     return _estimates(f"{shown(results['nodules'])} nodules", rows)
+
+
+def calibration(results: Results) -> str:
+    """Malignancy by nodule: the likeliest class as the networks say it, and after calibration."""
+    before, after = results["uncalibrated"], results["nodule"]["malignancy"]
+    keys = ("accuracy", "within_one", "quadratic_kappa", "mae", "ece")
+    rows = [[TITLES.get(key, key), shown(before[key]), shown(after[key])] for key in keys]
+    return table(["malignancy by nodule", "likeliest class, no temperature", "calibrated"], rows)
 
 
 def gains(results: Results) -> str:

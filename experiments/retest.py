@@ -2,7 +2,8 @@
 
 Each nodule is answered by a network that was not trained on it, calibrated as the run's scores
 are.  Its crops are cut again from 64x64 patches in HU (lidc-hu64.zip), with the majority's outline
-moved, or with the outline of a single reader (LIDC-XML-only.zip) in its place.
+moved, or with the outline of a single reader (LIDC-XML-only.zip) in its place.  Both archives
+are in the folder that LUNGDX_LIDC names.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
+import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import record
+from record import Results
+from spread import shown, table
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.data.dataset import NoduleDataset, load_dataset
 from lungdx_paddle.evaluation.predictions import Predictions, predict
 from lungdx_paddle.evaluation.retest import Movement, movement
-from lungdx_paddle.files import write_text
 from lungdx_paddle.lidc import group_readings
 from lungdx_paddle.lidc.annotations import find_annotations
 from lungdx_paddle.lidc.masks import enclosed_area
@@ -31,7 +34,7 @@ from lungdx_paddle.preprocess.crop import CONTEXT, context_window, make_crop, mi
 from lungdx_paddle.preprocess.window import apply_window
 from lungdx_paddle.runtime import set_up
 from lungdx_paddle.training.held_out import predict_held_out
-from lungdx_paddle.training.run import Run, load_run
+from lungdx_paddle.training.run import Run
 from lungdx_paddle.training.run_calibration import calibration_of
 from lungdx_paddle.words import count_of
 
@@ -165,25 +168,21 @@ def retest(run: Run, lidc: Path) -> dict[str, Movement]:
     return {name: movement(of_name) for name, of_name in pairs.items()}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print a table, and write it as JSON."""
-    parser = cli.parser(__doc__, "python experiments/retest.py --run output/best --lidc LIDC")
-    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="a training")
-    parser.add_argument("--lidc", type=Path, required=True, metavar="DIR", help="of both archives")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
-    args = parser.parse_args(argv)
-    found = retest(load_run(args.run), args.lidc)
-    cli.say(f"{'':24}{'nodules':>8}{'answers':>9}{'other level':>13}{'mean':>8}{'95 %':>8}")
-    for name, each in found.items():
-        numbers = (each.level_changed, each.mean_change, each.percentile_95)
-        shown = [f"{value:.3f}" if value is not None else "-" for value in numbers]
-        cli.say(
-            f"{name:24}{each.nodules:8}{each.answers:9}{shown[0]:>13}{shown[1]:>8}{shown[2]:>8}"
-        )
-    if args.json:
-        entries = {name: dataclasses.asdict(each) for name, each in found.items()}
-        write_text(args.json, json.dumps(entries, indent=1) + "\n")
+def measure(runs: Sequence[Run]) -> Results:
+    """``{what is changed: a Movement's fields}``."""
+    (run,) = runs
+    found = retest(run, Path(os.environ["LUNGDX_LIDC"]))
+    return {what: dataclasses.asdict(movement) for what, movement in found.items()}
 
+
+def movements(results: Results) -> str:
+    """How far the answers of nodules move by each change of their crops."""
+    rows = [[what, *(shown(value) for value in of.values())] for what, of in results.items()]
+    head = ["", "nodules", "answers", "another level", "mean change", "95th percentile"]
+    return table(head, rows)
+
+
+main = record.command(__doc__, "python experiments/retest.py --run output/best", measure)
 
 if __name__ == "__main__":
     cli.run(main)

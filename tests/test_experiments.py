@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import zipfile
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
+import retest
 
 from lungdx_paddle.manifest import read_rows
-
-SCRIPT = Path(__file__).parent.parent / "experiments" / "retest.py"
-
-
-@pytest.fixture(scope="module")
-def retest() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("retest", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.lidc
 def test_crops_are_cut_again_as_they_were_and_readers_are_found(
-    retest: ModuleType, lidc_folder: Path, sample_xml: Path, tmp_path: Path
+    lidc_folder: Path, sample_xml: Path, tmp_path: Path
 ) -> None:
     with zipfile.ZipFile(lidc_folder / "lidc32-context.zip") as archive:
         archive.extract("manifest.csv", tmp_path)
