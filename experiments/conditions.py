@@ -12,13 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import comparisons
+from comparisons import key_of
 from record import NUMBERS, Data, Record, Results
-from spread import shown, table
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import LungdxError
-from lungdx_paddle.evaluation.comparison import Training, compare_methods
+from lungdx_paddle.evaluation.comparison import LEVEL, Training, compare_methods, holm
 from lungdx_paddle.evaluation.measures import Measure
 from lungdx_paddle.evaluation.predictions import read_predictions
 from lungdx_paddle.files import read_json
@@ -57,49 +58,31 @@ def compared(
     Holm's correction is for the pairs that are looked at, not for all that there are.
     """
     seeds = seeds_of(folder, names)
-    results: dict[str, Any] = {"seeds": len(seeds), "scores": {}, "pairs": {}}
     every = {name: trainings(folder, name, seeds) for name in names}
+    scores: dict[str, dict[str, Any]] = {}
     for row in compare_methods({"patient": every}, measures, MARGIN).to_dict()["scores"]:
-        results["scores"].setdefault(_key(row.pop("measure")), {})[row.pop("method")] = row
-    for pair in pairs:
-        both = {name: every[name] for name in pair}
+        scores.setdefault(key_of(row.pop("measure")), {})[row.pop("method")] = row
+    found: dict[str, list[dict[str, Any]]] = {}
+    for first, second in pairs:
+        both = {name: every[name] for name in (first, second)}
         for row in compare_methods({"patient": both}, measures, MARGIN).to_dict()["differences"]:
-            del row["p_holm"], row["differs"]
-            key = _key(row.pop("measure"))
-            results["pairs"].setdefault(key, {})["_".join((*pair,))] = row
-    return results
+            found.setdefault(key_of(row.pop("measure")), []).append(row)
+    for rows in found.values():
+        for row, p in zip(rows, holm([row["p"] for row in rows])):
+            row["p_holm"] = p
+            row["differs"] = p is not None and p < LEVEL
+    return {"seeds": len(seeds), "scores": scores, "pairs": found}
 
 
 def scores_table(results: Results, titles: Mapping[str, str], *measures: str) -> str:
-    """Each condition by each measure: mean, deviation over trainings, 95 % interval."""
-    keys = measures or tuple(results["scores"])
-    rows = [
-        [title, *(_score(results["scores"][key][name]) for key in keys)]
-        for name, title in titles.items()
-    ]
-    return table([f"{results['seeds']} trainings each", *map(_words, keys)], rows)
+    """Each condition by each measure, or by those that are named."""
+    scores = {key: results["scores"][key] for key in measures or results["scores"]}
+    return comparisons.scores_table(f"{results['seeds']} trainings each", scores, titles)
 
 
 def pairs_table(results: Results, titles: Mapping[str, str], measure: str) -> str:
-    """The differences by one measure: with its intervals, p and what can be said."""
-    rows = []
-    for row in results["pairs"][measure].values():
-        low, high = row["interval90"] or (float("nan"),) * 2
-        finding = f"equivalent within {row['margin']:g}" if row["equivalent"] else "cannot say"
-        if row["p"] is not None and row["p"] < 0.05 and not row["equivalent"]:
-            finding = "differs"
-        rows.append(
-            [
-                f"{titles[row['first']]} - {titles[row['second']]}",
-                shown(row["estimate"]),
-                f"{low:.3f} to {high:.3f}",
-                shown(row["p"], 2),
-                shown(row["detectable"]),
-                finding,
-            ]
-        )
-    head = [_words(measure), "difference (95 % interval)", "90 % interval", "p", "detectable"]
-    return table([*head, "finding"], rows)
+    """The differences by one measure."""
+    return comparisons.pairs_table(measure, results["pairs"][measure], titles)
 
 
 def study(
@@ -147,23 +130,3 @@ def study(
 def _seconds(entries: Mapping[str, Any]) -> float:
     start, end = entries["environment"]["date"], entries["finished"]
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-
-
-def _key(measure: Mapping[str, str]) -> str:
-    return "_".join((measure["task"], measure["score"], measure["level"]))
-
-
-def _words(key: str) -> str:
-    task, *score, level = key.split("_")
-    return f"{task}: {' '.join(score).replace('auc', 'AUC')} by {level}"
-
-
-def _score(row: Mapping[str, Any]) -> str:
-    estimate = row["estimate"]
-    return shown(
-        {
-            "mean": estimate["value"],
-            "deviation": row["deviation"],
-            "interval": estimate["interval"],
-        }
-    )
