@@ -19,10 +19,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lungdx_paddle.disk import NEW, make_folder, put_in_place, replace_files, sync
 from lungdx_paddle.errors import OutputError
-
-NEW = ".new"
-"""Ending of a file that is being written; before it stands a name of the writer's own."""
 
 ABANDONED_S = 3600.0
 """A file that is being written grows; one that has not for an hour is of a killed process."""
@@ -129,7 +127,7 @@ def writable_folder(path: Path) -> Path:
         OutputError: it is a file, or a folder that cannot be made or written to.
     """
     with writing(path):
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         tempfile.TemporaryFile(dir=path).close()
     return path
 
@@ -169,22 +167,14 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     for path in contents:
         check_file(path)
     contents = {path.resolve(): content for path, content in contents.items()}
-    own = f".{uuid.uuid4().hex}{NEW}"
-    new = {path: path.with_name(path.name + own) for path in contents}
     with writing(next(iter(contents))):
-        try:
-            for path, content in contents.items():
-                for left in path.parent.glob(f"{glob.escape(path.name)}.*{NEW}"):
-                    # Of a killed process; another may remove it too, or put it in place.
-                    with contextlib.suppress(OSError):
-                        if time.time() - left.stat().st_mtime > ABANDONED_S:
-                            left.unlink()
-                new[path].write_bytes(content)
-            for path in contents:
-                os.replace(new[path], path)
-        finally:
-            for left in new.values():
-                left.unlink(missing_ok=True)
+        for path in contents:
+            for left in path.parent.glob(f"{glob.escape(path.name)}.*{NEW}"):
+                # Of a killed process; another may remove it too, or put it in place.
+                with contextlib.suppress(OSError):
+                    if time.time() - left.stat().st_mtime > ABANDONED_S:
+                        left.unlink()
+        replace_files({path: [content] for path, content in contents.items()})
 
 
 @contextlib.contextmanager
@@ -204,13 +194,16 @@ def new_folder(folder: Path, listed_in: Path | None = None) -> Iterator[Path]:
         with writing(folder):
             for left in folder.parent.glob(f"{glob.escape(folder.name)}~*"):
                 shutil.rmtree(left, ignore_errors=True)
-            new.mkdir(parents=True)
+            make_folder(new.parent)
+            new.mkdir()
             yield new
+            sync((new, *new.rglob("*")))
             if folder.exists():
                 if listed_in is not None:
                     listed_in.unlink(missing_ok=True)
+                    sync([listed_in.parent])
                 shutil.rmtree(folder)
-            new.rename(folder)
+            put_in_place({new: folder})
     finally:
         shutil.rmtree(new, ignore_errors=True)
 

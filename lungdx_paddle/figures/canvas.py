@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
 
-from lungdx_paddle.files import writing
+from lungdx_paddle.files import write_together
 from lungdx_paddle.preprocess.window import NAMED_WINDOWS
 
 LUNG_CENTRE, LUNG_WIDTH = NAMED_WINDOWS["lung"]
@@ -29,11 +30,12 @@ def save_figure(figure: Figure, path: Path, dots_per_inch: int = 100) -> Path:
         OutputError: it cannot be written.
     """
     _make_drawable(figure)
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"format": path.suffix[1:]}
     if path.suffix == ".jpg":
         more["pil_kwargs"] = {"quality": 80}
-    with writing(path):
-        figure.savefig(path, dpi=dots_per_inch, **more)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=dots_per_inch, **more)
+    write_together({path: drawn.getvalue()})
     return path
 
 

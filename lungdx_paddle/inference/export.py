@@ -17,9 +17,10 @@ from safetensors.numpy import save
 import lungdx_paddle
 from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.data.labels import LABEL_SETS, MALIGNANCY, TASKS
+from lungdx_paddle.disk import sync
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.predictions import Predictions
-from lungdx_paddle.files import write_text, writing
+from lungdx_paddle.files import write_text, write_together, writing
 from lungdx_paddle.inference.card_data import PHANTOM, collection_name, is_public
 from lungdx_paddle.inference.description import NAME, SHA256, sha256_of
 from lungdx_paddle.inference.fuse import fuse
@@ -104,8 +105,9 @@ def export(
         paddle.save(weights, str(out / WEIGHTS))
         if safetensors:
             arrays = {name: value.numpy() for name, value in weights.items()}
-            (out / SAFE_WEIGHTS).write_bytes(save(arrays))
+            write_together({out / SAFE_WEIGHTS: save(arrays)})
         _save_program(model, out)
+        sync(_files(out))
     if onnx:
         write_onnx(out / MODEL_NAME)
     # Of what a runtime reads: the card and its pictures are for people, who may edit them.
@@ -145,7 +147,7 @@ def _remove_call_stacks(program: Path) -> None:
     for block in map(parsed.block, range(parsed.num_blocks())):
         for operator in map(block.op, range(block.op_size())):
             operator.remove_attr(CALL_STACK)
-    program.write_bytes(parsed.serialize_to_string())
+    write_together({program: parsed.serialize_to_string()})
 
 
 def describe(run: Run) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import paddle
 
 from lungdx_paddle.errors import InstallError
 from lungdx_paddle.extras import install_hint
-from lungdx_paddle.files import writing
+from lungdx_paddle.files import write_together
 
 OPSET = 17
 """Version of ONNX's operators: of 2022, known to ONNX Runtime from 1.12."""
@@ -51,5 +51,4 @@ def write_onnx(model: Path) -> None:
     program, weights, out = (model.with_suffix(end) for end in (ending, ".pdiparams", ".onnx"))
     # Given a file name, version 2 would fold constants with a tool that installs packages.
     content = convert(str(program), str(weights), opset_version=OPSET, verbose=False)
-    with writing(out):
-        out.write_bytes(content)
+    write_together({out: content})

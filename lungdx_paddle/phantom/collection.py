@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lungdx_paddle.disk import make_folder, sync
 from lungdx_paddle.errors import ConfigError
 from lungdx_paddle.files import writable_folder, writing
 from lungdx_paddle.lidc.catalogue import PHANTOM_PREFIX
@@ -138,9 +139,10 @@ def _write_patient(
 
     names = _names(patient, seed, settings)
     target = folder / names.folder
-    target.mkdir(parents=True)
+    make_folder(target)
     write_slices(target, names, volume_hu, grid, MAKERS[patient % len(MAKERS)], rng)
     write_xml(target / f"{patient + 1:03d}.xml", names, grid, sessions)
+    sync((target, *target.iterdir()))
     if disease.code is None:
         return None
     # As in TCIA's table, it lists all nodules of some patients and one of the others.

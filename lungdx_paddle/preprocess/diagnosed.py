@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from lungdx_paddle.disk import make_folder, sync
 from lungdx_paddle.files import writable_folder, writing
 from lungdx_paddle.lidc import read_diagnoses
 from lungdx_paddle.manifest import read_manifest, write_manifest
@@ -47,10 +48,12 @@ def add_diagnoses(manifest: Path, diagnosis: Path, out: Path) -> DiagnosedManife
     before = {row.patient_id: row.diagnosis for row in found.rows}
     known = table.by_patient
     if out.resolve() != found.folder.resolve():
-        for row, path in zip(found.rows, found.image_paths()):
-            with writing(out):
-                (out / row.image).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, out / row.image)
+        copies = [out / row.image for row in found.rows]
+        with writing(out):
+            for copy, path in zip(copies, found.image_paths()):
+                make_folder(copy.parent)
+                shutil.copyfile(path, copy)
+            sync({*copies, *(copy.parent for copy in copies)})
     write_manifest(out / "manifest.csv", list(with_diagnoses(found.rows, known)))
     return DiagnosedManifest(
         crops=len(found),

@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from lungdx_paddle import __version__
+from lungdx_paddle.disk import sync
 from lungdx_paddle.errors import ConfigError, LidcError
 from lungdx_paddle.files import new_folder, read_json, writable_folder, write_text, writing
 from lungdx_paddle.lidc import Series, Skipped, find_series
@@ -204,6 +205,7 @@ def _run(jobs: Sequence[_Job], table: Path, pool: Executor | None) -> dict[str, 
     if todo:  # images that the table lists may change; it is written again at the end
         with writing(table):
             table.unlink(missing_ok=True)
+            sync([table.parent])
     slices = sum(len(job.series.slices) for job in jobs)
     before = slices - sum(len(job.series.slices) for job in todo)
     failures = {}

@@ -9,10 +9,8 @@ what does not fit.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +20,7 @@ import paddle
 import safetensors
 import safetensors.numpy
 
+from lungdx_paddle.disk import put_in_place, sync
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.files import UnreadableError, read_file, read_json, writing
 from lungdx_paddle.models.network import TwoTaskNetwork
@@ -117,11 +116,10 @@ def save_checkpoint(
     state = replace(state, own=state.checksum)
     text = json.dumps(asdict(state), indent=1) + "\n"
     with writing(folder):
-        for name, content in zip(CHECKPOINT, (weights, adam, text.encode())):
-            with (folder / f"{name}{_NEXT}").open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        new = [folder / f"{name}{_NEXT}" for name in CHECKPOINT]
+        for path, content in zip(new, (weights, adam, text.encode())):
+            path.write_bytes(content)
+        sync((*new, folder))
         _rename_next(folder)
 
 
@@ -286,6 +284,6 @@ def _read_state(path: Path) -> CheckpointState | None:
 
 
 def _rename_next(folder: Path) -> None:
-    for name in CHECKPOINT:
-        with contextlib.suppress(FileNotFoundError):  # a reader may complete it at the same time
-            os.replace(folder / f"{name}{_NEXT}", folder / name)
+    for name in CHECKPOINT:  # each is on the disk before the next: the state is the last
+        # A reader may complete it at the same time.
+        put_in_place({folder / f"{name}{_NEXT}": folder / name}, lost_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +17,10 @@ from visualdl import LogWriter
 from visualdl.component.base_component import pr_curve_raw, roc_curve_raw
 from visualdl.proto.record_pb2 import Record
 
+from lungdx_paddle.disk import sync
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.ranking import ThresholdCounts
-from lungdx_paddle.files import read_file, writable_folder, writing
+from lungdx_paddle.files import read_file, writable_folder, write_together, writing
 from lungdx_paddle.progress import log
 from lungdx_paddle.words import count_of
 
@@ -78,10 +78,8 @@ class Dashboard:
                 "%s was damaged or taken away: it ends at step %d, and the training goes on at %d"
             )
             log.info(lost, path, last, keep_until)
-        partial = path.with_name("cut.partial")
-        with writing(folder):
-            partial.write_bytes(b"".join(kept))
-            os.replace(partial, path)
+        write_together({path: b"".join(kept)})
+        self._path = path
         with contextlib.redirect_stdout(io.StringIO()):  # it announces that it appends
             self._writer = LogWriter(logdir=str(folder), file_name=LOG_NAME, flush_secs=10)
 
@@ -162,6 +160,8 @@ class Dashboard:
     def flush(self) -> None:
         """Put on disk what is waiting, so that a reader sees it."""
         self._writer._get_file_writer().flush()
+        with writing(self._path):
+            sync([self._path])
 
     def _add(self, record: Record) -> None:
         self._writer._get_file_writer().add_record(record)
@@ -176,6 +176,9 @@ class Dashboard:
         trace: TracebackType | None,
     ) -> None:
         self._writer.close()
+        if kind is None:
+            with writing(self._path):
+                sync([self._path])
 
 
 def _rising(*parts: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lungdx_paddle.disk import append
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.files import UnreadableError, read_text, write_text, writing
 from lungdx_paddle.progress import log
@@ -87,8 +88,10 @@ class Table2:
             OutputError: it cannot be written.
         """
         row = table_row(step, epoch, loss, accuracies)
-        with writing(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+        text = io.StringIO()
+        csv.DictWriter(text, self.columns, lineterminator="\n").writerow(row)
+        with writing(self.path):
+            append(self.path, text.getvalue().encode())
         return row
 
     @property

@@ -14,10 +14,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lungdx_paddle.disk import NEW, append, make_folder, put_in_place, replace_files, sync
 from lungdx_paddle.errors import ConfigError
-from lungdx_paddle.files import NEW, writing
+from lungdx_paddle.files import write_text, writing
 from lungdx_paddle.locks import alone_in
-from lungdx_paddle.serving.node.durable import files_in, move_into_place, remove, write_durably
+from lungdx_paddle.serving.node.durable import files_in, move_into_place, remove
 from lungdx_paddle.serving.node.room import Limits, NoRoom, Room
 
 UID = re.compile(r"(?=.{1,64}$)\d+(\.\d+)*", re.ASCII)
@@ -74,7 +75,7 @@ class Queue:
 
     def __post_init__(self) -> None:
         with writing(self.folder):
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.folder, 0o700)
             mode = stat.S_IMODE(self.folder.stat().st_mode)
             if os.name == "posix" and mode & 0o077:
                 raise ConfigError(
@@ -84,7 +85,7 @@ class Queue:
                     fix=f"chmod 700 {self.folder}, or name a folder that is not there yet",
                 )
             for name in ("studies", "failed", "gone", "answered"):
-                (self.folder / name).mkdir(exist_ok=True)
+                make_folder(self.folder / name)
         self._lock = threading.RLock()
         self._room = Room(self.limits)
 
@@ -131,19 +132,20 @@ class Queue:
                 if failed.is_dir():
                     self._reopen(failed)
                 for made in (path.parent, refused.parent):
-                    made.mkdir(parents=True, exist_ok=True)
+                    make_folder(made)
                 again = path.exists()
                 if again and path.read_bytes() == b"".join(content):
                     return False
                 try:
                     self._room.check(study_uid, folder / RECEIVED, size)
-                    write_durably(path, content)
+                    replace_files({path: content})
                     self._room.take(study_uid, size)
                     if again:  # another one of that UID is gone: what there is is counted anew
                         self._room.forget(study_uid)
                 except (NoRoom, OSError) as error:
                     with suppress(OSError):  # the disk may be as full as that
                         refused.touch()
+                        sync([refused.parent])
                     if isinstance(error, NoRoom):
                         raise
                     raise self._room.error(study_uid, error.strerror or str(error)) from error
@@ -178,9 +180,8 @@ class Queue:
     def trying(self, study: Study) -> Iterator[int]:
         """Answer a study; gives how often this was begun and ended the process, with this time."""
         path = study.folder / TRIES
-        with writing(path), open(path, "ab") as file:  # a mark a try: a kill leaves no half number
-            file.write(b"x")
-            tries = file.tell()
+        with writing(path):
+            tries = append(path, b"x")  # a mark a try: a kill leaves no half number
         try:
             yield tries
         finally:
@@ -203,9 +204,8 @@ class Queue:
                 return False
             remove(new)
             new.mkdir()
-            for name, content in results:
-                write_durably(new / name, [content])
-            new.rename(study.folder / ANSWER)
+            replace_files({new / name: [content] for name, content in results})
+            put_in_place({new: study.folder / ANSWER})
         return True
 
     def sent(self, result: Path) -> None:
@@ -222,7 +222,7 @@ class Queue:
             known = self.folder / "answered" / _digest(uid)
             digests = "\n".join(f"{series} {sop}" for series, sop in sorted(_digests(study)))
             with writing(known):
-                write_durably(known, [digests.encode()])
+                replace_files({known: [digests.encode()]})
                 self._discard(study.folder)
                 for left in known.parent.iterdir():
                     if time.time() - left.stat().st_mtime > REMEMBERED_S:
@@ -242,7 +242,7 @@ class Queue:
         with self._lock, writing(study.folder):
             if self._has_grown(study):
                 return False
-            (study.folder / REASON).write_text(reason + "\n", encoding="utf-8")
+            write_text(study.folder / REASON, reason + "\n")
             self._room.forget(study.uid)
             move_into_place(study.folder, self.folder / "failed" / study.uid)
         return True
@@ -282,7 +282,7 @@ class Queue:
         """Remove a file or folder: out of its place at once, then from the disk."""
         self._room.forget(path.name)
         if path.exists():
-            path.rename(self.folder / "gone" / uuid.uuid4().hex)
+            put_in_place({path: self.folder / "gone" / uuid.uuid4().hex})
             self._sweep()
 
     def _sweep(self) -> None:
