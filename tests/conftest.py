@@ -8,10 +8,12 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,6 +166,63 @@ def full_disk() -> Callable[[int], contextlib.AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+@dataclass
+class Disk:
+    """What a power cut would leave: of each file and folder (inode) what was there at its fsync."""
+
+    stamps: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Of a file: size and time of the last change."""
+    names: dict[int, dict[str, int]] = field(default_factory=dict)
+    """Of a folder: what lies in it."""
+    too_soon: list[str] = field(default_factory=list)
+    """What was renamed before it was on the disk."""
+
+    def fsync(self, file: int) -> None:
+        found = os.fstat(file)
+        if stat.S_ISDIR(found.st_mode):
+            with os.scandir(file) as entries:
+                self.names[found.st_ino] = {entry.name: entry.inode() for entry in entries}
+        else:
+            self.stamps[found.st_ino] = found.st_size, found.st_mtime_ns
+
+    def replace(self, source: Path, target: Path) -> None:
+        if not self._holds(source):
+            self.too_soon.append(str(target))
+
+    def lost(self, folder: Path) -> set[str]:
+        """The files and folders below a folder that a power cut would take away or damage."""
+        paths = list(folder.rglob("*"))
+        return {path.relative_to(folder).as_posix() for path in paths if not self._keeps(path)}
+
+    def _keeps(self, path: Path) -> bool:
+        inside = self.names.get(path.parent.stat().st_ino, {})
+        return inside.get(path.name) == path.stat().st_ino and self._holds(path)
+
+    def _holds(self, path: Path) -> bool:
+        found = path.stat()
+        if path.is_dir():
+            return not os.listdir(path) or not self.lost(path)
+        return self.stamps.get(found.st_ino) == (found.st_size, found.st_mtime_ns)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Knows what this process has put on the disk."""
+    made, fsync, replace = Disk(), os.fsync, os.replace
+
+    def synced(file: int) -> None:
+        fsync(file)
+        made.fsync(file)
+
+    def replaced(source: Path, target: Path) -> None:
+        made.replace(Path(source), Path(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    return made
 
 
 HOLD = """

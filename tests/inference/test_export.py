@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -35,9 +36,12 @@ def draw(worst: Predictions, task: str, public: bool, path: Path) -> bool:
     return True
 
 
-def test_the_model_file_agrees_with_what_was_trained(either: Config, tmp_path: Path) -> None:
+def test_the_model_file_agrees_with_what_was_trained(
+    either: Config, tmp_path: Path, disk: Any
+) -> None:
     config = either
     export(load_run(config.output_folder), writable_folder(tmp_path / "inference"))
+    assert disk.lost(tmp_path / "inference") == set() and disk.too_soon == []  # by a power cut
     network = load_run(config.output_folder).network()
     dataset = load_dataset(config.data)
     trained = predict(network, dataset).probabilities

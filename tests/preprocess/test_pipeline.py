@@ -27,8 +27,11 @@ from lungdx_paddle.workers import executor
 LUNG = CropSettings(window=(-600.0, 1500.0))
 
 
-def test_every_outlined_slice_becomes_a_row_and_a_crop(collection: Path, tmp_path: Path) -> None:
+def test_every_outlined_slice_becomes_a_row_and_a_crop(
+    collection: Path, tmp_path: Path, disk: Any
+) -> None:
     report = preprocess(collection, tmp_path / "out")
+    assert disk.lost(tmp_path / "out") == set() and disk.too_soon == []  # by a power cut
     rows = read_manifest(tmp_path / "out").rows
     assert [(r.patient_id, r.series_uid, r.nodule, r.z_mm) for r in rows] == [
         ("LIDC-IDRI-0001", "1.2.1", 0, 2.5),

@@ -155,10 +155,11 @@ def test_killed_in_the_middle_and_run_again_it_ends_with_the_same_bytes(
 
 
 def test_a_second_run_does_only_the_series_that_lacks_an_image(
-    chests: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chests: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Any
 ) -> None:
     out = tmp_path / "out"
     write_slice_images(chests, out)
+    assert disk.lost(out) == set() and disk.too_soon == []  # by a power cut
     before = files(out)
     lost = table(out)[-1]
     (out / lost["image"]).unlink()

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -87,6 +88,14 @@ def test_each_image_has_the_baseline_of_its_folds_training_part(
         else:
             counts = [np.array(fold.image["malignancy"].confusion) for fold in own]
             assert np.array_equal(sum(counts), baseline.image["malignancy"].confusion), name
+
+
+def test_a_power_cut_takes_nothing_of_a_finished_cross_validation(
+    config: Config, disk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUNGDX_THREADS", "1")
+    cross_validate(config, ONE_BY_ONE)
+    assert disk.lost(config.output_folder) == set() and disk.too_soon == []
 
 
 def test_the_model_is_the_mean_of_its_networks(trained: tuple[Config, RunMetrics]) -> None:

@@ -88,9 +88,12 @@ def test_the_dashboard_has_every_step_and_every_row(make_config: Make) -> None:
     )
 
 
-def test_a_resumed_run_ends_as_an_unbroken_one(make_config: Make, train_until: Until) -> None:
+def test_a_resumed_run_ends_as_an_unbroken_one(
+    make_config: Make, train_until: Until, disk: Any
+) -> None:
     whole = make_config("whole", "train.steps=40")
     train(whole, "cpu")
+    assert disk.lost(whole.output_folder) == set() and disk.too_soon == []  # by a power cut
     broken = make_config("broken", "train.steps=40")
     train_until(broken, 25)
     train(broken, "cpu", resume=True)

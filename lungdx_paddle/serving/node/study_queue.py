@@ -144,7 +144,7 @@ class Queue:
                         self._room.forget(study_uid)
                 except (NoRoom, OSError) as error:
                     with suppress(OSError):  # the disk may be as full as that
-                        refused.touch()
+                        append(refused, b"")
                         sync([refused.parent])
                     if isinstance(error, NoRoom):
                         raise

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,24 @@ def test_an_instance_that_is_corrected_under_its_uid_replaces_the_first(queue: Q
     study = queue.study("1.2")
     assert study.instances == {("9.9", "1.2.3")}
     assert (study.received / "9.9" / "1.2.3.dcm").read_bytes() == b"the right one"
+
+
+def test_what_is_received_answered_or_put_aside_outlives_a_power_cut(
+    disk: Any, tmp_path: Path
+) -> None:
+    queue = Queue(tmp_path / "queue", Limits(study_bytes=1000, free_bytes=0))
+    queue.add(("1.2", "9.9", "1.2.3"), [b"x"])
+    assert disk.lost(tmp_path) == set()
+    queue.answer(queue.study("1.2"), [("1.dcm", b"report"), ("2.dcm", b"mask")])
+    assert disk.lost(tmp_path) == set()
+    with pytest.raises(NoRoom):
+        queue.add(("1.2", "9.9", "1.2.5"), [bytes(2000)])
+    queue.fail(queue.study("1.2"), "no points")
+    assert disk.lost(tmp_path) == set()
+    queue.add(("1.2", "8.8", "1.2.6"), [b"x"])
+    queue.answer(queue.study("1.2"), [])
+    queue.finish("1.2")
+    assert disk.lost(tmp_path) == set() and disk.too_soon == []
 
 
 def test_a_study_goes_from_received_to_answered_to_gone(queue: Queue) -> None:
