@@ -44,8 +44,8 @@ from lungdx_paddle.training.split_record import SPLIT, SplitRecord
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 TABLE2, LOG, CURVES = "table2.csv", "vdl", "curves.png"
-EVALUATION = "eval"
-"""Folder of a later evaluation, inside the run's."""
+EVALUATION, NOT_FINITE = "eval", "not_finite"
+"""Folders of a later evaluation and of a step that gave no number, inside the run's."""
 
 _FILES = (CONFIG, *RESULTS, TABLE2, CURVES, ENVIRONMENT, SPLIT, *CHECKPOINT)
 """Removed in this order: without its config.yaml a folder is no run."""
@@ -266,7 +266,7 @@ def start_run(config: Config, record: SplitRecord, device: str, resume: bool = F
             for name in _FILES:
                 for path in folder.glob(f"{name}*"):
                     path.unlink()
-            for name in (LOG, EVALUATION):
+            for name in (LOG, EVALUATION, NOT_FINITE):
                 shutil.rmtree(folder / name, ignore_errors=True)
         record.write(folder / SPLIT)
         Environment.current(device).write(folder / ENVIRONMENT)

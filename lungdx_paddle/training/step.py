@@ -34,6 +34,31 @@ class TrainingError(LungdxError):
     """Training cannot go on."""
 
 
+class NotFiniteError(TrainingError):
+    """A step gives no number.
+
+    Args:
+        state: of the training.
+        step: that gives none, counted from 0.
+        expected: what should be numbers.
+        found: what there is.
+        losses: {task or L2: loss}, none if it is not the loss.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        step: int,
+        expected: str,
+        found: str,
+        losses: Mapping[str, float],
+    ) -> None:
+        self.where = f"{state.config.output_folder}: step {step}"
+        self.fix = f"lower train.learning_rate (now {state.config.train.learning_rate:g})"
+        self.step, self.expected, self.found, self.losses = step, expected, found, losses
+        super().__init__(self.where, expected, found, self.fix)
+
+
 @dataclass
 class TrainingState:
     """Everything that a training step reads or changes."""
@@ -158,7 +183,7 @@ def training_step(state: TrainingState) -> StepResult:
     """Make one training step.
 
     Raises:
-        TrainingError: the loss is not finite; the weights are those before the step.
+        NotFiniteError: the loss is no number; the state is that before the step.
         ProcessError: another process of the training has ended.
     """
     config, settings, processes = state.config, state.config.train, state.processes
@@ -179,6 +204,8 @@ def training_step(state: TrainingState) -> StepResult:
         soft[MALIGNANCY] = soft_targets(labels[MALIGNANCY], shares, settings.soft_labels)
 
     state.network.train()
+    # Batch normalisation's, which the forward pass changes.
+    statistics = [(p, p.numpy()) for p in state.network.parameters() if p.stop_gradient]
     mixed = settings.amp != "none"
     with paddle.amp.auto_cast(enable=mixed, dtype=settings.amp if mixed else "float16"):
         found = state.forward(paddle.to_tensor(images[mine]))
@@ -190,11 +217,17 @@ def training_step(state: TrainingState) -> StepResult:
     sums += [float((answers[task] == labels[task]).sum()) for task in losses]
     sums = processes.sum(sums)
     of_batch, right = dict(zip(losses, sums)), dict(zip(losses, sums[len(losses) :]))
-    total = sum(of_batch.values()) + l2_loss(state.network.decayed(), settings.weight_decay)
+    l2 = l2_loss(state.network.decayed(), settings.weight_decay)
+    total = sum(of_batch.values()) + l2
     # Before backward: a max-pool of NaN remembers no place, and its gradient would be
     # written to one outside the array.
     if not np.isfinite(total):
-        raise _not_finite(state, total)
+        for parameter, value in statistics:
+            parameter.set_value(value)
+        parts = {**of_batch, "L2": l2}
+        named = ", ".join(f"{name} {value:.4g}" for name, value in parts.items())
+        wanted = "a loss that is a number"
+        raise NotFiniteError(state, state.step, wanted, f"{total} ({named})", parts)
     with processes.connected():
         # Gradients are averaged over processes; the losses' sum is the batch's.
         state.optimizer.backward(sum(losses.values()) * processes.count)
@@ -254,15 +287,3 @@ def learning_rate(settings: TrainConfig, step: int) -> float:
     if settings.schedule == "constant":
         return settings.learning_rate
     return settings.learning_rate * (1.0 + math.cos(math.pi * step / settings.steps)) / 2.0
-
-
-def _not_finite(state: TrainingState, loss: float) -> TrainingError:
-    saved = state.step >= state.config.train.log_every
-    folder = state.config.output_folder
-    last = f"; the checkpoint of the last full row is in {folder}" if saved else ""
-    return TrainingError(
-        f"step {state.step}",
-        expected="a loss that is a number",
-        found=str(loss),
-        fix=f"lower train.learning_rate (now {state.config.train.learning_rate:g}){last}",
-    )

@@ -33,6 +33,7 @@ from lungdx_paddle.training.dashboard_content import (
     step_scalars,
 )
 from lungdx_paddle.training.held_out import held_out_baselines
+from lungdx_paddle.training.not_finite import check_weights, stopped
 from lungdx_paddle.training.parallel.processes import Processes, join
 from lungdx_paddle.training.run import (
     CONFIG,
@@ -46,7 +47,14 @@ from lungdx_paddle.training.run import (
 )
 from lungdx_paddle.training.run_metrics import RunMetrics, write_results
 from lungdx_paddle.training.split_record import TEST, TRAIN, SplitRecord
-from lungdx_paddle.training.step import TrainingState, check_labels, prepare, training_step
+from lungdx_paddle.training.step import (
+    NotFiniteError,
+    StepResult,
+    TrainingState,
+    check_labels,
+    prepare,
+    training_step,
+)
 from lungdx_paddle.training.table2 import Table2, table_row
 
 Pictures = Callable[[Predictions, int], Mapping[str, np.ndarray]]
@@ -97,7 +105,7 @@ def _train(
         state.step = load_checkpoint(folder, state.network, state.optimizer, training)
     if not processes.is_first:
         while state.step < config.train.steps:
-            training_step(state)
+            _step(state, training)
         return None
     run = start_run(config, record, place, resume)
     log.info(_opening(state, place))
@@ -170,12 +178,12 @@ def _loop(
         log.info(table.screen_header)
         while state.step < settings.steps:
             start = time.perf_counter()
-            result = training_step(state)
+            result = _step(state, training)
             values = step_scalars(result)
             values["steps_per_second"] = 1.0 / (time.perf_counter() - start)
             dashboard.scalars(state.step, values)
             progress.update()
-            if state.step % settings.log_every == 0 or state.step == settings.steps:
+            if _is_row(state):
                 last = predict(state.network, state.train), predict(state.network, state.test)
                 accuracies = {
                     side: image_accuracy(part) for side, part in zip(("train", "test"), last)
@@ -193,6 +201,23 @@ def _loop(
                 log.info(table.screen_line(row))
         show_features(dashboard, state.network, state.test)
     return last or (predict(state.network, state.train), predict(state.network, state.test))
+
+
+def _step(state: TrainingState, training: str) -> StepResult:
+    """One step, whose weights are numbers where they become a checkpoint; or what it stopped at."""
+    try:
+        result = training_step(state)
+        if _is_row(state):
+            check_weights(state)
+    except NotFiniteError as error:
+        raise stopped(state, error, training) from error
+    return result
+
+
+def _is_row(state: TrainingState) -> bool:
+    """Whether the step that was done has a row of Table 2 and a checkpoint."""
+    settings = state.config.train
+    return state.step % settings.log_every == 0 or state.step == settings.steps
 
 
 def _opening(state: TrainingState, place: str) -> str:

@@ -61,6 +61,28 @@ np.savez(f"{sys.argv[2]}{processes.rank}.npz", **found)
 """Five steps on a batch whose halves have the same images, so the same batch statistics, and
 other labels: few of the second half have any."""
 
+SPOILT = """
+import sys
+from lungdx_paddle.config import load_config
+from lungdx_paddle.errors import LungdxError
+from lungdx_paddle.training import trainer
+
+real = trainer.training_step
+
+def spoil(state):
+    if state.step == 2 and state.processes.rank == 1:
+        forward = state.forward
+        state.forward = lambda x: {task: y * float("nan") for task, y in forward(x).items()}
+    return real(state)
+
+trainer.training_step = spoil
+try:
+    trainer.train(load_config(sys.argv[1], sys.argv[2:]), "cpu")
+except LungdxError as error:
+    sys.exit(str(error))
+"""
+"""A training in which one process's part of a batch gives no number."""
+
 
 @pytest.fixture
 def start(write_crops: Callable[..., Path], tmp_path: Path) -> Start:
@@ -155,6 +177,22 @@ def test_a_mistake_ends_all_with_its_line(start: Start, configs: Path) -> None:
     assert started.returncode == 2
     assert "expected slices that 9 or more readers outlined" in text
     assert "Traceback" not in text
+
+
+def test_a_part_of_a_batch_that_gives_no_number_stops_all_with_the_whole_batch(
+    start: Start, configs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "spoilt.py").write_text(SPOILT)
+    words = ["spoilt.py", str(configs / "testing.yaml"), f"output={tmp_path / 'run'}"]
+    started = start(2, *words, "data.batch_size=15", "train.log_every=1")
+    text, _ = started.communicate(timeout=60)
+    assert started.returncode == 1 and "Traceback" not in text
+    logs = [(tmp_path / "log" / f"workerlog.{k}").read_text(encoding="utf-8") for k in (0, 1)]
+    for said in logs:
+        assert "step 2: expected a loss that is a number, found nan" in said
+        assert "and 12 more" in said
+    rows = (tmp_path / "run" / "not_finite" / "batch.csv").read_text().splitlines()
+    assert sum(row.startswith("2,") for row in rows) == 15
 
 
 def test_what_paddle_says_of_a_lost_process_is_one_line() -> None:
