@@ -18,6 +18,7 @@ import numpy as np
 
 from lungdx_paddle.lidc.attributes import NotASlice
 from lungdx_paddle.lidc.copies import drop_copies
+from lungdx_paddle.lidc.header import quiet
 from lungdx_paddle.lidc.pixels import read_hu
 from lungdx_paddle.lidc.series_checks import (
     SAME_POSITION_MM,
@@ -162,11 +163,12 @@ def find_series(source: Path, pool: Executor | None = None) -> tuple[list[Series
 def _read_headers(files: Sequence[SourceFile]) -> tuple[list[Slice], list[Skipped]]:
     slices: list[Slice] = []
     skipped: list[Skipped] = []
-    for file in files:
-        try:
-            slices.extend(read_slices(file))
-        except NotASlice as reason:
-            skipped.append(Skipped(str(file), printable(" ".join(str(reason).split()))))
+    with quiet():  # once, and not for each file anew
+        for file in files:
+            try:
+                slices.extend(read_slices(file))
+            except NotASlice as reason:
+                skipped.append(Skipped(str(file), printable(" ".join(str(reason).split()))))
     return slices, skipped
 
 

@@ -9,11 +9,13 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import BinaryIO, cast
 
 import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -44,6 +46,9 @@ MOST_ITEMS = 2**16
 
 INFLATED_BYTES = 2**27
 """Of a deflated file, 128 MiB or 256 slices of 512 x 512; deflating may hide a thousandfold."""
+
+_tag = lru_cache(Tag)
+"""The tag of a keyword, which pydicom would look up for each file."""
 
 PORTION = 2**20
 """Bytes that are inflated at a time."""
@@ -155,7 +160,7 @@ def _dcmread(stream: BinaryIO, names: list[str] | None, at_most: int) -> Dataset
         return pydicom.dcmread(
             cast(BinaryIO, limited),
             stop_before_pixels="PixelData" not in (names or ()),
-            specific_tags=names and list(names),
+            specific_tags=names and [_tag(name) for name in names],
             force=True,
         )
     finally:

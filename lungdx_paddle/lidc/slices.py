@@ -6,7 +6,6 @@ What is read, and what becomes of it where it is missing or broken, is the table
 
 from __future__ import annotations
 
-import io
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -120,7 +119,7 @@ def read_slices(file: SourceFile) -> list[Slice]:
             header, syntax, rest = parse_header(stream)
             attributes = Attributes(header)
             frames = _check_kind(attributes)
-            end = len(rest.getvalue()) if isinstance(rest, io.BytesIO) else file.size
+            end = file.size_of(rest)
             pixels = _find_pixels(attributes, rest, syntax, end, frames)
             frames = pixels.frames
             return [_slice(file, attributes, frame, syntax, pixels) for frame in range(frames)]

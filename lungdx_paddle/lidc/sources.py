@@ -97,14 +97,13 @@ class SourceFile:
         """The extension in lower case with its dot, before ``.gz``, or nothing."""
         return os.path.splitext(self.name.lower().removesuffix(".gz"))[1]
 
-    @property
-    def size(self) -> int:
-        """Length in bytes, unpacked."""
-        with self.open() as stream:
-            if isinstance(stream, io.BytesIO):
-                return len(stream.getbuffer())
-        known = self.member and _archive(self.path).getinfo(self.member).file_size
-        return self.path.stat().st_size if known is None else int(known)
+    def size_of(self, stream: BinaryIO) -> int:
+        """Length in bytes, unpacked, by a stream of :meth:`open`, which is not read for it."""
+        if isinstance(stream, io.BytesIO):
+            return len(stream.getbuffer())
+        if self.member is None:
+            return os.fstat(stream.fileno()).st_size
+        return _archive(self.path).getinfo(self.member).file_size
 
     @property
     def start(self) -> bytes:
