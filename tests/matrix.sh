@@ -47,7 +47,7 @@ chain() {
 # without_paddle PYTHON: a model that Python 3.11 made answers crops and the browser's requests.
 without_paddle() {
   needs "$(python_of "$1")" "Python $1"
-  (environment 3.11 && pip install -q '.[cpu]' paddle2onnx && chain) || return
+  (environment 3.11 && pip install -q '.[cpu,onnx]' && chain) || return
   rm -r "$work/env"
   environment "$1"
   pip install -q '.[serve]' onnxruntime && cd "$work/chain" || return
@@ -69,7 +69,7 @@ packed() {
   environment 3.11
   pip install -q build && python -m build -q "--$1" --outdir "$work/dist" . || return
   local found=("$work"/dist/*)
-  pip install -q "${found[0]}[cpu]" && rm -rf "$work/clone" && chain
+  pip install -q "${found[0]}[cpu,onnx]" && rm -rf "$work/clone" && chain
 }
 
 row() {
@@ -85,7 +85,7 @@ row() {
     wheel) packed wheel ;;
     uv)
       environment 3.11
-      pip install -q uv && uv venv -q --clear "$work/uv" && VIRTUAL_ENV=$work/uv uv pip install -q '.[cpu]' &&
+      pip install -q uv && uv venv -q --clear "$work/uv" && VIRTUAL_ENV=$work/uv uv pip install -q '.[cpu,onnx]' &&
         PATH=$work/uv/bin:$PATH chain ;;
     bare) # nobody, without a home, in the C locale, with more threads than cores
       [ "$(id -u)" = 0 ] || { echo "not run: only root becomes nobody"; exit $not_run; }
@@ -97,7 +97,7 @@ row() {
         python -m pytest -q ;;
     warnings)
       environment 3.11
-      pip install -q -e '.[cpu]' && chain -W error ;;
+      pip install -q -e '.[cpu,onnx]' && chain -W error ;;
     *) echo "no row $1; --list names them"; exit 2 ;;
   esac
 }

@@ -12,7 +12,7 @@ from typing import Any
 from lungdx_paddle.data.labels import MALIGNANCY, TASKS
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.calibration import Calibration
-from lungdx_paddle.files import UnreadableError, open_file
+from lungdx_paddle.files import UnreadableError, open_file, read_text
 from lungdx_paddle.manifest import CROP_RULES
 from lungdx_paddle.manifest_cells import STRETCHED, gray_of
 from lungdx_paddle.plain_yaml import read_yaml
@@ -21,6 +21,9 @@ NAME = "inference.yml"
 
 SHA256 = "sha256"
 """Key of the digests: {file name: as the tool ``sha256sum`` prints it}."""
+
+TRAINING_SERIES = "training_series.txt"
+"""A line for each CT that the model was trained on: :func:`series_digest` of it."""
 
 _BLOCK = 2**20
 
@@ -86,6 +89,25 @@ class Description:
         found: Mapping[str, str] = self.values.get(SHA256, {})
         return found
 
+    def has_trained_on(self, series_uid: str) -> bool:
+        """Whether a CT is among those that the model was trained on, as far as it is known.
+
+        Raises:
+            CheckpointError: the file that lists them is not the one that was exported.
+        """
+        if not self.has(TRAINING_SERIES):  # exported by an earlier version
+            return False
+        try:
+            known = read_text(self.file(TRAINING_SERIES)).split()
+        except UnreadableError as error:
+            raise CheckpointError(
+                str(self.folder / TRAINING_SERIES),
+                expected="the digests of the CTs that the model was trained on",
+                found=str(error),
+                fix="run tools/export.py again",
+            ) from error
+        return series_digest(series_uid) in known
+
     def has(self, name: str) -> bool:
         """Whether the folder has something of that name."""
         return (self.folder / name).exists()
@@ -139,6 +161,11 @@ def read_description(folder: Path) -> Description:
             fix=f"run tools/export.py --run output/partial_soft --out {folder}",
         )
     return Description(folder, values or {})
+
+
+def series_digest(series_uid: str) -> str:
+    """Sixteen hexadecimal digits (BLAKE2b) of a SeriesInstanceUID, which itself is not told."""
+    return hashlib.blake2b(series_uid.encode(), digest_size=8).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

@@ -22,7 +22,13 @@ from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.predictions import Predictions
 from lungdx_paddle.files import write_text, write_together, writing
 from lungdx_paddle.inference.card_data import PHANTOM, collection_name, is_public
-from lungdx_paddle.inference.description import NAME, SHA256, sha256_of
+from lungdx_paddle.inference.description import (
+    NAME,
+    SHA256,
+    TRAINING_SERIES,
+    series_digest,
+    sha256_of,
+)
 from lungdx_paddle.inference.fuse import fuse
 from lungdx_paddle.inference.model_card import CARD, Evidence, model_card
 from lungdx_paddle.inference.onnx import require_paddle2onnx, write_onnx
@@ -33,6 +39,7 @@ from lungdx_paddle.runtime import set_up
 from lungdx_paddle.training.held_out import steady
 from lungdx_paddle.training.run import Run
 from lungdx_paddle.training.run_calibration import calibration_of
+from lungdx_paddle.training.split_record import TEST
 
 MODEL_NAME = "inference"
 WEIGHTS = "weights.pdparams"
@@ -72,8 +79,8 @@ def export(
     """Export the weights that a run was evaluated with.
 
     Writes ``inference.json`` (from Paddle 3), ``.pdmodel``, ``.pdiparams`` and ``.yml``,
-    ``weights.pdparams`` for ``paddle.load``, and ``MODEL_CARD.md``.  The run's crops are not
-    needed; without them the card has no pictures of its worst mistakes.
+    ``weights.pdparams`` for ``paddle.load``, ``training_series.txt`` and ``MODEL_CARD.md``.  The
+    run's crops are not needed; without them the card has no pictures of its worst mistakes.
 
     Args:
         run: a training with a checkpoint.
@@ -107,6 +114,11 @@ def export(
             arrays = {name: value.numpy() for name, value in weights.items()}
             write_together({out / SAFE_WEIGHTS: save(arrays)})
         _save_program(model, out)
+        trained = zip(run.record.rows, run.record.parts)
+        series = {row.series_uid for row, part in trained if part != TEST and row.series_uid}
+        write_text(
+            out / TRAINING_SERIES, "".join(f"{d}\n" for d in sorted(map(series_digest, series)))
+        )
         sync(_files(out))
     if onnx:
         write_onnx(out / MODEL_NAME)
@@ -229,7 +241,7 @@ def _scores(run: Run) -> dict[str, Any]:
 
 def _files(out: Path) -> list[Path]:
     """The files of a model exported into ``out``, by any version of Paddle."""
-    names = (WEIGHTS, SAFE_WEIGHTS, CARD, *MISTAKES.values())
+    names = (WEIGHTS, SAFE_WEIGHTS, TRAINING_SERIES, CARD, *MISTAKES.values())
     return sorted(
         path
         for path in out.iterdir()

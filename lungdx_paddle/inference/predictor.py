@@ -80,6 +80,10 @@ class Predictor:
         """Rule by which the model's training crops were made: paper or context."""
         return self._described.crop_rule
 
+    def has_trained_on(self, series_uid: str) -> bool:
+        """Whether a CT is among those that the model was trained on, as far as it is known."""
+        return self._described.has_trained_on(series_uid)
+
     def probabilities(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """{task: (n, classes) float32} of (n, 32, 32) gray values from 0 to 255, calibrated.
 

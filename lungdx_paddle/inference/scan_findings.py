@@ -29,6 +29,10 @@ LARGEST_MM = 100.0
 """Greatest width of what is answered: a SEG or an RTSTRUCT may outline lungs and heart too, which
 are no nodules, and masses of LIDC have up to 70 mm."""
 
+TRAINED_ON = (
+    "the model was trained on this CT: its answer is no example of what it says of unseen patients"
+)
+
 WIDE_STEP = 1.5
 """Neighbouring slices that lie so many usual steps apart have one missing between them."""
 
@@ -56,6 +60,8 @@ def findings_of_regions(
         LidcError: a slice cannot be read, or its values are no HU.
     """
     regions = [_checked(region) for region in regions]
+    if predictor.has_trained_on(series.series_uid):
+        warnings = (TRAINED_ON, *warnings)
     crops, doubts = crop_regions(series, regions, predictor.window, predictor.crop_rule)
     for region in regions:
         own = [crop for crop in crops if crop.region is region]

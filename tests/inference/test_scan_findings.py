@@ -21,7 +21,11 @@ from lungdx_paddle.evaluation.slice_weights import slice_weights
 from lungdx_paddle.inference.export import export
 from lungdx_paddle.inference.locate import regions_of_points
 from lungdx_paddle.inference.predictor import Predictor
-from lungdx_paddle.inference.scan_findings import findings_from_points, findings_of_regions
+from lungdx_paddle.inference.scan_findings import (
+    TRAINED_ON,
+    findings_from_points,
+    findings_of_regions,
+)
 from lungdx_paddle.lidc import Series, find_series, read_annotations
 from lungdx_paddle.lidc.masks import Area
 from lungdx_paddle.lidc.regions import Region, patient_mm
@@ -39,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_phantom(folder / "lidc", patients=5, jobs=1)
     preprocess(folder / "lidc", folder / "crops")
     configs = Path(__file__).parents[2] / "configs"
-    own = [f"output={folder / 'run'}", f"data.manifest={folder / 'crops'}"]
+    own = [f"output={folder / 'run'}", f"data.manifest={folder / 'crops'}", "data.split=patient"]
     for made in ("run", "model"):
         (folder / made).mkdir()
     train(load_config(configs / "testing.yaml", own), "cpu")
@@ -88,6 +92,16 @@ def test_a_ct_gives_the_mean_of_what_its_crops_give(world: Path, ct: Path) -> No
                 of_rows[i]["malignancy"]["probabilities"][k] for i in rows
             ]
             assert finding["malignancy"]["probabilities"][k] == pytest.approx(mean, abs=0.05)
+
+
+def test_a_ct_that_the_model_was_trained_on_is_told(world: Path) -> None:
+    record = load_run(world / "run").record
+    part_of = {row.patient_id: part for row, part in zip(record.rows, record.parts)}
+    assert set(part_of.values()) == {"train", "test"}
+    for patient, part in part_of.items():
+        xml = next((world / "lidc" / patient).rglob("*.xml"))
+        finding = predict(world, "--series", xml.parent, "--xml", xml)[0]
+        assert (TRAINED_ON in finding.get("warnings", [])) == (part == "train"), patient
 
 
 def test_a_point_in_a_nodule_finds_its_place(world: Path, ct: Path) -> None:
