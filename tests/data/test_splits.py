@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from lungdx_paddle.data.labels import LABEL_SETS, labels_of
 from lungdx_paddle.data.splits import Split, make_fold, make_split
 from lungdx_paddle.errors import ManifestError
-from lungdx_paddle.manifest import Manifest, read_manifest
+from lungdx_paddle.manifest import Manifest, ManifestRow, read_manifest
 
 MADE_UP = {
     "image": ("671b3a9de7995fef", "4c5a9aa87e22e6ec"),
@@ -76,13 +78,20 @@ def test_every_class_with_two_groups_is_on_both_sides(manifest: Manifest, by: st
 
 
 def test_a_leaking_patient_split_cannot_be_built(manifest: Manifest) -> None:
-    with pytest.raises(ManifestError, match="no patient on both sides, found 1, such as P00"):
+    expected = (
+        f"{re.escape(str(manifest.folder))}: expected a split by patient with no patient on both "
+        "sides, found 1, such as P00; build it with make_split"
+    )
+    with pytest.raises(ManifestError, match=expected):
         Split(manifest, "patient", np.array([0, 20]), np.array([1]))
 
 
 def test_one_patient_cannot_be_split_by_patient(write_crops: Callable[..., Path]) -> None:
     one = read_manifest(write_crops(patients=1))
-    with pytest.raises(ManifestError, match="found 1 in 10 crops; use more data"):
+    expected = (
+        f"^{re.escape(str(one.folder))}: expected at least 2 .*, found 1 in 10 crops; use"
+    )
+    with pytest.raises(ManifestError, match=expected):
         split_of(one, "patient")
     assert len(split_of(one, "image").test) == 2
 
@@ -121,4 +130,17 @@ def test_two_patients_of_different_classes_still_give_two_sides(
 ) -> None:
     two = read_manifest(write_crops(patients=2))
     split = split_of(two, "patient")
-    assert len(split.train) == len(split.test) == 10
+    assert split.test.tolist() == list(range(10))
+    assert split.train.tolist() == list(range(10, 20))
+
+
+def test_folds_are_about_equal_though_patients_have_other_numbers_of_crops(
+    crop_rows: list[ManifestRow],
+) -> None:
+    crops = {f"P{k:02d}": 1 + k for k in range(40)}
+    rows = [replace(crop_rows[0], patient_id=name) for name, n in crops.items() for _ in range(n)]
+    manifest, strata = Manifest(Path(), rows), np.zeros(len(rows), int)
+    for seed in range(5):
+        tests = [len(make_fold(manifest, "patient", (k, 5), seed, strata).test) for k in range(5)]
+        # The last patient goes to the emptiest fold, which then has at most its crops more.
+        assert max(tests) - min(tests) <= max(crops.values()), tests
