@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 
 import numpy as np
 
@@ -253,9 +252,12 @@ def _join(
     """Group readings whose points come within the tolerance: indices of each nodule's."""
     centres = [p.mean(axis=0) for p in points]
     reach_mm = tolerance_mm + ROUNDING_MM
+    low = np.array([p.min(axis=0) for p in points]).reshape(-1, 1, 3) - reach_mm
+    high = np.array([p.max(axis=0) for p in points]).reshape(-1, 3)
+    before = (low <= high).all(axis=2)  # (n, n): whether one's box begins before the other's ends
     pairs = [
         (float(np.linalg.norm(centres[i] - centres[j])), i, j)
-        for i, j in combinations(range(len(readings)), 2)
+        for i, j in np.argwhere(np.triu(before & before.T, 1)).tolist()
         if _are_near(points[i], points[j], reach_mm)
     ]
     group_of = [[i] for i in range(len(readings))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from pydicom.encaps import get_frame
@@ -31,6 +31,9 @@ NO_AIR_HU = -500
 """A slice through a chest has darker values than this, of lung (-850) and air (-1000); soft
 tissue and fat (-100) alone have none."""
 
+SCALES = 8
+"""Tables from stored values to HU that are kept, of 450 KB: each series has one, or a few."""
+
 CORNER_PART = 16
 """The corners that are looked at for air are this part of the slice's side."""
 
@@ -46,10 +49,8 @@ def read_hu(s: Slice) -> np.ndarray:
         LidcError: the pixels cannot be read or unpacked.
         InstallError: they are compressed and no decoder for them is installed.
     """
-    hu, padded = _measured(s)
-    np.copyto(hu, AIR_HU, where=padded)
-    limits = np.iinfo(np.int16)
-    return np.clip(hu, limits.min, limits.max, out=hu).astype(np.int16)
+    codes, scale = _coded(s)
+    return scale.hu.take(codes)
 
 
 def darkest_hu(s: Slice, hu: np.ndarray) -> int:
@@ -67,8 +68,9 @@ def darkest_hu(s: Slice, hu: np.ndarray) -> int:
     lowest = int(others.min()) if others.size else 0
     if lowest < NO_AIR_HU:
         return lowest
-    measured, padded = _measured(s)
-    return int(measured.min(initial=np.iinfo(np.int16).max, where=~padded))
+    codes, scale = _coded(s)
+    measured = scale.measured.take(codes)
+    return int(measured.min(initial=np.iinfo(np.int16).max, where=~scale.padded.take(codes)))
 
 
 def air_warnings(series_uid: str, darkest: Sequence[int], has_rescale: bool) -> tuple[str, ...]:
@@ -100,26 +102,54 @@ def air_warnings(series_uid: str, darkest: Sequence[int], has_rescale: bool) -> 
     )
 
 
-def _measured(s: Slice) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, columns) int32 in HU, and bool where it is padding."""
+class _Scale(NamedTuple):
+    """What each stored value means, by its bits as a number from 0."""
+
+    measured: np.ndarray
+    """int32 in HU."""
+    padded: np.ndarray
+    """bool: it is no measurement."""
+    hu: np.ndarray
+    """int16 in HU, padding being air."""
+
+
+def _coded(s: Slice) -> tuple[np.ndarray, _Scale]:
+    """(rows, columns) of the bits of the stored values, and what they mean."""
     stored = _stored_values(s)
-    values = stored
-    unused = 8 * stored.dtype.itemsize - s.bits_stored
-    if unused > 0:  # old files keep overlays there; to and fro, the sign is extended
-        values = (stored << unused) >> unused
-    if s.monochrome1 and not _has_air_around(values):
-        # MONOCHROME1 is how to show values, not what they mean (PS3.3, C.7.6.3.1.2).
-        # Some exporters invert the stored values all the same; then air is bright.
-        lowest = -(1 << (s.bits_stored - 1)) if stored.dtype.kind == "i" else 0
-        values = (1 << s.bits_stored) - 1 + 2 * lowest - values.astype(np.int32)
-    if s.slope == 1 and s.intercept.is_integer():  # most makers, and faster
-        hu = np.add(values, int(s.intercept), dtype=np.int32)
-    else:
-        hu = np.rint(values * s.slope + s.intercept).astype(np.int32)
-    padded = hu < LOWEST_HU
-    if s.padding is not None:
-        padded |= (stored >= s.padding[0]) & (stored <= s.padding[1])
-    return hu, padded
+    unused = max(0, 8 * stored.dtype.itemsize - s.bits_stored)
+    # MONOCHROME1 is how to show values, not what they mean (PS3.3, C.7.6.3.1.2).
+    # Some exporters invert the stored values all the same; then air is bright.
+    inverted = s.monochrome1 and not _has_air_around((stored << unused) >> unused)
+    native = stored.dtype.newbyteorder("=")
+    scale = _scale(native, unused, inverted, s.slope, s.intercept, s.padding)
+    return stored.astype(native, copy=False).view(f"u{native.itemsize}"), scale
+
+
+@lru_cache(maxsize=SCALES)
+def _scale(
+    kind: np.dtype[Any],
+    unused: int,
+    inverted: bool,
+    slope: float,
+    intercept: float,
+    padding: tuple[int, int] | None,
+) -> _Scale:
+    """Of all values that there are: the slices of a series have it in common as a rule."""
+    bits = 8 * kind.itemsize
+    stored = np.arange(2**bits, dtype=f"u{kind.itemsize}").view(kind)
+    # Old files keep overlays in the unused bits; to and fro, the sign is extended.
+    values = (stored << unused) >> unused
+    if inverted:
+        used = bits - unused
+        lowest = -(1 << (used - 1)) if kind.kind == "i" else 0
+        values = (1 << used) - 1 + 2 * lowest - values.astype(np.int32)
+    measured = np.rint(values * slope + intercept).astype(np.int32)
+    padded = measured < LOWEST_HU
+    if padding is not None:
+        padded |= (stored >= padding[0]) & (stored <= padding[1])
+    limits = np.iinfo(np.int16)
+    hu = np.clip(np.where(padded, AIR_HU, measured), limits.min, limits.max).astype(np.int16)
+    return _Scale(measured, padded, hu)
 
 
 def _stored_values(s: Slice) -> np.ndarray:
