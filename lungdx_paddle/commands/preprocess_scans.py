@@ -64,17 +64,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     crops = CropSettings(args.crop, _window(args))
     more = {"xml": args.xml, "diagnosis": args.diagnosis}
     own = alone_in(args.out, wait=True)
+    shared = [path for path in (args.lidc or args.slices, args.xml, args.out) if path]
     if args.annotations_only:
         lines = table_lines(write_nodule_table(args.xml, args.out))
     elif args.manifest:
         with own:
             lines = diagnosed_lines(add_diagnoses(args.manifest, args.diagnosis, args.out))
     elif args.slices:
-        with own, executor(args.jobs, args.dask, [args.slices]) as pool:
+        with own, executor(args.jobs, args.dask, shared) as pool:
             report = preprocess_slices(args.slices, args.out, crops=crops, pool=pool, **more)
         lines = report_lines(report)
     else:
-        with own, executor(args.jobs, args.dask, [args.lidc, args.out]) as pool:
+        with own, executor(args.jobs, args.dask, shared) as pool:
             lines, has_marks = [], True
             if args.jpg or args.lungs:
                 lines, has_marks = _write_jpg(args, crops.window, pool)

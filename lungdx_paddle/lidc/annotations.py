@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from lungdx_paddle.lidc.readings import Annotations
 from lungdx_paddle.lidc.sources import FEW_FILES, Skipped, SourceFile, list_files
 from lungdx_paddle.lidc.xml_elements import LARGEST_XML_BYTES
 from lungdx_paddle.progress import bar
+from lungdx_paddle.workers import run_all
 
 COPY = "one more XML file of a series, whose most complete one is used"
 """Why 17 of the 1318 files are left out that TCIA ships: they say the same as another."""
@@ -31,7 +33,9 @@ class LeftOutXml(Skipped):
     """
 
 
-def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped]]:
+def find_annotations(
+    source: Path, pool: Executor | None = None
+) -> tuple[dict[str, Annotations], list[Skipped]]:
     """Read every LIDC XML file below a folder or in a zip archive, whatever its name.
 
     Of several files of one series one counts: that with the most sessions, then the most
@@ -39,6 +43,7 @@ def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped
 
     Args:
         source: a folder, a zip archive or one XML file.
+        pool: reads the files of a large collection; None: this process.
 
     Returns:
         Annotations by series instance UID in the order of the names, and what was left
@@ -53,13 +58,11 @@ def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped
     alone = [file for file in files if file == SourceFile(Path(source)) and not file.is_dicom]
     files = alone or [file for file in files if is_marks(file)]
     found: dict[str, list[Annotations]] = {}
-    for file in bar(files, desc="XML", unit="file", disable=len(files) < FEW_FILES, leave=False):
-        try:
-            new = read_annotations((str(file), file.read_bytes(LARGEST_XML_BYTES + 1)))
-        except LidcError as error:
-            reason = str(error).removeprefix(f"{file}: ")
-            is_xray = XRAY in reason
-            skipped.append(Skipped(str(file), XRAY) if is_xray else LeftOutXml(str(file), reason))
+    few = len(files) < FEW_FILES
+    results = run_all(None if few else pool, _read, files)
+    for new in bar(results, total=len(files), desc="XML", unit="file", disable=few, leave=False):
+        if isinstance(new, Skipped):
+            skipped.append(new)
         else:
             found.setdefault(new.series_uid, []).append(new)
     for of_series in found.values():
@@ -67,6 +70,15 @@ def find_annotations(source: Path) -> tuple[dict[str, Annotations], list[Skipped
         skipped.extend(_left_out(of_series[0], of_series[1:]))
     skipped.sort(key=lambda file: file.path)
     return {series_uid: of_series[0] for series_uid, of_series in found.items()}, skipped
+
+
+def _read(file: SourceFile) -> Annotations | Skipped:
+    try:
+        return read_annotations((str(file), file.read_bytes(LARGEST_XML_BYTES + 1)))
+    except LidcError as error:
+        reason = str(error).removeprefix(f"{file}: ")
+        is_xray = XRAY in reason
+        return Skipped(str(file), XRAY) if is_xray else LeftOutXml(str(file), reason)
 
 
 def _completeness(annotations: Annotations) -> tuple[int, int, int]:

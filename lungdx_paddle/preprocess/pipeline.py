@@ -96,7 +96,7 @@ def preprocess(
     source, out = absolute(lidc), absolute(out)
     with as_given(*sources):
         series, skipped = find_series(source, pool)
-        annotations, skipped_xml = find_annotations(absolute(xml) if xml else source)
+        annotations, skipped_xml = find_annotations(absolute(xml) if xml else source, pool)
     wanted, fix = "DICOM files of CT series", "give the folder of the LIDC-IDRI download"
     check_found(lidc, series, named(skipped, *sources), expected=wanted, fix=fix)
     table = read_diagnoses(Path(diagnosis)) if diagnosis else find_diagnoses(source)

@@ -92,7 +92,7 @@ def preprocess_slices(
     out, sources = writable_folder(Path(out)), (Path(slices), Path(xml))
     with as_given(*sources):
         folders, skipped = find_pictures(absolute(slices))
-        annotations, skipped_xml = find_annotations(absolute(xml))
+        annotations, skipped_xml = find_annotations(absolute(xml), pool)
     check_found(slices, folders, named(skipped, *sources), **_THE_SET)
     table = read_diagnoses(Path(diagnosis)) if diagnosis else DiagnosisTable("", {})
     table = table.of(folder.patient_id for folder in folders)
