@@ -32,6 +32,7 @@ AGREEMENT = 1e-4
 
 NAMES = {
     "ours": "ours",
+    "at_once": "ours, portions at once",
     "paddle": "ours, Paddle alone",
     "onnxruntime": "ONNX Runtime",
     "torch": "PyTorch",
@@ -59,9 +60,9 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     speeds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        run = options.run or _phantom_run(folder / "run", options.quick)
-        _tool("export", "--run", run, "--out", folder, "--onnx")
-        _tool("export", "--run", run, "--out", folder / PADDLE_ONLY)
+        run = options.run or phantom_run(folder / "run", options.quick)
+        tool("export", "--run", run, "--out", folder, "--onnx")
+        tool("export", "--run", run, "--out", folder / PADDLE_ONLY)
         _write_torch_weights(run, folder)
         manifest = read_manifest(load_config(run / "config.yaml").data.manifest)
         np.save(folder / CROPS, np.resize(read_images(manifest), (max(BATCHES), 32, 32)))
@@ -171,14 +172,14 @@ def _write_torch_weights(run: Path, folder: Path) -> None:
     np.savez(folder / TORCH_WEIGHTS, **{n: w.T if w.ndim == 2 else w for n, w in plain.items()})
 
 
-def _phantom_run(folder: Path, quick: bool) -> Path:
+def phantom_run(folder: Path, quick: bool) -> Path:
     config = measure.CONFIGS / ("testing.yaml" if quick else "partial_soft.yaml")
     own = (f"output={folder}", "train.steps=10", "data.phantom_patients=8")
-    _tool("train", "-c", config, "-o", *own, "--device", "cpu")
+    tool("train", "-c", config, "-o", *own, "--device", "cpu")
     return folder
 
 
-def _tool(name: str, *words: str | Path) -> None:
+def tool(name: str, *words: str | Path) -> None:
     tool = measure.CONFIGS.parent / "tools" / f"{name}.py"
     command = [sys.executable, str(tool), *map(str, words)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

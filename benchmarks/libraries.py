@@ -78,11 +78,11 @@ def train_plain(name: str, sizes_file: str, threads: int) -> Step:
     return step
 
 
-def infer_ours(folder: Path, threads: int) -> Answer:
+def infer_ours(folder: Path, threads: int, at_once: int = 1) -> Answer:
     """What tools/predict.py does."""
     from lungdx_paddle.inference.predictor import Predictor  # LUNGDX_THREADS is set outside
 
-    predictor = Predictor(folder)
+    predictor = Predictor(folder, at_once)
     return lambda images: list(predictor.probabilities(images).values())
 
 
@@ -121,6 +121,7 @@ def infer_torch(folder: Path, threads: int) -> Answer:
 
 INFER: dict[str, Callable[[Path, int], Answer]] = {
     "ours": infer_ours,
+    "at_once": lambda folder, threads: infer_ours(folder, threads, threads),
     "paddle": lambda folder, threads: infer_ours(folder / PADDLE_ONLY, threads),
     "onnxruntime": infer_onnxruntime,
     "torch": infer_torch,
@@ -163,7 +164,8 @@ def infer(name: str, folder: str, threads: str) -> Work:
 
 def main(what: str, name: str, *arguments: str) -> None:
     work = {"train": train, "infer": infer}[what](name, *arguments)
-    module = {"ours": "lungdx_paddle", "compiled": "torch"}.get(name, name)
+    ours = "lungdx_paddle"
+    module = {"ours": ours, "at_once": ours, "compiled": "torch"}.get(name, name)
     print(json.dumps({"version": sys.modules[module].__version__}), flush=True)
     for line in sys.stdin:
         call, times = work(line)

@@ -9,6 +9,7 @@ import argparse
 import time
 from typing import Any
 
+import growth
 import inference
 import measure
 import preprocess
@@ -18,7 +19,12 @@ from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import LungdxError
 
-ALL = {"Preprocessing": preprocess, "Training step": train_step, "Inference": inference}
+ALL = {
+    "Preprocessing": preprocess,
+    "Training step": train_step,
+    "Inference": inference,
+    "Growth": growth,
+}
 
 
 def benchmark(options: argparse.Namespace) -> dict[str, Any]:

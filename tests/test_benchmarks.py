@@ -95,6 +95,17 @@ def test_inference_times_every_batch_beside_onnx_runtime(tmp_path: Path) -> None
     assert {"cpu", "cores", "date", "versions"} <= set(record["machine"])
 
 
+def test_growth_times_series_and_crops_and_draws_them(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime, of the extra onnx, is not installed")
+    ran = run("--quick", "--out", "there", script=BENCHMARKS / "growth.py", folder=tmp_path)
+    if "expected the one for Paddle" in ran.stderr:
+        pytest.skip(ran.stderr)
+    assert ran.returncode == 0, ran.stderr
+    record = json.loads((tmp_path / "there" / "growth.json").read_text(encoding="utf-8"))
+    assert [row["size"] for row in record["series"] + record["crops"]] == [1, 1, 8]
+    assert (tmp_path / "there" / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_one_command_runs_them_all_and_says_what_is_missing(tmp_path: Path) -> None:
     code = (  # as where scikit-image and paddle2onnx are not installed
         "import sys, runpy\n"

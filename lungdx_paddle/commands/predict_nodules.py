@@ -15,6 +15,7 @@ from lungdx_paddle import RESEARCH_USE
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError, ManifestError
 from lungdx_paddle.files import check_file, writable_folder, write_text, write_together
+from lungdx_paddle.runtime import chosen_threads
 
 if TYPE_CHECKING:  # --help needs no model
     import argparse
@@ -202,7 +203,7 @@ def _findings(args: argparse.Namespace) -> tuple[Predictor, Iterator[Finding]]:
     images = [path for name in args.images for path in _crop_files(name)]
     # Imported here: a prediction from crops does without pydicom and SciPy.
     mark = _mark(args) if args.series else None
-    predictor = _load(args.model)
+    predictor = _load(args.model, at_once=chosen_threads() if args.manifest else 1)
     if args.manifest:
         return predictor, findings_from_manifest(predictor, args.manifest)
     if mark is None:
@@ -233,12 +234,12 @@ def _mark(args: argparse.Namespace) -> Callable[[Predictor], Iterator[Finding]]:
     return lambda model: scan_findings.findings_in_series(model, args.series, regions, uid)
 
 
-def _load(folder: Path) -> Predictor:
+def _load(folder: Path, at_once: int) -> Predictor:
     from lungdx_paddle.inference.predictor import Predictor
 
     if folder.is_dir():
         cli.note(f"loading {folder}")  # takes seconds where Paddle is imported for it
-    predictor = Predictor(folder)
+    predictor = Predictor(folder, at_once)
     for note in predictor.notes:
         cli.note(note)
     return predictor

@@ -6,8 +6,8 @@ probabilities to 1e-5, which a test holds.
 
 from __future__ import annotations
 
+import queue
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -48,11 +48,15 @@ class Session:
     """Why a faster runtime, which is installed, does not run it."""
 
 
-def open_session(model: Description) -> Session:
+def open_session(model: Description, at_once: int = 1) -> Session:
     """Open what tools/export.py wrote.
 
     With ``inference.onnx`` in the folder and ONNX Runtime installed, Paddle is not needed.
     Where ONNX Runtime is installed and cannot be imported, Paddle answers.
+
+    Args:
+        model: what is in the folder.
+        at_once: calls from so many threads are computed at once, and share the cores.
 
     Raises:
         CheckpointError: the folder lacks a file, or holds one that cannot be read or is not of
@@ -61,16 +65,18 @@ def open_session(model: Description) -> Session:
         ConfigError: LUNGDX_THREADS is no number of threads.
     """
     if not model.has(ONNX):
-        return _in_paddle(model)
+        return _in_paddle(model, at_once)
     try:
         from onnxruntime import InferenceSession, SessionOptions
     except Exception as error:  # a broken installation raises anything
         if isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime":
-            return _in_paddle(model)
-        return _instead_of_onnx(model, f"{type(error).__name__}: {' '.join(str(error).split())}")
+            return _in_paddle(model, at_once)
+        return _instead_of_onnx(
+            model, at_once, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        )
     program = model.file(ONNX)
     options = SessionOptions()
-    options.intra_op_num_threads = chosen_threads()
+    options.intra_op_num_threads = _threads_each(at_once)
     options.log_severity_level = 3  # errors: it warns of constants that paddle2onnx leaves over
     with _reading(program, "export it again with tools/export.py --onnx"):
         session = InferenceSession(str(program), options, providers=["CPUExecutionProvider"])
@@ -78,11 +84,11 @@ def open_session(model: Description) -> Session:
     return Session("ONNX Runtime", lambda batch: list(session.run(None, {name: batch})), 256)
 
 
-def _instead_of_onnx(model: Description, problem: str) -> Session:
+def _instead_of_onnx(model: Description, at_once: int, problem: str) -> Session:
     """Open the model with Paddle, as ONNX Runtime has a problem."""
     mend = "pip install --force-reinstall onnxruntime (or pip uninstall onnxruntime"
     try:
-        session = _in_paddle(model)
+        session = _in_paddle(model, at_once)
     except InstallError as error:
         raise InstallError(
             "onnxruntime",
@@ -94,7 +100,7 @@ def _instead_of_onnx(model: Description, problem: str) -> Session:
     return replace(session, note=note)
 
 
-def _in_paddle(model: Description) -> Session:
+def _in_paddle(model: Description, at_once: int) -> Session:
     paddle = require_paddle()
     from paddle import inference
 
@@ -110,7 +116,7 @@ def _in_paddle(model: Description) -> Session:
             fix=f"run tools/export.py again, with this Paddle ({paddle.__version__})",
         )
     program, _, of_2_6 = map(model.file, (names[0], WEIGHTS, names[-1]))
-    runtime, settings = "oneDNN", _on_the_cpu(program)
+    runtime, settings = "oneDNN", _on_the_cpu(program, at_once)
     settings.enable_mkldnn()  # a crop takes 2.4 ms where OpenVINO takes 1.7
     if of_2_6.suffix == ".pdmodel":
         # Paddle's runtimes crash on what is no program; its parser raises.
@@ -118,7 +124,7 @@ def _in_paddle(model: Description) -> Session:
             paddle.base.core.ProgramDesc(read_file(of_2_6))
         # Paddle's CPU wheels for Linux carry OpenVINO from 3.0; it reads the program of Paddle 2.6.
         if hasattr(inference.Config, "enable_openvino_engine"):
-            openvino = _on_the_cpu(of_2_6)
+            openvino = _on_the_cpu(of_2_6, at_once)
             # Not the bfloat16 that it would take where the processor has it.
             openvino.enable_openvino_engine(inference.PrecisionType.Float32)
             if openvino.openvino_engine_enabled():
@@ -127,16 +133,26 @@ def _in_paddle(model: Description) -> Session:
     with tempfile.TemporaryDirectory() as compiled:
         settings.set_optim_cache_dir(compiled)
         with _reading(program, "export it again with the Paddle that is here, or reinstall Paddle"):
-            predictor = inference.create_predictor(settings)
-    # Of Paddle's predictor the threads of a process share one input and one output: without the
-    # lock one gets another's answers, and no error.
-    alone = threading.Lock()
+            first = inference.create_predictor(settings)
+            predictors = [first, *(first.clone() for _ in range(at_once - 1))]
+    # Of Paddle's predictor the threads of a process share one input and one output: two of them
+    # at once would get each other's answers, and no error.  So each call has one to itself.
+    idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for predictor in predictors:
+        idle.put(predictor)
 
     def ask(batch: np.ndarray) -> list[np.ndarray]:
-        with alone:
+        predictor = idle.get()
+        try:
             return _ask(predictor, batch)
+        finally:
+            idle.put(predictor)
 
     return Session(runtime, ask, 64)
+
+
+def _threads_each(at_once: int) -> int:
+    return max(1, chosen_threads() // at_once)
 
 
 def _ask(predictor: Any, batch: np.ndarray) -> list[np.ndarray]:
@@ -152,13 +168,13 @@ def _ask(predictor: Any, batch: np.ndarray) -> list[np.ndarray]:
     return [output.copy_to_cpu()[: len(batch)] for output in outputs]
 
 
-def _on_the_cpu(program: Path) -> Any:
+def _on_the_cpu(program: Path, at_once: int) -> Any:
     from paddle import inference
 
     settings = inference.Config(str(program), str(program.with_name(WEIGHTS)))
     settings.disable_gpu()
     settings.disable_glog_info()
-    settings.set_cpu_math_library_num_threads(chosen_threads())
+    settings.set_cpu_math_library_num_threads(_threads_each(at_once))
     return settings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -108,8 +109,19 @@ def test_a_window_about_water_is_one_like_others(model: Path) -> None:
     assert Predictor(model).window == (0.0, 400.0)
 
 
-def test_threads_get_their_own_answers(model: Path) -> None:
-    predictor = Predictor(model)
+@pytest.mark.parametrize("at_once", [1, 3])
+@pytest.mark.parametrize("runtime", ["ONNX Runtime", "OpenVINO", "oneDNN"])
+def test_threads_get_their_own_answers(
+    onnx: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, at_once: int
+) -> None:
+    """With every runtime, 200 requests of 8 threads are answered as they are one by one."""
+    if runtime != "ONNX Runtime":
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    if runtime == "oneDNN":
+        monkeypatch.delattr("paddle.inference.Config.enable_openvino_engine", raising=False)
+    predictor = Predictor(onnx, at_once)
+    if predictor.runtime != runtime:
+        pytest.skip(f"no {runtime} here, but {predictor.runtime}")
     random = np.random.default_rng(0)
     batches = [random.integers(0, 256, (1 + k % 8, 32, 32), np.uint8) for k in range(200)]
 
@@ -121,3 +133,15 @@ def test_threads_get_their_own_answers(model: Path) -> None:
         together = list(pool.map(ask, batches))
     wrong = sum(not np.array_equal(one, other) for one, other in zip(alone, together))
     assert wrong == 0
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "paddle"])
+def test_many_crops_at_once_have_the_answers_of_one_thread(
+    onnx: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    if runtime == "paddle":
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    images = np.random.default_rng(2).integers(0, 256, (700, 32, 32), np.uint8)
+    expected = Predictor(onnx).probabilities(images)
+    for task, found in Predictor(onnx, at_once=3).probabilities(images).items():
+        assert np.array_equal(found, expected[task])
