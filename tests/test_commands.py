@@ -226,29 +226,6 @@ def test_predict_answers_every_row_of_the_manifest(
     assert 1 <= lines[0]["malignancy"]["level"] <= 5
 
 
-def test_preprocessing_killed_three_times_ends_with_the_same_bytes(
-    tmp_path: Path, succeed: Callable[..., str]
-) -> None:
-    succeed("python tools/phantom.py --out lidc --patients 8", tmp_path)
-    succeed("python tools/preprocess.py --lidc lidc --out whole --jobs 2", tmp_path)
-    again = "python tools/preprocess.py --lidc lidc --out killed --jobs 2"
-    for finished in (0, 2, 4):
-        process = subprocess.Popen(
-            [sys.executable, *words_of(again)],
-            cwd=tmp_path,
-            start_new_session=True,
-            stderr=subprocess.DEVNULL,
-        )
-        while len(list(tmp_path.glob("killed/series/*.json"))) <= finished:
-            assert process.poll() is None, "it ended before it could be killed"
-            time.sleep(0.005)
-        os.killpg(process.pid, signal.SIGKILL)  # the workers, too
-        process.wait()
-        assert not (tmp_path / "killed" / "manifest.csv").exists()
-    succeed(again, tmp_path)
-    assert files(tmp_path / "killed") == files(tmp_path / "whole")
-
-
 def test_a_window_may_begin_with_a_minus(
     chain: Path, tmp_path: Path, succeed: Callable[..., str]
 ) -> None:

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,35 +118,6 @@ def test_the_number_of_processes_changes_no_byte(
     with executor(2) as pool:
         write_slice_images(chests, tmp_path / "two", lungs=lungs, pool=pool)
     assert files(tmp_path / "one") == files(tmp_path / "two")
-
-
-def test_killed_in_the_middle_and_run_again_it_ends_with_the_same_bytes(
-    chests: Path, tmp_path: Path
-) -> None:
-    code = (
-        "import sys, time, cv2\n"
-        "from pathlib import Path\n"
-        "from lungdx_paddle.preprocess import slice_images\n"
-        "write = slice_images._write_image\n"
-        "def slowly(*args):\n"
-        "    time.sleep(0.1)\n"
-        "    write(*args)\n"
-        "slice_images._write_image = slowly\n"
-        "slice_images.write_slice_images(\n"
-        "    Path(sys.argv[1]), Path(sys.argv[2]), lungs='paper')\n"
-    )
-    out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", code, str(chests), str(out)])
-    while len(list(out.rglob("*.png"))) < 7:  # in the middle of the second series
-        assert process.poll() is None
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (out / "slices.csv").exists()
-    assert [p.name for p in out.rglob("*~*")]
-    write_slice_images(chests, out, lungs="paper")
-    write_slice_images(chests, tmp_path / "whole", lungs="paper")
-    assert files(out) == files(tmp_path / "whole")
 
 
 def test_a_second_run_does_only_the_series_that_lacks_an_image(
