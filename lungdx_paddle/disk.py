@@ -10,10 +10,13 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from itertools import takewhile
 from pathlib import Path
+
+_LATER = ContextVar("later", default=False)
 
 NEW = ".new"
 """Ending of a file that is being written; before it stands a name of the writer's own."""
@@ -30,8 +33,29 @@ def make_folder(path: Path, mode: int = 0o777) -> None:
     sync(folder.parent for folder in missing)
 
 
-def sync(paths: Iterable[Path]) -> None:
-    """Return when files and folders are on the disk as they are; of a folder its names only."""
+@contextlib.contextmanager
+def synced_later() -> Iterator[None]:
+    """Wait for no disk inside, where many are written one by one and synced before they are listed.
+
+    Until then a power cut may leave them empty, half or not there: whoever reads them before
+    compares a digest.
+    """
+    token = _LATER.set(True)
+    try:
+        yield
+    finally:
+        _LATER.reset(token)
+
+
+def sync(paths: Iterable[Path], at_once: bool = False) -> None:
+    """Return when files and folders are on the disk as they are; of a folder its names only.
+
+    Args:
+        paths: of them.
+        at_once: within :func:`synced_later`, too.
+    """
+    if _LATER.get() and not at_once:
+        return
     waiting = [path for path in paths if os.name == "posix" or path.is_file()]
     if len(waiting) < 2:
         list(map(_sync, waiting))

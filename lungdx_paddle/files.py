@@ -199,9 +199,9 @@ def new_folder(folder: Path, listed_in: Path | None = None) -> Iterator[Path]:
             yield new
             sync((new, *new.rglob("*")))
             if folder.exists():
-                if listed_in is not None:
+                if listed_in is not None and listed_in.exists():
                     listed_in.unlink(missing_ok=True)
-                    sync([listed_in.parent])
+                    sync([listed_in.parent], at_once=True)
                 shutil.rmtree(folder)
             put_in_place({new: folder})
     finally:

@@ -43,6 +43,7 @@ from lungdx_paddle.preprocess.resume import (
     fingerprint,
     load_finished,
     store_finished,
+    sync_finished,
 )
 from lungdx_paddle.preprocess.series import crop_series
 from lungdx_paddle.preprocess.source_names import absolute, as_given, named
@@ -121,6 +122,7 @@ def preprocess(
         raise no_marks(lidc, series, annotations, report.skipped)
     check_crops(lidc, report)
     rows = with_diagnoses(_rows(marked, results), table.by_patient)
+    sync_finished(out)
     write_manifest(out / "manifest.csv", list(rows))
     return report
 

@@ -1,18 +1,21 @@
 """Results of each finished series on disk, so that an interrupted run resumes.
 
 ``series/<series UID>.json`` stands for one finished series.  It is written after the series'
-crops and holds a digest of all that they depend on; with another digest it does not count.
+crops and holds a digest of all that they depend on, and one of the crops themselves, which a power
+cut may damage; with other digests it does not count.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lungdx_paddle.files import new_folder, read_json, write_text
+from lungdx_paddle.disk import sync, synced_later
+from lungdx_paddle.files import new_folder, read_file, read_json, write_text, writing
 from lungdx_paddle.lidc import Scan, Series
 from lungdx_paddle.lidc.catalogue import collection_of
 from lungdx_paddle.manifest import ManifestRow
@@ -33,6 +36,8 @@ class FinishedSeries:
     """The results of one series whose crops are on disk."""
 
     fingerprint: str
+    crops: str
+    """Digest of their files."""
     rows: tuple[ManifestRow, ...]
     """Nodules numbered within the series, diagnosis not yet filled in."""
     nodules: int
@@ -67,16 +72,16 @@ def fingerprint(scan: Scan, window: Window | None, rule: str) -> str:
 
 
 def load_finished(out: Path, series: Series, fingerprint: str) -> FinishedSeries | None:
-    """The stored results of a series; None where they are missing, stale or lack a crop."""
+    """The stored results of a series; None where they or a crop are missing, stale or damaged."""
     try:
         record = read_json(_path(out, series))
         rows = tuple(map(_row, record["rows"]))
         warnings = tuple(record["warnings"])
         finished = FinishedSeries(**{**record, "rows": rows, "warnings": warnings})
-        complete = all((out / row.image).is_file() for row in rows)
-    except (ValueError, TypeError, KeyError):
+        crops = _digest(read_file(out / row.image) for row in rows)
+    except (ValueError, TypeError, KeyError, OSError):
         return None
-    return finished if complete and finished.fingerprint == fingerprint else None
+    return finished if (finished.fingerprint, finished.crops) == (fingerprint, crops) else None
 
 
 def _row(stored: dict[str, Any]) -> ManifestRow:
@@ -89,14 +94,17 @@ def store_finished(
 ) -> FinishedSeries:
     """Write a series' crops, then its results.
 
-    Crops of an earlier run are replaced; the manifest, which may list them, goes first.
+    Crops of an earlier run are replaced; the manifest, which may list them, goes first.  They are
+    not waited for on the disk, but known by their digest.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be written to.
     """
     patient_id, series_uid = series.patient_id, series.series_uid
+    images = [encode_jpg(crop.image) for crop in crops.crops]
     finished = FinishedSeries(
         fingerprint=fingerprint,
+        crops=_digest(images),
         rows=tuple(
             crop_row(crop, patient_id, series_uid, crops.window, collection_of(patient_id))
             for crop in crops.crops
@@ -107,12 +115,28 @@ def store_finished(
         warnings=crops.warnings,
     )
     folder = out / crop_folder(patient_id, series_uid)
-    with new_folder(folder, listed_in=out / "manifest.csv") as new:
-        for crop, row in zip(crops.crops, finished.rows):
-            (new / Path(row.image).name).write_bytes(encode_jpg(crop.image))
-        _path(out, series).parent.mkdir(exist_ok=True)
-    write_text(_path(out, series), json.dumps(asdict(finished), indent=1) + "\n")
+    with synced_later():
+        with new_folder(folder, listed_in=out / "manifest.csv") as new:
+            for image, row in zip(images, finished.rows):
+                (new / Path(row.image).name).write_bytes(image)
+            _path(out, series).parent.mkdir(exist_ok=True)
+        write_text(_path(out, series), json.dumps(asdict(finished), indent=1) + "\n")
     return finished
+
+
+def sync_finished(out: Path) -> None:
+    """Wait until the crops and results of all series are on the disk: a tenth of each one's waits.
+
+    Raises:
+        OutputError: the disk is full.
+    """
+    with writing(out):
+        for folder in (out / "crops", out / "series"):
+            sync(path for path in (folder, *folder.rglob("*")) if path.exists())
+
+
+def _digest(images: Iterable[bytes]) -> str:
+    return hashlib.blake2b(b"".join(images), digest_size=16).hexdigest()
 
 
 def _path(out: Path, series: Series) -> Path:

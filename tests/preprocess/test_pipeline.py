@@ -27,11 +27,8 @@ from lungdx_paddle.workers import executor
 LUNG = CropSettings(window=(-600.0, 1500.0))
 
 
-def test_every_outlined_slice_becomes_a_row_and_a_crop(
-    collection: Path, tmp_path: Path, disk: Any
-) -> None:
+def test_every_outlined_slice_becomes_a_row_and_a_crop(collection: Path, tmp_path: Path) -> None:
     report = preprocess(collection, tmp_path / "out")
-    assert disk.lost(tmp_path / "out") == set() and disk.too_soon == []  # by a power cut
     rows = read_manifest(tmp_path / "out").rows
     assert [(r.patient_id, r.series_uid, r.nodule, r.z_mm) for r in rows] == [
         ("LIDC-IDRI-0001", "1.2.1", 0, 2.5),
@@ -54,6 +51,21 @@ def test_every_outlined_slice_becomes_a_row_and_a_crop(
     assert image.shape == (32, 32)
     assert abs(int(image[16, 16]) - 129) <= 2, "30 HU"
     assert image[:8].max() <= 3
+
+
+def test_crops_are_on_the_disk_before_the_manifest_that_lists_them(
+    collection: Path, tmp_path: Path, disk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, write = tmp_path / "out", pipeline.write_manifest
+
+    def seen(*args: Any) -> None:
+        assert disk.lost(out / "crops") == disk.lost(out / "series") == set()
+        write(*args)
+
+    monkeypatch.setattr(pipeline, "write_manifest", seen)
+    for crops in (CropSettings(), LUNG):
+        preprocess(collection, out, crops=crops)
+        assert disk.lost(out) == set()
 
 
 def test_marks_that_are_not_called_xml_are_read_and_not_left_out(

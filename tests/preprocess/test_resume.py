@@ -61,13 +61,31 @@ def test_killed_between_crops_and_part_nothing_is_left_over(
     def dies(*args: Any) -> None:
         raise Killed
 
-    for step in ("pathlib.Path.rename", "lungdx_paddle.preprocess.resume.write_text"):
+    for step in ("lungdx_paddle.files.put_in_place", "lungdx_paddle.preprocess.resume.write_text"):
         with monkeypatch.context() as patch:
             patch.setattr(step, dies)
             with pytest.raises(Killed):
                 preprocess(collection, tmp_path / "out")
     preprocess(collection, tmp_path / "out")
     assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("left", ["crop", "empty crop", "results"])
+def test_what_a_power_cut_took_of_a_series_is_made_anew(
+    collection: Path, tmp_path: Path, left: str, files: Callable[..., Any]
+) -> None:
+    """Until the manifest is written a series is not waited for on the disk."""
+    out = tmp_path / "out"
+    preprocess(collection, out)
+    before = files(out)
+    damaged = out / read_manifest(out).rows[3].image
+    if left == "results":
+        damaged = next((out / "series").iterdir())
+    content = damaged.read_bytes()
+    damaged.write_bytes(b"" if left == "empty crop" else content[: len(content) // 2])
+    (out / "manifest.csv").unlink()
+    preprocess(collection, out)
+    assert files(out) == before
 
 
 def test_a_second_run_does_only_what_is_missing(
