@@ -15,6 +15,7 @@ from lungdx_paddle.lidc import (
     find_annotations,
     find_series,
     group_readings,
+    joining,
 )
 
 SHAPE = (64, 64)
@@ -25,9 +26,15 @@ def readers(nodules: Sequence[Nodule]) -> list[list[int]]:
     return [[reading.reader for reading in nodule.readings] for nodule in nodules]
 
 
+@pytest.mark.parametrize("few", [joining.FEW_PAIRS, 0], ids=["one by one", "by a tree"])
 def test_outlines_nearer_than_a_slice_are_one_nodule(
-    group: Callable[..., list[Nodule]], xml: Any, square: Square
+    group: Callable[..., list[Nodule]],
+    xml: Any,
+    square: Square,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
 ) -> None:
+    monkeypatch.setattr(joining, "FEW_PAIRS", few)
     here = xml.nodule(xml.roi(square(10, 10, 6)))
     near = xml.nodule(xml.roi(square(19, 10, 6)))  # 4 pixels from it, 2 mm
     far = xml.nodule(xml.roi(square(20, 10, 6)))
