@@ -55,6 +55,8 @@ class NotFiniteError(TrainingError):
     ) -> None:
         self.where = f"{state.config.output_folder}: step {step}"
         self.fix = f"lower train.learning_rate (now {state.config.train.learning_rate:g})"
+        if losses:
+            found += f" ({', '.join(f'{name} {value:.4g}' for name, value in losses.items())})"
         self.step, self.expected, self.found, self.losses = step, expected, found, losses
         super().__init__(self.where, expected, found, self.fix)
 
@@ -224,10 +226,8 @@ def training_step(state: TrainingState) -> StepResult:
     if not np.isfinite(total):
         for parameter, value in statistics:
             parameter.set_value(value)
-        parts = {**of_batch, "L2": l2}
-        named = ", ".join(f"{name} {value:.4g}" for name, value in parts.items())
-        wanted = "a loss that is a number"
-        raise NotFiniteError(state, state.step, wanted, f"{total} ({named})", parts)
+        of_batch["L2"], wanted = l2, "a loss that is a number"
+        raise NotFiniteError(state, state.step, wanted, str(total), of_batch)
     with processes.connected():
         # Gradients are averaged over processes; the losses' sum is the batch's.
         state.optimizer.backward(sum(losses.values()) * processes.count)
