@@ -122,7 +122,6 @@ def preprocess(
         raise no_marks(lidc, series, annotations, report.skipped)
     check_crops(lidc, report)
     rows = with_diagnoses(_rows(marked, results), table.by_patient)
-    sync_finished(out)
     write_manifest(out / "manifest.csv", list(rows))
     return report
 
@@ -134,13 +133,15 @@ def _is_unexpected(path: str) -> bool:
 
 
 def _run(jobs: Sequence[_Job], pool: Executor | None) -> dict[str, _Result]:
-    """The result of each series, by UID."""
+    """The result of each series, by UID; they and their crops are on the disk."""
     results: dict[str, _Result] = {}
     slices = sum(len(job.scan.series.slices) for job in jobs)
     with bar(total=slices, desc="preprocess", unit="slice", disable=not jobs) as done:
         for job, result in zip(jobs, run_all(pool, partial(attempt, _finish), jobs)):
             results[job.scan.series.series_uid] = result
             done.update(len(job.scan.series.slices))
+    for job in jobs[:1]:
+        sync_finished(job.out)
     return results
 
 
