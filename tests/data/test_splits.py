@@ -88,9 +88,7 @@ def test_a_leaking_patient_split_cannot_be_built(manifest: Manifest) -> None:
 
 def test_one_patient_cannot_be_split_by_patient(write_crops: Callable[..., Path]) -> None:
     one = read_manifest(write_crops(patients=1))
-    expected = (
-        f"^{re.escape(str(one.folder))}: expected at least 2 .*, found 1 in 10 crops; use"
-    )
+    expected = f"^{re.escape(str(one.folder))}: expected at least 2 .*, found 1 in 10 crops; use"
     with pytest.raises(ManifestError, match=expected):
         split_of(one, "patient")
     assert len(split_of(one, "image").test) == 2
