@@ -23,15 +23,16 @@ MEASURES = (
     Measure(MALIGNANCY, "quadratic_kappa", "nodule"),
 )
 ROWS = {
-    "single_task": "single-task",
-    "kept_0": "partial soft, no malignancy label",
-    "kept_10": "partial soft, labels of 10 % of the patients",
-    "permuted_10": "the same, permuted",
-    "kept_30": "partial soft, labels of 30 %",
-    "permuted_30": "the same, permuted",
-    "partial_soft": "partial soft, all labels",
-    "permuted_100": "the same, permuted",
+    "single_task": "single-task learning",
+    "kept_0": "no malignancy label",
+    "kept_10": "those of 10 % of the patients",
+    "permuted_10": "those of 10 %, permuted",
+    "kept_30": "those of 30 %",
+    "permuted_30": "those of 30 %, permuted",
+    "partial_soft": "all malignancy labels",
+    "permuted_100": "all, permuted",
 }
+"""All but the first are partial soft sharing."""
 PAIRS = (
     ("partial_soft", "single_task"),
     ("partial_soft", "kept_0"),
