@@ -25,7 +25,7 @@ from lungdx_paddle.phantom import PhantomSettings, write_phantom
 from lungdx_paddle.runtime import THREADS, available_cores
 
 SERIES, CROPS, ROUNDS = (1, 4, 16), (1, 8, 64, 512, 4096), 3
-FULL, QUICK = PhantomSettings(rows=512, slices=64), PhantomSettings(rows=64, slices=6)
+FULL, QUICK = PhantomSettings(rows=512, slices=64), PhantomSettings(rows=128, slices=18)
 
 PREDICT = """
 import json, sys, time

@@ -114,11 +114,7 @@ def export(
             arrays = {name: value.numpy() for name, value in weights.items()}
             write_together({out / SAFE_WEIGHTS: save(arrays)})
         _save_program(model, out)
-        trained = zip(run.record.rows, run.record.parts)
-        series = {row.series_uid for row, part in trained if part != TEST and row.series_uid}
-        write_text(
-            out / TRAINING_SERIES, "".join(f"{d}\n" for d in sorted(map(series_digest, series)))
-        )
+        write_text(out / TRAINING_SERIES, "\n".join([*_training_series(run), ""]))
         sync(_files(out))
     if onnx:
         write_onnx(out / MODEL_NAME)
@@ -134,6 +130,13 @@ def export(
     }
     write_text(out / CARD, model_card(run, description, evidence, drawn))
     return _files(out)
+
+
+def _training_series(run: Run) -> list[str]:
+    """Digests of the CTs that a network of the run has seen, sorted."""
+    trained = zip(run.record.rows, run.record.parts)
+    uids = {row.series_uid for row, part in trained if part != TEST and row.series_uid}
+    return sorted(map(series_digest, uids))
 
 
 def _save_program(model: nn.Layer, out: Path) -> None:

@@ -26,7 +26,7 @@ class Uniform:
 
     tasks = {"malignancy": ["1", "2", "3", "4", "5"], "pathology": ["benign", "malignant"]}
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, at_once: int = 1) -> None:
         self.folder = folder
         self.notes = ["a note on the model"]
         self.calibration = Calibration()

@@ -35,7 +35,7 @@ pytestmark = [
 @pytest.fixture
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Arguments of a node that starts, its model without a runtime."""
-    monkeypatch.setattr(predictor, "open_session", lambda model: Session("none", lambda _: [], 64))
+    monkeypatch.setattr(predictor, "open_session", lambda *_: Session("none", lambda _: [], 64))
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "inference.yml").write_text(DESCRIPTION, encoding="utf-8")
     model, queue = str(tmp_path / "model"), str(tmp_path / "queue")

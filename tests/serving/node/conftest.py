@@ -121,7 +121,7 @@ def predictor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictor:
             for p in ([0.1] * 3 + [0.3, 0.4], [0.5, 0.5])
         ]
 
-    monkeypatch.setattr(predictor_module, "open_session", lambda model: Session("none", run, 64))
+    monkeypatch.setattr(predictor_module, "open_session", lambda *_: Session("none", run, 64))
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "inference.yml").write_text(DESCRIPTION, encoding="utf-8")
     return Predictor(tmp_path / "model")

@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 
 from lungdx_paddle.evaluation.calibration import Calibration
 from lungdx_paddle.inference.description import NAME as NAME_OF_DESCRIPTION
+from lungdx_paddle.inference.description import Description
 from lungdx_paddle.inference.predictor import Predictor
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
 from lungdx_paddle.serving.web.app import make_app
@@ -44,6 +45,7 @@ class Brightness(Predictor):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.calibration = Calibration()
+        self._described = Description(folder, self.description)
         (folder / NAME_OF_DESCRIPTION).write_text(yaml.safe_dump(self.description))
 
     def probabilities(self, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ def command(
 ) -> Callable[..., list[dict[str, Any]]]:
     """A function of arguments: the lines of `lungdx predict` with the same model."""
     brightness.__class__.notes = []  # type: ignore[assignment, method-assign]
-    monkeypatch.setattr(module, "Predictor", lambda _: brightness)
+    monkeypatch.setattr(module, "Predictor", lambda *_: brightness)
 
     def run(*words: str | Path) -> list[dict[str, Any]]:
         predict_nodules.main(["--model", "m", *map(str, words)])
