@@ -7,10 +7,7 @@ dealt anew among the nodules.  A gain that permuted labels bring as well is no t
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import conditions
-from record import Results
 
 from lungdx_paddle.commands import cli
 from lungdx_paddle.data.labels import MALIGNANCY, PATHOLOGY
@@ -43,24 +40,8 @@ PAIRS = (
 )
 """The differences that the claim is about; no other is looked at."""
 
-
-def measure(folder: Path) -> Results:
-    """The scores of every condition, and the differences, by each measure."""
-    return conditions.compared(folder, list(ROWS), PAIRS, MEASURES)
-
-
-def scores(results: Results, *measures: str) -> str:
-    """Each condition by each measure, or by those that are named."""
-    return conditions.scores_table(results, ROWS, *measures)
-
-
-def pairs(results: Results, measure: str) -> str:
-    """The differences by one measure."""
-    return conditions.pairs_table(results, ROWS, measure)
-
-
-example = "python experiments/claim.py --runs output/small_networks"
-main = conditions.study(__doc__, example, list(ROWS), measure)
+study = conditions.Study("claim", __doc__ or "", ROWS, PAIRS, MEASURES)
+scores, pairs, main = study.scores, study.pairs, study.main
 
 if __name__ == "__main__":
     cli.run(main)

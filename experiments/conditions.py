@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -74,28 +75,43 @@ def compared(
     return {"seeds": len(seeds), "scores": scores, "pairs": found}
 
 
-def scores_table(results: Results, titles: Mapping[str, str], *measures: str) -> str:
-    """Each condition by each measure, or by those that are named."""
-    scores = {key: results["scores"][key] for key in measures or results["scores"]}
-    return comparisons.scores_table(f"{results['seeds']} trainings each", scores, titles)
+@dataclass(frozen=True)
+class Study:
+    """A question to the trainings of ``small_networks.py``, by conditions, pairs and measures."""
 
+    name: str
+    """Of its script and its record."""
+    doc: str
+    """The script's own words; the first line is the record's sentence."""
+    titles: Mapping[str, str]
+    """{condition: what a table calls it}."""
+    compared: Sequence[tuple[str, str]]
+    """The pairs whose differences the study is about; no other is looked at."""
+    measures: Sequence[Measure]
+    more: Callable[[Path, Sequence[int]], Results] = lambda folder, seeds: {}
+    """What else it measures, from the folder and the seeds."""
 
-def pairs_table(results: Results, titles: Mapping[str, str], measure: str) -> str:
-    """The differences by one measure."""
-    return comparisons.pairs_table(measure, results["pairs"][measure], titles)
+    def measure(self, folder: Path) -> Results:
+        """The scores of every condition, and the differences, by each measure."""
+        found = compared(folder, list(self.titles), self.compared, self.measures)
+        return {**found, **self.more(folder, seeds_of(folder, list(self.titles)))}
 
+    def scores(self, results: Results, *measures: str) -> str:
+        """Part: each condition by each measure, or by those that are named."""
+        scores = {key: results["scores"][key] for key in measures or results["scores"]}
+        return comparisons.scores_table(f"{results['seeds']} trainings each", scores, self.titles)
 
-def study(
-    doc: str, example: str, names: Sequence[str], measure: Callable[[Path], Results]
-) -> Callable[[Sequence[str] | None], None]:
-    """The main of a study that reads the folder of ``small_networks.py``."""
-    name = Path(example.split()[1]).stem
+    def pairs(self, results: Results, measure: str) -> str:
+        """Part: the differences by one measure."""
+        return comparisons.pairs_table(measure, results["pairs"][measure], self.titles)
 
-    def main(argv: Sequence[str] | None = None) -> None:
-        parser = cli.parser(doc, example)
+    def main(self, argv: Sequence[str] | None = None) -> None:
+        """Measure and write the record."""
+        command = f"python experiments/{self.name}.py --runs"
+        parser = cli.parser(self.doc, f"{command} output/small_networks")
         parser.add_argument("--runs", type=Path, required=True, metavar="DIR")
         folder = parser.parse_args(argv).runs
-        seeds = seeds_of(folder, names)
+        seeds = seeds_of(folder, list(self.titles))
         if len(seeds) < 2:
             raise LungdxError(
                 str(folder),
@@ -103,28 +119,26 @@ def study(
                 found=f"{len(seeds)}",
                 fix="run experiments/small_networks.py to its end",
             )
-        own = [read_json(folder / n / f"seed{s}" / TRAINING) for n in names for s in seeds]
+        own = [read_json(folder / n / f"seed{s}" / TRAINING) for n in self.titles for s in seeds]
         kinds: dict[Environment, Environment] = {}
         for entries in own:
             environment = Environment(**entries["environment"])
             kinds.setdefault(dataclasses.replace(environment, date=""), environment)
         data = {**own[0]["data"], "digests": tuple(own[0]["data"]["digests"])}
         Record(
-            study=name,
-            what=doc.splitlines()[0],
+            study=self.name,
+            what=self.doc.splitlines()[0],
             trainings=("python experiments/small_networks.py",),
-            command=f"python experiments/{name}.py --runs DIR",
+            command=f"{command} DIR",
             environments=tuple(sorted(kinds.values(), key=lambda e: e.date)),
             data=Data(**data),
             seeds=tuple(seeds),
             split_seeds=(0,),
             date=max(entries["finished"] for entries in own),
             seconds=round(sum(_seconds(entries) for entries in own)),
-            results=measure(folder),
-        ).write(NUMBERS / f"{name}.json")
-        cli.say(f"written to {NUMBERS / name}.json; next: python experiments/write_docs.py")
-
-    return main
+            results=self.measure(folder),
+        ).write(NUMBERS / f"{self.name}.json")
+        cli.say(f"written to {NUMBERS / self.name}.json; next: python experiments/write_docs.py")
 
 
 def _seconds(entries: Mapping[str, Any]) -> float:

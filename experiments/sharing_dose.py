@@ -7,6 +7,7 @@ an output takes from the other tower, over that plus the spread of what it takes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -36,15 +37,11 @@ ROWS = {
 PAIRS = tuple((name, "single_task") for name in ROWS if name != "single_task")
 
 
-def measure(folder: Path) -> Results:
-    """Scores and differences, the shares at each site and the gradients' cosines."""
-    results: dict[str, Any] = {**conditions.compared(folder, list(ROWS), PAIRS, MEASURES)}
-    results["shares"], results["cosines"] = {}, {}
+def sharing(folder: Path, seeds: Sequence[int]) -> Results:
+    """The shares at each site and the gradients' cosines."""
+    results: dict[str, Any] = {"shares": {}, "cosines": {}}
     for name in ROWS:
-        own = [
-            read_json(folder / name / f"seed{seed}" / conditions.TRAINING)
-            for seed in conditions.seeds_of(folder, list(ROWS))
-        ]
+        own = [read_json(folder / name / f"seed{seed}" / conditions.TRAINING) for seed in seeds]
         results["shares"][name] = {
             site: {key: spread([run["shares"][site][key] for run in own]) for key in found}
             for site, found in own[0]["shares"].items()
@@ -53,16 +50,6 @@ def measure(folder: Path) -> Results:
             step: spread([mean(run["cosines"][step]) for run in own]) for step in own[0]["cosines"]
         }
     return results
-
-
-def scores(results: Results, *measures: str) -> str:
-    """Each dose by each measure, or by those that are named."""
-    return conditions.scores_table(results, ROWS, *measures)
-
-
-def pairs(results: Results, measure: str) -> str:
-    """Each dose against single-task learning."""
-    return conditions.pairs_table(results, ROWS, measure)
 
 
 def shares(results: Results) -> str:
@@ -83,8 +70,8 @@ def cosines(results: Results) -> str:
     return table(["share", *(f"step {step}" for step in steps)], rows)
 
 
-example = "python experiments/sharing_dose.py --runs output/small_networks"
-main = conditions.study(__doc__, example, list(ROWS), measure)
+study = conditions.Study("sharing_dose", __doc__ or "", ROWS, PAIRS, MEASURES, sharing)
+scores, pairs, main = study.scores, study.pairs, study.main
 
 if __name__ == "__main__":
     cli.run(main)
