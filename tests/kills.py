@@ -30,6 +30,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -345,9 +346,10 @@ def main() -> int:
         words = [__file__, "--kills", str(args.kills), "--seed", str(args.seed)]
         os.execv(args.python, [args.python, *words, "--only", *args.only])
     chosen = [name for name in args.only if name != NODE_WORK or find_spec("pynetdicom")]
-    with contextlib.suppress(ImportError):  # once, and not in every child
-        if {*chosen} - {"preprocessing", "slices", NODE_WORK}:
-            pass
+    for name in set(args.only) - set(chosen):
+        say(f"{name}: left out, since pynetdicom is not installed")
+    if {*chosen} - {"preprocessing", "slices", NODE_WORK}:
+        import_module("lungdx_paddle.training.trainer")  # with Paddle, once, not in every child
     # Its children compute nothing that a thread of Paddle's holds; Python 3.12 cannot know.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
