@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
@@ -104,6 +105,30 @@ def test_growth_times_series_and_crops_and_draws_them(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "there" / "growth.json").read_text(encoding="utf-8"))
     assert [row["size"] for row in record["series"] + record["crops"]] == [1, 1, 8]
     assert (tmp_path / "there" / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_soak_says_what_grows_and_what_went_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    soak = pytest.importorskip("soak")
+    minutes = np.arange(1.0, 121.0)
+    flat, leaks = np.full(120, 500.0), 500.0 + minutes
+    growth = {
+        name: soak.growth_of(np.stack([minutes, mb, handles, np.full(120, 7)], axis=1))
+        for name, mb, handles in (
+            ("training", flat, np.full(120, 6)),
+            ("serve", leaks, np.full(120, 12)),
+            ("node", flat, 6 + minutes),
+        )
+    }
+    assert growth["training"]["mb_an_hour"] == 0
+    assert growth["serve"]["mb_an_hour"] == pytest.approx(60)
+    assert (growth["node"]["handles_early"], growth["node"]["handles_late"]) == (66, 126)
+    machine = {"cpu": "C", "cores": 2, "system": "L", "commit": "0", "date": "D", "versions": {}}
+    record = {"minutes": 120, "growth": growth, "machine": machine}
+    page = soak.table({**record, "done": {"serve": 9}, "wrong": {"serve: ReadTimeout": 2}})
+    assert "went wrong: serve: ReadTimeout 2" in page
+    (serve,) = (line for line in page.splitlines() if line.startswith("| serve"))
+    assert "9 requests" in serve and "+60.0" in serve
 
 
 def test_one_command_runs_them_all_and_says_what_is_missing(tmp_path: Path) -> None:
