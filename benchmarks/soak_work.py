@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -63,7 +62,7 @@ def command(log: Path, name: str, *words: str | Path) -> Iterator[subprocess.Pop
         try:
             yield process
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # a job in the background would ignore an interrupt
             process.wait(STARTED_S)
 
 
