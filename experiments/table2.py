@@ -77,6 +77,10 @@ def _one(run: Run) -> dict[str, Any]:
         "training_images": len(run.record.training_rows()),
         "test_images": scores.images,
         "leaks": run.metrics.leakage.leaks,
+        "test_patients": scores.patients,
+        "test_nodules": scores.nodules,
+        "patients_on_both_sides": run.metrics.leakage.patients_on_both_sides,
+        "nodules_on_both_sides": run.metrics.leakage.nodules_on_both_sides,
         "last": last,
         "commonest": {"both": mean(known) if known else None, **commonest},
     }

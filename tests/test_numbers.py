@@ -292,6 +292,10 @@ def test_table_2_has_the_paper_and_every_kind_of_run(
     image = found.results["image"]["last"]["both"]
     scores = [load_run(run).metrics.test.total("image") for run in runs[:2]]
     assert image["each"] == scores and image["deviation"] is not None
+    leaks = [load_run(run).metrics.leakage.patients_on_both_sides for run in runs[:2]]
+    shared = found.results["image"]["patients_on_both_sides"]
+    assert shared in leaks or shared["each"] == leaks
+    assert found.results["patient"]["patients_on_both_sides"] == 0
     last = table2.last(found.results, "image", "patient", "image_dense").splitlines()
     assert last[2] == "| paper |  | 0.561 | - | - | - | - | - |"
     assert last[3].startswith(f"| ours, by image (leaks) | 2 | {shown(image)} | ")
