@@ -105,6 +105,16 @@ def replace_files(contents: Mapping[Path, Iterable[bytes | memoryview]]) -> None
             left.unlink(missing_ok=True)
 
 
+def half_written(folder: Path, name: str = "*") -> list[Path]:
+    """New files of :func:`replace_files` that are being written, or were by a killed process.
+
+    Args:
+        folder: they are in.
+        name: pattern of the files that they would become.
+    """
+    return list(folder.glob(f"{name}.{'[0-9a-f]' * 32}{NEW}"))
+
+
 def append(path: Path, content: bytes) -> int:
     """Write to the end of a file; returns its size.  A kill may leave the first part of it."""
     with path.open("ab") as file:

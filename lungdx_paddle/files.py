@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lungdx_paddle.disk import NEW, make_folder, put_in_place, replace_files, sync
+from lungdx_paddle.disk import half_written, make_folder, put_in_place, replace_files, sync
 from lungdx_paddle.errors import OutputError
 
 ABANDONED_S = 3600.0
@@ -169,7 +169,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     contents = {path.resolve(): content for path, content in contents.items()}
     with writing(next(iter(contents))):
         for path in contents:
-            for left in path.parent.glob(f"{glob.escape(path.name)}.*{NEW}"):
+            for left in half_written(path.parent, glob.escape(path.name)):
                 # Of a killed process; another may remove it too, or put it in place.
                 with contextlib.suppress(OSError):
                     if time.time() - left.stat().st_mtime > ABANDONED_S:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from lungdx_paddle.disk import half_written
 from lungdx_paddle.errors import OutputError
 from lungdx_paddle.files import writable_folder, writing
 from lungdx_paddle.progress import log
@@ -34,7 +35,8 @@ def alone_in(folder: Path, wait: bool = False) -> Iterator[bool]:
 
     The lock is the operating system's: it ends with the process, also one that is killed, and
     holds between machines as far as their file system's locks do.  Where there are none, the
-    log says so and the work goes on.  Who only reads needs no lock.
+    log says so and the work goes on.  Who only reads needs no lock.  Files that a killed holder
+    was writing are removed.
 
     Args:
         folder: to be written into.
@@ -97,6 +99,10 @@ def _locked(path: Path) -> int | None:
     if not same:  # its holder has removed it since it was opened
         os.close(file)
         return _locked(path)
+    if os.fstat(file).st_size:  # its holder was killed, and nobody else writes here
+        for left in half_written(path.parent):
+            with contextlib.suppress(OSError):
+                left.unlink()
     with contextlib.suppress(OSError):  # on a full disk it stays empty
         os.ftruncate(file, 0)
         os.write(file, f"process {os.getpid()} on {platform.node()}".encode())

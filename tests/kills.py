@@ -107,11 +107,10 @@ def write_slices(shared: Path, own: Path) -> None:
 
 
 def export(shared: Path, own: Path) -> None:
-    from lungdx_paddle.files import writable_folder
-    from lungdx_paddle.inference.export import export
-    from lungdx_paddle.training.run import load_run
+    from lungdx_paddle.commands.export_model import main
 
-    export(load_run(shared / "training" / "run"), writable_folder(own / "model"), safetensors=True)
+    words = ["--run", shared / "training" / "run", "--out", own / "model", "--safetensors"]
+    main([*map(str, words)])
 
 
 def of_run(own: Path) -> Content:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lungdx_paddle import locks
+from lungdx_paddle.disk import NEW
 from lungdx_paddle.errors import OutputError
 from lungdx_paddle.locks import LOCK, alone_in
 
@@ -33,6 +34,21 @@ def test_a_killed_process_holds_nothing(tmp_path: Path, another_in: Another) -> 
         with alone_in(tmp_path) as waited:
             assert not waited
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_no_other_file(
+    tmp_path: Path, another_in: Another
+) -> None:
+    half, mine = tmp_path / f"card.md.{'0a' * 16}{NEW}", tmp_path / f"mine{NEW}"
+    for path in (half, mine):
+        path.write_text("half")
+    with alone_in(tmp_path):  # nobody was killed: another may be writing it
+        assert half.is_file()
+    with another_in(tmp_path) as other:
+        other.kill()
+        other.wait()
+        with alone_in(tmp_path):
+            assert not half.exists() and mine.is_file()
 
 
 def test_who_waits_says_so_and_enters_when_the_other_ends(
