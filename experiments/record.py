@@ -134,7 +134,7 @@ class Record:
         """How the numbers were made, in a line of Markdown."""
         more = len(self.trainings) - SHOWN
         commands = [f"`{training}`" for training in self.trainings[:SHOWN]]
-        commands += [f"{more} others"] if more > 0 else []
+        commands += [count_of(more, "other")] if more > 0 else []
         data = self.data
         machines = dict.fromkeys(
             f"{e.processor}, {count_of(e.threads, 'thread')}, Paddle {e.paddle}"
