@@ -34,7 +34,7 @@ NUMBERS = ROOT / "docs" / "lab" / "numbers"
 Results = Mapping[str, Any]
 """Numbers, texts, lists and mappings, as JSON has them."""
 
-SHOWN = 2
+SHOWN = 3
 """Commands of trainings that the line below a table has; the record has all."""
 
 ABSOLUTE = re.compile(r"""(?:^|[\s='"(,:])(?:/|~/|[A-Za-z]:[\\/])[^\s/]""")

@@ -72,6 +72,7 @@ def _one(run: Run) -> dict[str, Any]:
     last |= {task: own.accuracy.to_dict() for task, own in scores.image.items()}
     commonest = {task: _commonest(scores.to_dict(), task) for task in scores.image}
     known = [value for value in commonest.values() if value is not None]
+    beside = {"both": mean(known) if known else None, **commonest}
     return {
         "steps": steps,
         "training_images": len(run.record.training_rows()),
@@ -82,8 +83,15 @@ def _one(run: Run) -> dict[str, Any]:
         "patients_on_both_sides": run.metrics.leakage.patients_on_both_sides,
         "nodules_on_both_sides": run.metrics.leakage.nodules_on_both_sides,
         "last": last,
-        "commonest": {"both": mean(known) if known else None, **commonest},
+        "commonest": beside,
+        "gain": {task: _gain(value, beside[task]) for task, value in last.items()},
     }
+
+
+def _gain(score: Any, beside: float | None) -> float | None:
+    """How far an accuracy, or an estimate of one, is above another; None if either is not known."""
+    value = score["value"] if isinstance(score, Mapping) else score
+    return None if value is None or beside is None else value - beside
 
 
 def _commonest(scores: Mapping[str, Any], task: str) -> float | None:

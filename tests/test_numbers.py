@@ -296,6 +296,13 @@ def test_table_2_has_the_paper_and_every_kind_of_run(
     shared = found.results["image"]["patients_on_both_sides"]
     assert shared in leaks or shared["each"] == leaks
     assert found.results["patient"]["patients_on_both_sides"] == 0
+    gain = found.results["image"]["gain"]["malignancy"]["each"]
+    by_image = [load_run(run).metrics.test for run in runs[:2]]
+    assert gain == [
+        own.image["malignancy"].accuracy.value
+        - own.baselines["commonest_class"].image["malignancy"].accuracy.value
+        for own in by_image
+    ]
     last = table2.last(found.results, "image", "patient", "image_dense").splitlines()
     assert last[2] == "| paper |  | 0.561 | - | - | - | - | - |"
     assert last[3].startswith(f"| ours, by image (leaks) | 2 | {shown(image)} | ")
