@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import methods
+import nested
 import predictor
 import pytest
 import record as records
@@ -23,7 +24,9 @@ from spread import NO_BREAK, over_seeds, shown
 from lungdx_paddle.config import load_config, overrides, with_overrides
 from lungdx_paddle.environment import Environment
 from lungdx_paddle.errors import LungdxError
+from lungdx_paddle.manifest import read_rows
 from lungdx_paddle.training import trainer
+from lungdx_paddle.training.parallel.jobs import JobOptions
 from lungdx_paddle.training.run import load_run
 
 Page = Callable[[str], tuple[str, list[str]]]
@@ -425,3 +428,30 @@ def test_the_study_of_the_readme_works(runs: list[Path]) -> None:
     exec(code, study)
     results = study["measure"]([load_run(run) for run in runs[:2]])
     assert study["floors"](results).splitlines()[2].startswith("| floor5 | ")
+
+
+def test_a_nested_choice_has_not_seen_the_patients_that_it_answers_for(
+    tmp_path: Path,
+    write_crops_into: Callable[[Path], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nested, "OUTER", 2)
+    monkeypatch.setattr(nested, "INNER", 2)
+    manifest = write_crops_into(tmp_path / "crops")
+    small = ["model.conv1=4", "model.conv2=6", "model.fc=10", "train.steps=2", "train.log_every=2"]
+    options = JobOptions(jobs=1, device="cpu", resume=True)
+    runs = nested.outer_runs(manifest, tmp_path / "out", small, options)
+    patients = {row.patient_id for row in read_rows(manifest)}
+    seen = []
+    for candidates in runs.values():
+        assert list(candidates) == list(nested.CANDIDATES)
+        (inside,) = {
+            frozenset(row.patient_id for row in run.record.rows) for run in candidates.values()
+        }
+        assert inside < patients
+        seen.append(inside)
+    assert seen[0] | seen[1] == patients and not seen[0] & seen[1]
+    results = nested.measure(manifest, runs)
+    assert results["patients"] == len(patients)
+    for choice in results["choices"]:
+        assert choice["inner_kappa"] == max(choice["inner"].values())
