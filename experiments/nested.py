@@ -145,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs = outer_runs(options.manifest, options.out, options.size, jobs)
     every = [run for candidates in runs.values() for run in candidates.values()]
     what = (__doc__ or "").splitlines()[0]
-    named = "python experiments/nested.py --manifest FILE" + " -o".join(["", *options.size])
+    named = " ".join(["python experiments/nested.py --manifest FILE -o", *options.size])
     results = measure(options.manifest, runs)
     path = NUMBERS / f"{options.name}.json"
     Record.of_runs("nested", what, named, every, results).write(path)
