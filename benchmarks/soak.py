@@ -152,7 +152,7 @@ def benchmark(out: Path, minutes: float) -> dict[str, Any]:
 
 
 def growth_of(rows: np.ndarray) -> dict[str, float]:
-    """Medians of the second quarter and of the last, and the slope of the second half."""
+    """Median MB and most handles of the second quarter and the last; slope of the second half."""
     quarter = max(1, len(rows) // 4)
     early, late, half = rows[quarter : 2 * quarter], rows[-quarter:], rows[len(rows) // 2 :]
     return {
