@@ -47,6 +47,26 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         reporter.write_line(f"LUNGDX_LIDC is set, and {len(skipped)} tests of real data skipped")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def pynetdicom_closes_its_sockets() -> None:
+    """Close a socket of which the peer has closed its end first.
+
+    pynetdicom 3.0.4 leaves it to the garbage collector, since ``shutdown`` of it fails; the
+    warning of that would come in a later test, whichever it is.
+    """
+    with contextlib.suppress(ImportError):
+        from pynetdicom.transport import AssociationSocket
+
+        shut_down = AssociationSocket._shutdown_socket
+
+        def shut_down_and_close(self: AssociationSocket) -> None:
+            shut_down(self)
+            if self.socket is not None:
+                self.socket.close()
+
+        AssociationSocket._shutdown_socket = shut_down_and_close  # type: ignore[method-assign]
+
+
 @pytest.fixture(scope="session")
 def lidc_folder() -> Path:
     """The folder of real LIDC-IDRI data; without one the test is skipped and says so."""
