@@ -18,18 +18,21 @@ out=${MATRIX_OUT:-$(mktemp -d)}
 mkdir -p "$out"
 not_run=3
 
-# python_of X: the program of Python 3.X, or nothing.
+# python_of X: the program of Python 3.X, or nothing; a shim of pyenv may be there and name none.
 python_of() {
-  command -v "python$1" ||
-    find "$(pyenv root 2>/dev/null || echo /nowhere)"/versions/"$1".*/bin -name "python$1" 2>/dev/null | head -n 1
+  local program
+  for program in "python$1" "$(pyenv root 2> /dev/null)"/versions/"$1".*/bin/"python$1"; do
+    "$program" -c '' 2> /dev/null && command -v "$program" && return
+  done
 }
 # needs COMMAND: this row cannot run without it.
 needs() { command -v "${1:-}" > /dev/null || { echo "not run: no ${2:-$1}"; exit $not_run; }; }
+# environment X: a fresh one of Python 3.X from here on, or the end of the row.
 environment() {
   local program
   program=$(python_of "$1")
   needs "$program" "Python $1"
-  "$program" -m venv "$work/env" && . "$work/env/bin/activate"
+  "$program" -m venv "$work/env" && . "$work/env/bin/activate" || exit
 }
 
 # chain [OPTION ...]: from a phantom to a model and its answers, with `python OPTION ... -m
