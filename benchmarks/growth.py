@@ -122,6 +122,7 @@ def _row(size: int, ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str
 
 def _draw(record: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     from lungdx_paddle.figures.canvas import save_figure
 
@@ -137,6 +138,8 @@ def _draw(record: dict[str, Any], path: Path) -> None:
             axes.plot(sizes, seconds, "o-", label=f"cores: {cores}")
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel="seconds")
         axes.set_xticks(sizes, list(map(str, sizes)), minor=False)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")  # canvas.py has mathematics off
         axes.minorticks_off()
         axes.legend()
     figure.suptitle(record["machine"]["cpu"], fontsize=9)
