@@ -73,6 +73,6 @@ def _caption(predictions: Predictions, task: str, index: int, gain: float) -> st
     lines = (
         f"predicted: {names[best]} ({probabilities[best]:.2f})",
         f"label: {names[label]}" if label != UNLABELLED else "no label",
-        f"log-probability gained over a black image: {gain:+.1f}",
+        f"log-probability gained over a black image: {round(gain, 1) + 0.0:+.1f}",
     )
     return "\n".join(part for line in lines for part in textwrap.wrap(line, 26))
