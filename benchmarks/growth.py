@@ -23,6 +23,7 @@ from inference import phantom_run, tool
 from lungdx_paddle.commands import cli
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
 from lungdx_paddle.runtime import THREADS, available_cores
+from lungdx_paddle.words import count_of
 
 SERIES, CROPS, ROUNDS = (1, 4, 16), (1, 8, 64, 512, 4096), 3
 FULL, QUICK = PhantomSettings(rows=512, slices=64), PhantomSettings(rows=128, slices=18)
@@ -150,13 +151,16 @@ def table(record: dict[str, Any]) -> str:
     cores = list(record["series"][0]["seconds"])
     slices = record["slices_a_series"]
     rows = []
-    for of, each, unit in (("series", slices, "slices"), ("crops", 1, "crops")):
+    for of, one, each, unit in (
+        ("series", "series", slices, "slices"),
+        ("crops", "crop", 1, "crops"),
+    ):
         for row in record[of]:
             seconds = [row["seconds"][n] for n in cores]
             times = [f"{s:.3f}" for s in seconds] + [f"{seconds[0] / seconds[-1]:.2f} x"]
-            rows.append([f"{row['size']} {of}", *times, f"{each * row['size'] / seconds[0]:.0f}"])
-            rows[-1][-1] += f" {unit}/s"
-    head = ("size", *(f"s, {n} cores" for n in cores), "gain", "one core")
+            rate = f"{each * row['size'] / seconds[0]:.0f} {unit}/s"
+            rows.append([count_of(row["size"], one), *times, rate])
+    head = ("size", *(f"s, {count_of(int(n), 'core')}" for n in cores), "gain", "one core")
     about = f"Phantom series of {slices} slices; median of {record['rounds']} interleaved rounds"
     return measure.page(about, record["machine"], head, rows)
 
