@@ -6,6 +6,7 @@ A page holds a mark where they stand, an HTML comment that no reader sees:
                                           function PART of its study, up to <!-- end -->
   <!-- number: NAME KEY.KEY DIGITS -->    one number of its results, in running text
   <!-- numbers: benchmarks PART -->       a table of what benchmarks/run.py wrote, as is
+  <!-- numbers: soak soak -->             that of benchmarks/soak.py
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import LungdxError
 from lungdx_paddle.files import UnreadableError, read_json, read_text, write_text
 
-BENCHMARKS = "benchmarks"
-"""Name of the file that ``benchmarks/run.py`` writes: timings, which have no crops and seeds."""
+ALL_BENCHMARKS, SOAK = "benchmarks", "soak"
+"""Names of the files of ``benchmarks/run.py`` and ``soak.py``, which have no crops and seeds."""
 
-sys.path.append(str(ROOT / BENCHMARKS))
+sys.path.append(str(ROOT / ALL_BENCHMARKS))
 
 START = re.compile(r"<!-- numbers?: ")
 MARK = re.compile(
@@ -63,7 +64,7 @@ def written(page: Path, numbers: Path = NUMBERS) -> tuple[str, list[str]]:
             raise _bad(where, "a number that begins a line", "put a word of the sentence before it")
         path = numbers / f"{mark['name']}.json"
         options = mark["options"].split()
-        if mark["name"] == BENCHMARKS:
+        if mark["name"] in (ALL_BENCHMARKS, SOAK):
             inside = f"\n\n{_benchmark(path, mark['part'], where)}\n\n"
         elif (record := Record.read(path)) and mark["kind"] == "numbers":
             link = os.path.relpath(path, page.parent).replace(os.sep, "/")
@@ -84,7 +85,8 @@ def written(page: Path, numbers: Path = NUMBERS) -> tuple[str, list[str]]:
 def _benchmark(path: Path, part: str, where: str) -> str:
     """The table of one benchmark, which says itself on what machine it was measured."""
     try:
-        return str(importlib.import_module(part).table(read_json(path)[part]))
+        records = read_json(path) if path.stem == ALL_BENCHMARKS else {SOAK: read_json(path)}
+        return str(importlib.import_module(part).table(records[part]))
     except (UnreadableError, ImportError, AttributeError, KeyError) as error:
         fix = "name one of benchmarks/run.py, and copy its benchmarks.json there"
         raise _bad(where, f"{type(error).__name__}: {error}", fix) from error
