@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -56,20 +57,29 @@ def model(run: Path) -> Path:
     return run / "inference"
 
 
+@pytest.fixture(scope="session")
+def train_folds(
+    write_crops_into: Callable[..., Path], configs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[int], Config]:
+    """A function (folds) -> a run that has trained them; each number is trained once."""
+
+    @functools.cache
+    def trained(folds: int) -> Config:
+        folder = tmp_path_factory.mktemp("either")
+        own = [f"output={folder / 'run'}", f"data.manifest={write_crops_into(folder / 'crops')}"]
+        own += [f"data.folds={folds}", "data.split=patient"]
+        config = load_config(configs / "testing.yaml", own)
+        train_any(config, JobOptions(jobs=1, device="cpu"))
+        return config
+
+    return trained
+
+
+# Made anew with each file, since pytest keeps one value of a fixture with parameters.
 @pytest.fixture(scope="session", params=[0, 2], ids=["network", "ensemble"])
-def either(
-    write_crops_into: Callable[..., Path],
-    configs: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    request: pytest.FixtureRequest,
-) -> Config:
+def either(train_folds: Callable[[int], Config], request: pytest.FixtureRequest) -> Config:
     """A run that has trained one network, or an ensemble of folds."""
-    folder = tmp_path_factory.mktemp("either")
-    own = [f"output={folder / 'run'}", f"data.manifest={write_crops_into(folder / 'crops')}"]
-    folds = [f"data.folds={request.param}", "data.split=patient"]
-    config = load_config(configs / "testing.yaml", [*own, *folds])
-    train_any(config, JobOptions(jobs=1, device="cpu"))
-    return config
+    return train_folds(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -80,8 +90,9 @@ def onnx(either: Config) -> Path:
         require_paddle2onnx()
     except InstallError as error:
         pytest.skip(str(error))
-    folder = writable_folder(either.output_folder.parent / "onnx")
-    export(load_run(either.output_folder), folder, onnx=True)
+    folder = either.output_folder.parent / "onnx"
+    if not folder.is_dir():
+        export(load_run(either.output_folder), writable_folder(folder), onnx=True)
     return folder
 
 
