@@ -168,6 +168,9 @@ def test_without_paddle2onnx_nothing_is_written_and_one_line_says_what_to_instal
     monkeypatch.setitem(sys.modules, "paddle2onnx", None)
     out = tmp_path / "out"
     out.mkdir()
-    with pytest.raises(InstallError, match="found .*paddle2onnx.*; pip install paddle2onnx"):
+    fix = "pip install paddle2onnx"
+    if sys.version_info >= (3, 13):  # for which there is none
+        fix = "export with Python 3.10 to 3.12"
+    with pytest.raises(InstallError, match=f"found .*paddle2onnx.*; {fix}"):
         export(load_run(run), out, onnx=True)
     assert not list(out.iterdir())
