@@ -229,7 +229,7 @@ def test_predict_answers_every_row_of_the_manifest(
 def test_a_window_may_begin_with_a_minus(
     chain: Path, tmp_path: Path, succeed: Callable[..., str]
 ) -> None:
-    one = next((chain / "LIDC-IDRI").glob("*/"))
+    one = next(path for path in (chain / "LIDC-IDRI").iterdir() if path.is_dir())
     command = f"python tools/preprocess.py --lidc {one} --out crops --window -600,1500"
     succeed(command, tmp_path)
     assert '"window": [\n  -600.0,' in (tmp_path / "crops" / "report.json").read_text()
