@@ -88,7 +88,7 @@ def _benchmark(path: Path, part: str, where: str) -> str:
         records = read_json(path) if path.stem == ALL_BENCHMARKS else {SOAK: read_json(path)}
         return str(importlib.import_module(part).table(records[part]))
     except (UnreadableError, ImportError, AttributeError, KeyError) as error:
-        fix = "name one of benchmarks/run.py, and copy its benchmarks.json there"
+        fix = "name one of benchmarks/run.py or soak, and copy its JSON file there"
         raise _bad(where, f"{type(error).__name__}: {error}", fix) from error
 
 
