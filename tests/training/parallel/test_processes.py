@@ -186,7 +186,8 @@ def test_a_part_of_a_batch_that_gives_no_number_stops_all_with_the_whole_batch(
     words = ["spoilt.py", str(configs / "testing.yaml"), f"output={tmp_path / 'run'}"]
     started = start(2, *words, "data.batch_size=15", "train.log_every=1")
     text, _ = started.communicate(timeout=60)
-    assert started.returncode == 1 and "Traceback" not in text
+    # The launcher's code is 1, or that of SIGTERM, with which it ends who is slower to end.
+    assert started.returncode != 0 and "Traceback" not in text
     logs = [(tmp_path / "log" / f"workerlog.{k}").read_text(encoding="utf-8") for k in (0, 1)]
     for said in logs:
         assert "step 2: expected a loss that is a number, found nan" in said
