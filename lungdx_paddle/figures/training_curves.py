@@ -125,7 +125,9 @@ def draw_curves(*runs: Curves) -> Figure:
         _draw_line(right, curves, TEST, "test part")
         left.set_yscale("log")
         left.yaxis.set_major_formatter(_Decimal())
-        left.yaxis.set_minor_formatter(_Decimal(labelOnlyBase=False))
+        # Said, since before Matplotlib 3.11 the usual one writes none over more than a decade.
+        few = _Decimal(labelOnlyBase=False, minor_thresholds=(2, 0.4))
+        left.yaxis.set_minor_formatter(few)
         tasks = LABEL_SETS[curves.config.data.label_set].task_classes
         left.set_ylabel(f"loss of the step: {', '.join(tasks)}, L2")
         right.set_ylim(0, 1)
