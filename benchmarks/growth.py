@@ -50,7 +50,7 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
 
     require_paddle2onnx()
     rounds, settings = (1, QUICK) if options.quick else (ROUNDS, FULL)
-    cores = sorted({1, available_cores()})
+    cores = [1] if options.quick else sorted({1, available_cores()})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = options.run or phantom_run(folder / "run", options.quick)

@@ -66,7 +66,7 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
         _write_torch_weights(run, folder)
         manifest = read_manifest(load_config(run / "config.yaml").data.manifest)
         np.save(folder / CROPS, np.resize(read_images(manifest), (max(BATCHES), 32, 32)))
-        for threads in sorted({1, chosen_threads()}):
+        for threads in [1] if options.quick else sorted({1, chosen_threads()}):
             processes = {
                 name: measure.LibraryProcess(python, ("infer", name, temporary), threads)
                 for name, python in pythons.items()

@@ -43,7 +43,7 @@ def command(
         add("--run", type=Path, metavar="DIR", help="output folder of a training (a short one)")
         add("--torch-python", default=sys.executable, metavar="FILE", help="Python with PyTorch")
         add("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR")
-        add("--quick", action="store_true", help="one round of tiny sizes: does it run at all?")
+        add("--quick", action="store_true", help="tiny, once, on one core: does it run at all?")
         options = parser.parse_args(argv)
         writable_folder(options.out)
         record = benchmark(options)

@@ -37,7 +37,7 @@ from lungdx_paddle.preprocess.slice_images import write_slice_images
 from lungdx_paddle.preprocess.window import DEFAULT_WINDOW, apply_window
 
 PACKAGES = ("numpy", "scipy", "opencv-python-headless", "pydicom", "scikit-image")
-ROUNDS = 5
+ROUNDS = 3
 OURS = "ours"
 
 Ways = dict[str, Callable[[], Any]]

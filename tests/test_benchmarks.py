@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lungdx_paddle.phantom import PhantomSettings, write_phantom
+from lungdx_paddle.settings import Config
+from lungdx_paddle.training.trainer import train
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 PREPROCESS = BENCHMARKS / "preprocess.py"
@@ -96,9 +99,13 @@ def test_inference_times_every_batch_beside_onnx_runtime(tmp_path: Path) -> None
     assert {"cpu", "cores", "date", "versions"} <= set(record["machine"])
 
 
-def test_growth_times_series_and_crops_and_draws_them(tmp_path: Path) -> None:
+def test_growth_times_series_and_crops_and_draws_them(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime, of the extra onnx, is not installed")
-    ran = run("--quick", "--out", "there", script=BENCHMARKS / "growth.py", folder=tmp_path)
+    train(make_config("run", "train.steps=1", "train.log_every=1"), "cpu")
+    words = ["--quick", "--out", "there", "--run", "run"]
+    ran = run(*words, script=BENCHMARKS / "growth.py", folder=tmp_path)
     if "expected the one for Paddle" in ran.stderr:
         pytest.skip(ran.stderr)
     assert ran.returncode == 0, ran.stderr
