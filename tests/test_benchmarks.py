@@ -82,13 +82,17 @@ def test_a_collection_instead_of_one_series_is_one_clear_line(tmp_path: Path) ->
     assert ran.stderr.count("\n") == 1
 
 
-def test_inference_times_every_batch_beside_onnx_runtime(tmp_path: Path) -> None:
+def test_inference_times_every_batch_beside_onnx_runtime(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime, of the extra onnx, is not installed")
-    ran = run("--quick", "--out", "there", script=BENCHMARKS / "inference.py", folder=tmp_path)
+    train(make_config("mine", "train.steps=1", "train.log_every=1"), "cpu")
+    words = ["--quick", "--out", "there", "--run", "mine"]
+    ran = run(*words, script=BENCHMARKS / "inference.py", folder=tmp_path)
     if "expected the one for Paddle" in ran.stderr:
         pytest.skip(ran.stderr)
     assert ran.returncode == 0, ran.stderr
-    assert "Model: phantom, a few steps" in ran.stdout
+    assert "Model: mine" in ran.stdout
     record = json.loads((tmp_path / "there" / "inference.json").read_text(encoding="utf-8"))
     measured = [(row["threads"], row["batch"]) for row in record["speeds"]]
     assert {(1, 1), (1, 32), (1, 512)} <= set(measured)
@@ -100,12 +104,10 @@ def test_inference_times_every_batch_beside_onnx_runtime(tmp_path: Path) -> None
 
 
 def test_growth_times_series_and_crops_and_draws_them(
-    make_config: Callable[..., Config], tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime, of the extra onnx, is not installed")
-    train(make_config("run", "train.steps=1", "train.log_every=1"), "cpu")
-    words = ["--quick", "--out", "there", "--run", "run"]
-    ran = run(*words, script=BENCHMARKS / "growth.py", folder=tmp_path)
+    ran = run("--quick", "--out", "there", script=BENCHMARKS / "growth.py", folder=tmp_path)
     if "expected the one for Paddle" in ran.stderr:
         pytest.skip(ran.stderr)
     assert ran.returncode == 0, ran.stderr

@@ -11,7 +11,6 @@ nodules is 0.96, with 0.052 and 0.049; left alone, it is 0.041 and 0.054.
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
 from lungdx_paddle.data.labels import MALIGNANCY
@@ -116,6 +115,8 @@ def fit_cuts(expected: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
 
 def _temperature(probabilities: np.ndarray, labels: np.ndarray, nodule: np.ndarray) -> float:
     """The temperature of least negative log-likelihood of the nodules' mean probabilities."""
+    from scipy.optimize import minimize_scalar  # half a second, of every start otherwise
+
     right, slices = np.arange(len(labels)), np.bincount(nodule)
     exact = probabilities.astype(np.float64)
 

@@ -113,11 +113,8 @@ def _middle_discs(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     around = np.percentile(images[:, distance < middle], SURROUNDINGS, axis=1)
     angle = np.arange(RAYS)[:, np.newaxis] * 2 * np.pi / RAYS
     out = np.arange(0, middle + STEP, STEP)
-    samples = images[
-        :,
-        np.rint(middle + out * np.sin(angle)).astype(int).clip(0, CROP_SIZE - 1),
-        np.rint(middle + out * np.cos(angle)).astype(int).clip(0, CROP_SIZE - 1),
-    ]
+    row, column = (np.rint(middle + out * f(angle)).astype(int) for f in (np.sin, np.cos))
+    samples = images[:, row, column]
     dark = samples <= (around + EDGE * (center - around))[:, np.newaxis, np.newaxis]
     steps = np.where(dark.any(axis=2), dark.argmax(axis=2), len(out))
     low, radius, high = np.percentile(STEP * np.maximum(steps - 0.5, 1), [25, REACH, 75], axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -62,6 +63,7 @@ class Probabilities(nn.Layer):
         super().__init__()
         self.network = fuse(network)
 
+    @paddle.jit.not_to_static  # called as it is: with no branch on data, translating it adds 2 s
     def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
         """(n, 1, 32, 32) float32 gray values, 0 to 255 -> (n, classes) for each task."""
         found = self.network.probabilities(images)
@@ -148,7 +150,9 @@ def _save_program(model: nn.Layer, out: Path) -> None:
     if not paddle.__version__.startswith("2."):
         forms.append(paddle.pir_utils.DygraphOldIrGuard())
     for form in forms:
-        with form:
+        with form, warnings.catch_warnings():
+            # Of a change in Paddle 2.0, at each sum of two tensors of the older form.
+            warnings.filterwarnings("ignore", "(?s).*elementwise_add", DeprecationWarning)
             spec = paddle.static.InputSpec([None, 1, CROP_SIZE, CROP_SIZE], name="images")
             program = paddle.jit.to_static(model, input_spec=[spec], full_graph=True)
             paddle.jit.save(program, str(out / MODEL_NAME))

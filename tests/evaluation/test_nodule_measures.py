@@ -83,11 +83,80 @@ def test_a_nodule_has_the_largest_of_its_crops_and_means_of_the_rest(
     assert crops.select(np.array([1])).mean_gray.tolist() == [60]
 
 
+@pytest.mark.parametrize("rule", ["paper", "context"])
+def test_a_crop_among_others_has_the_measures_that_it_has_alone(
+    row: ManifestRow, disc: Draw, rule: str
+) -> None:
+    outside = 0 if rule == "paper" else 25
+    noise = np.random.default_rng(0).integers(0, 9, (32, 32), np.uint8)
+    images = np.stack(
+        [disc(3, 90, outside), disc(8, 200, outside, 1.3), disc(5, 60, outside) + noise]
+    )
+    rows = [replace(row, crop=rule, nodule=n) for n in range(3)]
+    together = measure(rows, images)
+    for name in ("diameter_mm", "roundness", "mean_gray", "largest_gray"):
+        alone = [
+            getattr(measure([r], image[np.newaxis]), name)[0] for r, image in zip(rows, images)
+        ]
+        np.testing.assert_allclose(getattr(together, name), alone, err_msg=name)
+
+
+def test_by_context_a_nodule_ends_where_six_tenths_of_its_contrast_are_gone(
+    row: ManifestRow, disc: Draw
+) -> None:
+    def diameter_mm(ring: int) -> float:
+        """Of a disc of 120 on 20 with a ring about it, which is dark up to a gray value of 80."""
+        image = np.maximum(disc(5, 120, 20), disc(9, ring, 0))
+        return float(measure([replace(row, crop="context")], image[np.newaxis]).diameter_mm[0])
+
+    without = diameter_mm(20)
+    assert diameter_mm(70) == diameter_mm(80) == without == pytest.approx(10, abs=0.7)
+    assert diameter_mm(81) == diameter_mm(90) == pytest.approx(18, abs=0.7)
+
+
+def test_by_context_a_nodule_of_two_pixels_is_bright(row: ManifestRow) -> None:
+    image = np.full((1, 32, 32), 20, np.uint8)
+    image[0, 15:17, 15:17] = 200
+    found = measure([replace(row, crop="context")], image)
+    assert found.mean_gray[0] == 200 and found.diameter_mm[0] < 3
+
+
+def test_by_context_a_band_across_the_crop_is_as_long_as_its_rays(row: ManifestRow) -> None:
+    image = np.full((1, 32, 32), 20, np.uint8)
+    image[0, 9:23] = 120  # 7 pixels to both sides of the middle
+    found = measure([replace(row, crop="context")], image)
+    # Ten of 32 rays find no end within 15.5 pixels, the 25th percentile one between 7.5 and 8.
+    assert found.roundness[0] == pytest.approx(np.log(7.75 / 15.75))
+
+
+@pytest.mark.parametrize("sides", [(1, 9), (9, 1), (4, 6), (5, 5)])
+def test_by_outline_every_rectangle_is_as_round(row: ManifestRow, sides: tuple[int, int]) -> None:
+    """Its area over that of its ellipse is 3 / pi, down to a width of one pixel."""
+    image = np.zeros((1, 32, 32), np.uint8)
+    image[0, 10 : 10 + sides[0], 12 : 12 + sides[1]] = 120
+    assert measure([row], image).roundness[0] == pytest.approx(np.log(3 / np.pi))
+
+
+def test_by_outline_an_ellipse_is_round_whichever_way_it_lies(row: ManifestRow) -> None:
+    y, x = np.indices((32, 32)) - 15.5
+    straight = np.hypot(y / 5, x / 11) <= 1
+    oblique = np.hypot((y + x) / 5, (y - x) / 11) <= np.sqrt(2)
+    images = np.where([straight, oblique], 120, 0).astype(np.uint8)
+    assert measure([row] * 2, images).roundness == pytest.approx([0, 0], abs=0.03)
+
+
+def test_what_a_jpg_leaves_of_the_padding_is_not_nodule(row: ManifestRow, disc: Draw) -> None:
+    clean, left = measure([row] * 2, np.stack([disc(6, 120, 0), disc(6, 120, 12)])).diameter_mm
+    assert left == clean
+
+
 def test_a_black_crop_has_numbers_and_an_unknown_series_no_thickness(row: ManifestRow) -> None:
     uid, facts = next(iter(known_series().items()))
     for rule in ("paper", "context"):
         rows = [replace(row, crop=rule), replace(row, crop=rule, series_uid=uid)]
         found = measure(rows, np.zeros((2, 32, 32), np.uint8))
         assert np.isfinite([found.diameter_mm, found.roundness, found.mean_gray]).all()
+        smallest_mm = 1.0 if rule == "context" else 0.7 * 2 / np.sqrt(np.pi)  # a pixel, as a disc
+        assert found.diameter_mm == pytest.approx([smallest_mm] * 2)
         assert np.isnan(found.slice_thickness_mm[0])
         assert found.slice_thickness_mm[1] == facts.slice_thickness_mm

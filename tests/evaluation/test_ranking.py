@@ -54,3 +54,10 @@ def test_thinned_points_keep_both_ends() -> None:
     assert len(points.true_positives) <= 4
     assert (points.recall[0], points.recall[-1]) == (0, 1)
     assert (points.false_positive_rate[0], points.false_positive_rate[-1]) == (0, 1)
+
+
+def test_thinned_points_lie_evenly() -> None:
+    scores = np.random.default_rng(0).random(1000)
+    points = threshold_counts(scores > 0.4, scores).thinned(5)
+    predicted = points.true_positives + points.false_positives
+    assert predicted.tolist() == [0, 250, 500, 750, 1000]

@@ -66,3 +66,9 @@ def test_a_difference_is_narrower_than_its_parts_are_apart(
     assert found.value == pytest.approx(values[0].value - values[1].value)
     wide = [of.interval[1] - of.interval[0] for of in values]
     assert found.interval[1] - found.interval[0] < min(wide)
+
+
+def test_the_seed_draws_the_patients_of_an_interval(drawn: Callable[[int], Predictions]) -> None:
+    answers = Answers.of("malignancy", drawn(2))
+    first, again, other = (answers.estimates(seed)["rps"].interval for seed in (0, 0, 1))
+    assert first == again != other

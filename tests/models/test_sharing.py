@@ -38,6 +38,19 @@ def test_the_dense_unit_is_the_papers_flatten_concatenate_multiply_split() -> No
     np.testing.assert_allclose(mixed_b.numpy(), expected_b, atol=1e-4)
 
 
+def test_the_dense_unit_takes_its_share_also_where_its_weights_are_0() -> None:
+    """Of each feature the same one: the matrices are those that ``weights`` shows."""
+    unit = UNITS["dense"](SHAPE, cross_floor=0.2)
+    unit.own_a.set_value(np.eye(48, dtype=np.float32))
+    unit.cross_a.set_value(np.zeros((48, 48), np.float32))
+    a, b = features(1), features(2)
+    mixed, _ = unit(paddle.to_tensor(a), paddle.to_tensor(b))
+    np.testing.assert_allclose(mixed.numpy(), a + 0.25 * b, rtol=1e-4, atol=1e-5)
+    own, cross = (weight.numpy() for weight in unit.weights("a"))
+    wanted = a.reshape(5, -1) @ own + b.reshape(5, -1) @ cross
+    np.testing.assert_allclose(mixed.numpy().reshape(5, -1), wanted, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [SHAPE, (7,)])
 def test_the_channel_unit_is_a_2x2_matrix_for_each_channel(shape: tuple[int, ...]) -> None:
     unit = UNITS["channel"](shape, cross_floor=0.0)

@@ -13,7 +13,9 @@ import pytest
 from lungdx_paddle.errors import LidcError
 from lungdx_paddle.manifest import read_manifest
 from lungdx_paddle.preprocess.crop import (
+    crop_context,
     crop_nodule,
+    cut,
     make_crop,
     middle_of,
     nodule_pixels,
@@ -61,6 +63,14 @@ def test_a_large_nodule_is_shrunk_with_its_aspect() -> None:
     assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (32, 16)
 
 
+def test_a_nodule_that_is_shrunk_is_averaged() -> None:
+    gray = np.full((128, 128), DARK, np.uint8)
+    gray[1:-1, 1:-1] = 120
+    gray[1:-1, 4:-4:4] = 140  # a column of four
+    crop, scale = crop_nodule(gray, np.ones((128, 128), bool))
+    assert scale == 0.25 and (crop[1:-1, 1:-1] == 125).all()
+
+
 def test_a_very_thin_nodule_keeps_a_pixel() -> None:
     gray, mask = np.full((80, 80), BRIGHT, np.uint8), np.zeros((80, 80), bool)
     mask[5:75, 40] = True
@@ -91,6 +101,12 @@ def test_of_a_nodule_under_10_pixels_the_largest_area_stays() -> None:
     gray[1:3, 1:4] = BRIGHT
     gray[4, 7] = BRIGHT
     assert np.argwhere(nodule_pixels(gray)).tolist() == [[r, c] for r in (1, 2) for c in (1, 2, 3)]
+
+
+def test_of_a_nodule_of_one_pixel_beside_dark_ones_that_one_stays() -> None:
+    gray = np.full((4, 5), DARK, np.uint8)
+    gray[1, 2] = BRIGHT
+    assert np.argwhere(nodule_pixels(gray)).tolist() == [[1, 2]]
 
 
 def test_a_single_pixel_is_a_crop_of_one_pixel() -> None:
@@ -135,9 +151,13 @@ def test_by_context_a_pixel_is_a_millimetre_and_the_surroundings_stay() -> None:
 def test_by_context_pixels_are_averaged() -> None:
     gray, mask = np.zeros((200, 200), np.uint8), np.zeros((200, 200), bool)
     gray[::2, ::2] = 200
+    gray[:, 100:] = 0
+    gray[::4, 100::4] = 160
     mask[100, 100] = True
     crop, _ = make_crop(gray, mask, (0.5, 0.5), "context")
-    assert (crop == 50).all()
+    assert (crop[:, :16] == 50).all()
+    crop, _ = make_crop(gray, mask, (0.25, 0.25), "context")
+    assert (crop[:, 16:] == 10).all()
 
 
 def test_by_context_oblong_pixels_become_square() -> None:
@@ -155,6 +175,25 @@ def test_by_context_what_lies_outside_the_slice_is_air() -> None:
     crop, _ = make_crop(gray, mask, (1.0, 1.0), "context", air=7)
     assert (crop[:16] == 7).all() and (crop[:, 17:] == 7).all()
     assert (crop[16:, :16] == BRIGHT).all()
+    for black in (
+        make_crop(gray, mask, (1.0, 1.0), "context")[0],
+        crop_context(gray, (0, 63), (1.0, 1.0)),
+    ):
+        assert np.array_equal(black, np.where(crop == 7, 0, crop))
+
+
+@pytest.mark.parametrize("y", [-9, -3, -1, 0, 1, 4, 7, 12])
+@pytest.mark.parametrize("x", [-9, -4, -1, 0, 1, 5, 9, 12])
+def test_a_window_over_the_edge_is_that_of_a_larger_image(x: int, y: int) -> None:
+    image = np.arange(1, 8 * 10 + 1).reshape(8, 10)
+    larger = np.pad(image, 20)
+    assert np.array_equal(cut(image, (x, y), (3, 4)), larger[20 + y : 23 + y, 20 + x : 24 + x])
+
+
+def test_a_rule_is_named() -> None:
+    by_name = make_crop(drawn(62, 30), outlined(62, 30), (0.5, 0.5), "paper")
+    crop, scale = crop_nodule(drawn(62, 30), outlined(62, 30))
+    assert np.array_equal(by_name[0], crop) and by_name[1] == scale == 0.5
 
 
 def test_by_context_a_point_gives_the_crop_of_an_outline_about_it() -> None:
