@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import pickle
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -158,6 +159,7 @@ def _save_program(model: nn.Layer, out: Path) -> None:
             paddle.jit.save(program, str(out / MODEL_NAME))
             program.forward.rollback()
     _remove_call_stacks(out / f"{MODEL_NAME}.pdmodel")
+    _sort_names(out / f"{MODEL_NAME}.pdiparams.info")
 
 
 def _remove_call_stacks(program: Path) -> None:
@@ -167,6 +169,15 @@ def _remove_call_stacks(program: Path) -> None:
         for operator in map(block.op, range(block.op_size())):
             operator.remove_attr(CALL_STACK)
     write_together({program: parsed.serialize_to_string()})
+
+
+def _sort_names(names: Path) -> None:
+    """Sort Paddle's notes on the weights, which Paddle 2.6 writes in the order of a set.
+
+    So a run is the same model to the byte in each new process (tests/kills.py).
+    """
+    notes = dict(sorted(pickle.loads(names.read_bytes()).items()))
+    write_together({names: pickle.dumps(notes, protocol=2)})
 
 
 def describe(run: Run) -> dict[str, Any]:
