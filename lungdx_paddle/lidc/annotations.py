@@ -25,7 +25,7 @@ COMPLETENESS = ("reading sessions", "readings", "outline points")
 """What decides which of several files of a series counts, the first that is not the same."""
 
 XML_HERE = 20
-"""So many are read in this process: each takes 0.03 s, and a worker starts in half a second."""
+"""So many are read in this process: each takes 0.01 to 0.03 s."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def find_annotations(
     files = alone or [file for file in files if is_marks(file)]
     found: dict[str, list[Annotations]] = {}
     few = len(files) < FEW_FILES
-    results = run_all(pool if len(files) > XML_HERE else None, _read, files)
+    results = run_all(pool, _read, files, here=XML_HERE)
     for new in bar(results, total=len(files), desc="XML", unit="file", disable=few, leave=False):
         if isinstance(new, Skipped):
             skipped.append(new)

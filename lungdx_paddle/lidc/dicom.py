@@ -36,8 +36,8 @@ from lungdx_paddle.workers import run_all
 FILES_AT_ONCE = 200
 """Headers that a worker reads at a time, a quarter of a second's work."""
 
-FILES_HERE = 1000
-"""So many, such as a single series, are read in this process: a worker starts in half a second."""
+PORTIONS_HERE = 5
+"""So many, such as of a single series, are read in this process."""
 
 SAME_DIRECTION = 1e-3
 """Direction cosines that differ by less are one orientation (0.06 degrees)."""
@@ -149,11 +149,10 @@ def find_series(source: Path, pool: Executor | None = None) -> tuple[list[Series
     """
     files, skipped = list_files(source)
     found: dict[str, list[Slice]] = {}
-    at_once = FILES_AT_ONCE if len(files) > FILES_HERE else 1
-    portions = [files[i : i + at_once] for i in range(0, len(files), at_once)]
+    portions = [files[i : i + FILES_AT_ONCE] for i in range(0, len(files), FILES_AT_ONCE)]
     few = len(files) < FEW_FILES
     with bar(total=len(files), desc="headers", unit="file", disable=few, leave=False) as done:
-        for slices, others in run_all(pool if at_once > 1 else None, _read_headers, portions):
+        for slices, others in run_all(pool, _read_headers, portions, here=PORTIONS_HERE):
             for s in slices:  # by series: eight LIDC patients have two
                 found.setdefault(s.series_uid, []).append(s)
             skipped.extend(others)

@@ -52,6 +52,9 @@ from lungdx_paddle.progress import bar
 from lungdx_paddle.words import count_of
 from lungdx_paddle.workers import run_all
 
+SERIES_HERE = 2
+"""So many are cropped in this process."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Job:
@@ -137,7 +140,8 @@ def _run(jobs: Sequence[_Job], pool: Executor | None) -> dict[str, _Result]:
     results: dict[str, _Result] = {}
     slices = sum(len(job.scan.series.slices) for job in jobs)
     with bar(total=slices, desc="preprocess", unit="slice", disable=not jobs) as done:
-        for job, result in zip(jobs, run_all(pool, partial(attempt, _finish), jobs)):
+        finished = run_all(pool, partial(attempt, _finish), jobs, here=SERIES_HERE)
+        for job, result in zip(jobs, finished):
             results[job.scan.series.series_uid] = result
             done.update(len(job.scan.series.slices))
     for job in jobs[:1]:

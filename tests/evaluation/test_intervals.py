@@ -12,6 +12,7 @@ from lungdx_paddle.evaluation.intervals import (
     RESAMPLES,
     Estimate,
     Interval,
+    Statistic,
     auc_estimate,
     estimates,
     of_sums,
@@ -71,6 +72,29 @@ def test_one_patient_or_one_class_has_no_interval() -> None:
     assert span(np.zeros((5, 2, 2))) is None
     found = auc_estimate(np.ones(3, bool), np.arange(3.0), ["a", "b", "c"])
     assert (found.value, found.interval) == (None, None)
+
+
+def test_an_estimate_says_why_it_has_no_value_or_interval_or_is_not_shown() -> None:
+    def of(patients: int, statistic: Statistic = lambda weights: weights[:, 0]) -> Estimate:
+        return estimates({"it": statistic}, patients, "nothing counted")["it"]
+
+    assert of(1) == Estimate(1.0, None, 1, "too few: 1 patient")
+    for count in (2, 5):
+        assert of(count).interval and of(count).why == f"too few: {count} patients"
+    assert of(6).interval and of(6).why == ""
+    assert of(6, lambda weights: weights[:, 0] * np.nan) == Estimate(
+        None, None, 6, "nothing counted"
+    )
+
+    def rare(weights: np.ndarray) -> np.ndarray:
+        """Defined where the first two patients are drawn once each: in an eighth of the cases."""
+        return np.where((weights[:, :2] == 1).all(axis=1), 1.0, np.nan)
+
+    assert of(20, rare) == Estimate(1.0, None, 20, "too few patients for an interval")
+
+
+def test_an_estimate_has_no_empty_fields_in_json() -> None:
+    assert list(Estimate(0.7, (0.6, 0.8), 9).to_dict()) == ["value", "interval", "patients"]
 
 
 def test_an_estimate_reads_as_a_sentence_part() -> None:

@@ -212,8 +212,47 @@ def test_one_answer_for_all_ranks_nothing_though_it_differs_between_folds(
     for estimate in undefined:
         assert estimate is not None and estimate.value is None
         assert estimate.why == "one answer for all is no ranking"
+        assert estimate.patients == scores.nodule["malignancy"].auc.patients
     assert other.nodule["malignancy"].auc == scores.nodule["malignancy"].auc
     assert commonest.nodule["malignancy"].accuracy == scores.nodule["malignancy"].accuracy
+
+
+def intervals(value: Any, path: str = "") -> dict[str, Any]:
+    """{path: interval} of every estimate in a result as JSON has it."""
+    if not isinstance(value, dict):
+        return {}
+    if "interval" in value:
+        return {path: value["interval"]}
+    below = (intervals(entry, f"{path}.{name}") for name, entry in value.items())
+    return {path: interval for found in below for path, interval in found.items()}
+
+
+def test_the_seed_draws_the_patients_of_every_part(
+    golden: tuple[Predictions, dict[str, Any]],
+) -> None:
+    made, task = golden[0], "malignancy"
+    random = {task: np.random.default_rng(0).dirichlet(np.ones(5), len(made))}
+    other = replace(made, probabilities=random, labels={task: made.labels[task]})
+    first, again, moved = (
+        intervals(evaluate(made, seed, {"other": other}).to_dict()) for seed in (0, 0, 1)
+    )
+    assert first == again
+    differ = [path for path in first if first[path] != moved[path]]
+    for part in (
+        *(f".{level}.{task}.mae" for level in LEVELS),
+        f".nodule.{task}.auc",
+        ".diagnosis.malignant",
+        ".readers.difference",
+        ".subgroups.",
+        f".baselines.other.nodule.{task}.auc",
+        ".baselines.other.diagnosis.malignant.level",
+        ".baselines.other.gain.mae",
+        ".baselines.other.gain.auc",
+    ):
+        assert any(path.startswith(part) for path in differ), part
+    # A baseline is beside the network, not beside the readers; its reliability is not shown.
+    assert ".baselines.other.diagnosis.malignant.readers" not in first
+    assert f".baselines.other.nodule.{task}.ece" not in first
 
 
 def test_scores_show_the_result_in_one_line(sure: Predictions) -> None:
@@ -225,6 +264,9 @@ def test_scores_show_the_result_in_one_line(sure: Predictions) -> None:
 def test_probabilities_that_are_no_numbers_are_an_error(sure: Predictions) -> None:
     sure.probabilities["pathology"][3, 2] = np.nan
     with pytest.raises(ManifestError, match="predictions of pathology: .* 1 of them not numbers"):
+        evaluate(sure)
+    sure.probabilities["pathology"][5] = np.inf
+    with pytest.raises(ManifestError, match="for 80 crops, 2 of them not numbers"):
         evaluate(sure)
     short = {task: p[1:] for task, p in sure.probabilities.items()}
     with pytest.raises(ManifestError, match="found 79 for 80 crops"):

@@ -87,6 +87,14 @@ def test_a_single_wrong_position_neither_splits_nor_reorders(
     assert nodule.readers_on("1.1") == 3
 
 
+def test_of_different_positions_of_a_slice_the_most_frequent_counts(
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
+) -> None:
+    reader = [xml.nodule(xml.roi(square(10, 10, 6), z=z)) for z in ("9", "4", "4", "9.5")]
+    (nodule,) = group(*reader)
+    assert nodule.z_mm == {"1.1": 4.0}
+
+
 def test_slices_without_position_are_compared_with_themselves(
     group: Callable[..., list[Nodule]], xml: Any, square: Square
 ) -> None:
@@ -185,7 +193,21 @@ def test_slices_where_nothing_is_enclosed_do_not_count(
     assert nodule.sop_uids == ("1.1",)
     assert [nodule.readers_on(uid) for uid in ("1.1", "1.2", "1.3", "9")] == [2, 0, 0, 0]
     assert nodule.masks("1.2", SHAPE).shape == (0, *SHAPE)
+    assert nodule.masks("1.2", SHAPE).dtype == bool
     assert not nodule.majority_mask("1.2", SHAPE).any()
+
+
+def test_a_mask_is_what_a_reader_enclosed(
+    group: Callable[..., list[Nodule]], xml: Any, square: Square
+) -> None:
+    """The outline itself is outside; half of two readers is one."""
+    outlines = (10, 10, 6), (12, 10, 8)
+    (nodule,) = group(*(xml.nodule(xml.roi(square(*each))) for each in outlines))
+    areas = np.zeros((2, *SHAPE), bool)
+    for area, (x, y, side) in zip(areas, outlines):
+        area[y + 1 : y + side - 1, x + 1 : x + side - 1] = True
+    assert np.array_equal(nodule.masks("1.1", SHAPE), areas)
+    assert np.array_equal(nodule.majority_mask("1.1", SHAPE), areas.any(axis=0))
 
 
 def test_diameter_and_volume(group: Callable[..., list[Nodule]], xml: Any, square: Square) -> None:
@@ -259,6 +281,14 @@ def test_a_slice_of_too_few_readers_is_not_in_the_consensus(
     series, _ = series_and_nodule
     rois = [xml.roi(square(10, 10, 6), f"1.{number}", str(2 * number)) for number in (0, 1)]
     (nodule,) = group(xml.nodule(*rois), xml.nodule(rois[1]), xml.nodule(rois[1]))
+    assert nodule.consensus_mask(series).sum(axis=(1, 2)).tolist() == [0, 16, 0]
+
+
+def test_a_slice_that_the_xml_gives_no_position_is_in_the_consensus(
+    series_and_nodule: Any, group: Callable[..., list[Nodule]], xml: Any, square: Square
+) -> None:
+    series, _ = series_and_nodule
+    (nodule,) = group(xml.nodule(xml.roi(square(10, 10, 6), z="")))
     assert nodule.consensus_mask(series).sum(axis=(1, 2)).tolist() == [0, 16, 0]
 
 
