@@ -119,16 +119,10 @@ def _commit() -> str:
     top = Path(lungdx_paddle.__file__).resolve().parent.parent
     if not (top / ".git").exists():  # installed from a wheel, maybe inside another's checkout
         return ""
+    # The hash, whatever tags there are, and a + where a file that git knows is changed.
+    words = ["describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
     try:
-        head, changed = (
-            subprocess.run(
-                ["git", "-C", str(top), *words], capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for words in (
-                ["rev-parse", "--short=12", "HEAD"],
-                ["status", "--porcelain", "--untracked-files=no"],
-            )
-        )
+        ran = subprocess.run(["git", "-C", str(top), *words], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return f"{head}+" if changed else head
+    return ran.stdout.decode().strip()
