@@ -495,11 +495,24 @@ def test_a_training_resumed_on_another_machine_logs_what_differs(
     assert f"Resumed elsewhere: paddle is {here}, and was 1.8.0" in caplog.messages
 
 
-def test_a_run_says_what_it_is(by_patient: Config) -> None:
-    train(by_patient, "cpu")
+def test_a_run_says_what_it_is(by_patient: Config, train_until: Until) -> None:
+    train_until(by_patient, 15)
     run = load_run(by_patient.output_folder)
-    assert "finished" in repr(run) and "test" in repr(run)
+    assert repr(run).startswith(f"Run({str(run.folder)!r}, step 10 of 20, ")
+    train(by_patient, "cpu", resume=True)
+    assert repr(run).startswith(f"Run({str(run.folder)!r}, finished, ")
     assert "step 20" in repr(run.metrics)
+
+
+@pytest.mark.parametrize("source", ["phantom", "dicom"])
+def test_the_metrics_say_what_was_scored(by_patient: Config, source: str) -> None:
+    manifest = Path(by_patient.data.manifest)
+    change_rows(manifest, lambda rows: [replace(row, source=source) for row in rows])
+    train(by_patient, "cpu")
+    found = load_run(by_patient.output_folder).metrics
+    assert (found.run, found.step, found.split, found.folds) == ("testing", 20, "patient", 0)
+    assert found.part == "test part of the split by patient" and found.uncalibrated is None
+    assert found.data == ("phantom" if source == "phantom" else str(manifest))
 
 
 @pytest.mark.lidc
