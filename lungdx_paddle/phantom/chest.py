@@ -65,7 +65,7 @@ def build_chest(grid: Grid, rng: np.random.Generator) -> Chest:
     )
     vessels = grow_vessels(rng)
     stretch_xy = (anatomy.scale, anatomy.scale * anatomy.depth)
-    y, x = np.meshgrid(grid.axis_mm / stretch_xy[1], grid.axis_mm / stretch_xy[0], indexing="ij")
+    y, x = grid.axis_mm[:, np.newaxis] / stretch_xy[1], grid.axis_mm / stretch_xy[0]
     chest = Chest(*(np.full(grid.shape_zyx, fill, np.float32) for fill in (AIR_HU, 0, 0)))
     for k, z in enumerate((grid.z_mm / anatomy.scale).tolist()):
         canvas = Canvas(chest.volume_hu[k], x, y, grid.pixel_mm)
@@ -73,7 +73,7 @@ def build_chest(grid: Grid, rng: np.random.Generator) -> Chest:
         _paint_table_and_wall(canvas, anatomy)
         _paint_mediastinum(canvas, z, anatomy)
         # Denser to the back, where a lying patient's blood gathers, and uneven.
-        fine, wide = coarse_noise(y.shape, 2.5, rng), coarse_noise(y.shape, 25, rng)
+        fine, wide = (coarse_noise(grid.shape_zyx[1:], px, rng) for px in (2.5, 25))
         canvas.paint(lung, LUNG_HU + 0.25 * y + 14 * fine + 12 * wide)
         _paint_bones(canvas, z, anatomy)
         _paint_airways(canvas, z, anatomy)

@@ -62,8 +62,8 @@ class Canvas:
 
     Attributes:
         hu: (rows, columns) float32, painted in place.
-        x: (rows, columns) in the units of the shapes.
-        y: the same.
+        x: (columns,) in the units of the shapes.
+        y: (rows, 1) in the same.
         pixel_mm: width of a border's transition from inside to outside.
     """
 
