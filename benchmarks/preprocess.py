@@ -187,7 +187,7 @@ def _whole(source: Path, scan: Scan, folder: Path) -> dict[str, Ways]:
         "DICOM and XML to crops": {OURS: lambda: into_new_folder(preprocess)},
         "DICOM to JPG of every slice": {OURS: lambda: into_new_folder(write_slice_images)},
         "DICOM to JPG, lung mask and parenchyma": {
-            OURS: lambda: into_new_folder(write_slice_images, lungs="mended")
+            OURS: lambda: into_new_folder(write_slice_images, lungs="corrected")
         },
         "all: DICOM to masks of every slice, and crops": {OURS: masks_and_crops},
     }

@@ -62,7 +62,8 @@ def run_all(
         pool: what :func:`executor` gave; None: this process.
         function: of a module, so that a worker finds it.
         items: one argument each.
-        here: so many are done in this process, not in others, which take 0.6 s to start.
+        here: so many items or fewer are done in this process, since others take 0.6 s to start;
+            a cluster, whose workers run already, always gets the work.
     """
     few = len(items) <= here and isinstance(pool, ProcessPoolExecutor)
     return map(function, items) if pool is None or few else pool.map(function, items)

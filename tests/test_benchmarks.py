@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,9 +104,7 @@ def test_inference_times_every_batch_beside_onnx_runtime(
     assert {"cpu", "cores", "date", "versions"} <= set(record["machine"])
 
 
-def test_growth_times_series_and_crops_and_draws_them(
-    tmp_path: Path,
-) -> None:
+def test_growth_times_series_and_crops_and_draws_them(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime, of the extra onnx, is not installed")
     ran = run("--quick", "--out", "there", script=BENCHMARKS / "growth.py", folder=tmp_path)
     if "expected the one for Paddle" in ran.stderr:
@@ -114,6 +113,19 @@ def test_growth_times_series_and_crops_and_draws_them(
     record = json.loads((tmp_path / "there" / "growth.json").read_text(encoding="utf-8"))
     assert [row["size"] for row in record["series"] + record["crops"]] == [1, 1, 8]
     assert (tmp_path / "there" / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_growth_says_what_a_second_core_gains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    growth = pytest.importorskip("growth")
+    machine = {"cpu": "C", "cores": 2, "system": "L", "commit": "0", "date": "D", "versions": {}}
+    record = {"rounds": 3, "slices_a_series": 64, "machine": machine}
+    record["series"] = [{"size": 16, "seconds": {"1": 8.0, "2": 5.0}}]
+    record["crops"] = [{"size": 512, "seconds": {"1": 0.2, "2": 0.1}}]
+    rows = [re.sub(" +", " ", line) for line in growth.table(record).splitlines()]
+    assert "| size | s, 1 core | s, 2 cores | gain | one core |" in rows
+    assert "| 16 series | 8.000 | 5.000 | 1.60 x | 128 slices/s |" in rows
+    assert "| 512 crops | 0.200 | 0.100 | 2.00 x | 2560 crops/s |" in rows
 
 
 def test_a_soak_says_what_grows_and_what_went_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,7 @@ def test_the_commit_is_that_of_the_package_and_marks_uncommitted_changes(
     git("init")
     git("add", ".")
     git("commit", "-m", "first")
+    git("tag", "-a", "v1", "-m", "v1")
     head = git("rev-parse", "--short=12", "HEAD")
     assert Environment.current().commit == head != ""
     (package / "__init__.py").write_text("changed = True\n")

@@ -118,13 +118,16 @@ def test_any_other_executor_will_do() -> None:
         assert list(run_all(threads, math.sqrt, [4, 9])) == [2, 3]
 
 
-def test_one_item_is_not_worth_another_process() -> None:
+def test_few_items_are_not_worth_another_process() -> None:
     seen: list[int] = []
     with executor(2) as pool:
         list(run_all(pool, seen.append, [0]))
         assert seen == [0]
-        list(run_all(pool, seen.append, [1, 2]))  # a copy in another process
-        assert seen == [0]
+        list(run_all(pool, seen.append, [1, 2], here=2))
+        assert seen == [0, 1, 2]
+        list(run_all(pool, seen.append, [3, 4]))  # a copy in another process
+        list(run_all(pool, seen.append, [5, 6, 7], here=2))
+        assert seen == [0, 1, 2]
 
 
 A_LONG_TIME_S = 120.0

@@ -115,7 +115,7 @@ def fit_cuts(expected: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
 
 def _temperature(probabilities: np.ndarray, labels: np.ndarray, nodule: np.ndarray) -> float:
     """The temperature of least negative log-likelihood of the nodules' mean probabilities."""
-    from scipy.optimize import minimize_scalar  # half a second, of every start otherwise
+    from scipy.optimize import minimize_scalar  # half a second, which every start would take
 
     right, slices = np.arange(len(labels)), np.bincount(nodule)
     exact = probabilities.astype(np.float64)

@@ -125,7 +125,7 @@ def draw_curves(*runs: Curves) -> Figure:
         _draw_line(right, curves, TEST, "test part")
         left.set_yscale("log")
         left.yaxis.set_major_formatter(_Decimal())
-        # Said, since before Matplotlib 3.11 the usual one writes none over more than a decade.
+        # By default, Matplotlib before 3.11 labels no minor tick of an axis over one decade.
         few = _Decimal(labelOnlyBase=False, minor_thresholds=(2, 0.4))
         left.yaxis.set_minor_formatter(few)
         tasks = LABEL_SETS[curves.config.data.label_set].task_classes

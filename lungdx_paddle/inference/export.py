@@ -152,14 +152,14 @@ def _save_program(model: nn.Layer, out: Path) -> None:
         forms.append(paddle.pir_utils.DygraphOldIrGuard())
     for form in forms:
         with form, warnings.catch_warnings():
-            # Of a change in Paddle 2.0, at each sum of two tensors of the older form.
+            # In the older form Paddle warns of a change made in Paddle 2.0 at each sum of tensors.
             warnings.filterwarnings("ignore", "(?s).*elementwise_add", DeprecationWarning)
             spec = paddle.static.InputSpec([None, 1, CROP_SIZE, CROP_SIZE], name="images")
             program = paddle.jit.to_static(model, input_spec=[spec], full_graph=True)
             paddle.jit.save(program, str(out / MODEL_NAME))
             program.forward.rollback()
     _remove_call_stacks(out / f"{MODEL_NAME}.pdmodel")
-    _sort_names(out / f"{MODEL_NAME}.pdiparams.info")
+    _sort_variables(out / f"{MODEL_NAME}.pdiparams.info")
 
 
 def _remove_call_stacks(program: Path) -> None:
@@ -171,13 +171,13 @@ def _remove_call_stacks(program: Path) -> None:
     write_together({program: parsed.serialize_to_string()})
 
 
-def _sort_names(names: Path) -> None:
-    """Sort Paddle's notes on the weights, which Paddle 2.6 writes in the order of a set.
+def _sort_variables(info: Path) -> None:
+    """Sort Paddle's facts of each variable by name; Paddle 2.6 writes them in the order of a set.
 
     So a run is the same model to the byte in each new process (tests/kills.py).
     """
-    notes = dict(sorted(pickle.loads(names.read_bytes()).items()))
-    write_together({names: pickle.dumps(notes, protocol=2)})
+    variables = dict(sorted(pickle.loads(info.read_bytes()).items()))
+    write_together({info: pickle.dumps(variables, protocol=2)})
 
 
 def describe(run: Run) -> dict[str, Any]:

@@ -37,7 +37,7 @@ FILES_AT_ONCE = 200
 """Headers that a worker reads at a time, a quarter of a second's work."""
 
 PORTIONS_HERE = 5
-"""So many, such as of a single series, are read in this process."""
+"""Up to so many, 1000 files, are read in this process: a second's work."""
 
 SAME_DIRECTION = 1e-3
 """Direction cosines that differ by less are one orientation (0.06 degrees)."""

@@ -53,7 +53,7 @@ from lungdx_paddle.words import count_of
 from lungdx_paddle.workers import run_all
 
 SERIES_HERE = 2
-"""So many are cropped in this process."""
+"""Up to so many are cropped in this process: two CTs take 1.1 s, and 2.2 with two processes."""
 
 
 @dataclass(frozen=True, eq=False)

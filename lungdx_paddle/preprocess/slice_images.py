@@ -41,7 +41,7 @@ SLICE_JPG_QUALITY = 100
 """Of 100: on LIDC-IDRI-0001 and 0012 no pixel is off by more than 2 gray levels (mean 0.07) and
 black stays black to 1 level, at 95 KB a slice.  95 halves the size and is off by up to 9."""
 
-LUNG_MASKS = ("paper", "mended")
+LUNG_MASKS = ("paper", "corrected")
 """How lungs are found: the paper's steps on each slice alone, or the repaired mask of the whole
 series (:func:`~lungdx_paddle.preprocess.lungs.lung_volume.lung_volume`), which keeps nodules at
 the wall, finds the tips of the lungs and leaves out air under the back."""
@@ -242,7 +242,7 @@ def _write_slices(job: _Job, folder: Path) -> Iterator[SliceImage]:
     """Write each slice's files into ``folder``, caudal to cranial."""
     series = job.series
     window = job.window or header_window(series)
-    volume = lung_volume(series) if job.lungs == "mended" else None
+    volume = lung_volume(series) if job.lungs == "corrected" else None
     digits = max(3, len(str(len(series.slices) - 1)))
     for index, (s, z_mm) in enumerate(zip(series.slices, series.z_mm.tolist())):
         hu = series.slice_hu(index)

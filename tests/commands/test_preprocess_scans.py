@@ -162,9 +162,9 @@ def test_slices_with_lungs_and_crops_come_of_one_run(
     chests: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    main(["--lidc", str(chests), "--out", str(out), "--lungs", "mended", "--jobs", "1"])
+    main(["--lidc", str(chests), "--out", str(out), "--lungs", "corrected", "--jobs", "1"])
     printed = capsys.readouterr().out
-    assert "10 slices of 2 of 2 series as JPG, with lung masks (mended): slices.csv" in printed
+    assert "10 slices of 2 of 2 series as JPG, with lung masks (corrected): slices.csv" in printed
     assert f"{len(read_manifest(out))} crops of 2 patients" in printed
     assert len(list(out.rglob("*_mask.png"))) == len(list(out.rglob("*_lungs.jpg"))) == 10
 

@@ -87,7 +87,7 @@ def test_an_estimate_says_why_it_has_no_value_or_interval_or_is_not_shown() -> N
     )
 
     def rare(weights: np.ndarray) -> np.ndarray:
-        """Defined where the first two patients are drawn once each: in an eighth of the cases."""
+        """Defined where the first two patients are drawn once each: in a seventh of the cases."""
         return np.where((weights[:, :2] == 1).all(axis=1), 1.0, np.nan)
 
     assert of(20, rare) == Estimate(1.0, None, 20, "too few patients for an interval")

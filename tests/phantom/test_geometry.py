@@ -12,8 +12,8 @@ GRID = Grid(rows=101, slices=5, pixel_mm=1.0, slice_mm=2.5)
 
 @pytest.fixture
 def canvas() -> Canvas:
-    y, x = np.meshgrid(GRID.axis_mm, GRID.axis_mm, indexing="ij")
-    return Canvas(np.full(x.shape, -1000, np.float32), x, y, GRID.pixel_mm)
+    hu = np.full((len(GRID.axis_mm),) * 2, -1000, np.float32)
+    return Canvas(hu, GRID.axis_mm, GRID.axis_mm[:, np.newaxis], GRID.pixel_mm)
 
 
 def test_the_origin_is_the_middle_of_the_field() -> None:

@@ -190,7 +190,7 @@ def test_a_window_over_the_edge_is_that_of_a_larger_image(x: int, y: int) -> Non
     assert np.array_equal(cut(image, (x, y), (3, 4)), larger[20 + y : 23 + y, 20 + x : 24 + x])
 
 
-def test_a_rule_is_named() -> None:
+def test_the_rule_paper_is_what_crop_nodule_does() -> None:
     by_name = make_crop(drawn(62, 30), outlined(62, 30), (0.5, 0.5), "paper")
     crop, scale = crop_nodule(drawn(62, 30), outlined(62, 30))
     assert np.array_equal(by_name[0], crop) and by_name[1] == scale == 0.5

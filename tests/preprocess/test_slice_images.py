@@ -93,7 +93,7 @@ def test_slices_are_in_caudal_to_cranial_order_whatever_the_files_are_called(
         assert [r["instance_number"] for r in rows] == [str(s.instance) for s in series.slices]
 
 
-@pytest.mark.parametrize("lungs", ["paper", "mended"])
+@pytest.mark.parametrize("lungs", ["paper", "corrected"])
 def test_mask_and_parenchyma_lie_beside_the_slice(chests: Path, tmp_path: Path, lungs: str) -> None:
     write_slice_images(chests, tmp_path / "out", lungs=lungs)
     series = find_series(chests)[0][0]
@@ -110,7 +110,7 @@ def test_mask_and_parenchyma_lie_beside_the_slice(chests: Path, tmp_path: Path, 
     assert volume.any()
 
 
-@pytest.mark.parametrize("lungs", [None, "paper", "mended"])
+@pytest.mark.parametrize("lungs", [None, "paper", "corrected"])
 def test_the_number_of_processes_changes_no_byte(
     chests: Path, tmp_path: Path, lungs: str | None
 ) -> None:
@@ -259,5 +259,5 @@ def test_no_ct_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_another_lung_mask_is_refused_with_those_there_are(chests: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected paper or mended, found best"):
+    with pytest.raises(ConfigError, match="expected paper or corrected, found best"):
         write_slice_images(chests, tmp_path / "out", lungs="best")
