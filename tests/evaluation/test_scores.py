@@ -213,6 +213,7 @@ def test_one_answer_for_all_ranks_nothing_though_it_differs_between_folds(
         assert estimate is not None and estimate.value is None
         assert estimate.why == "one answer for all is no ranking"
         assert estimate.patients == scores.nodule["malignancy"].auc.patients
+    assert other.why == commonest.why == ""
     assert other.nodule["malignancy"].auc == scores.nodule["malignancy"].auc
     assert commonest.nodule["malignancy"].accuracy == scores.nodule["malignancy"].accuracy
 
