@@ -85,7 +85,8 @@ def test_source_files_that_a_page_names_exist() -> None:
 
 
 def test_pages_that_the_code_names_exist() -> None:
-    for path in [p for top in SOURCES[:-1] for p in (ROOT / top).rglob("*.[py][ya]*")]:
+    files = [path for top in SOURCES[:-1] for path in (ROOT / top).rglob("*.*")]
+    for path in [path for path in files if path.suffix in (".py", ".yaml")]:
         for name in re.findall(r"docs/[\w/-]+\.md", path.read_text(encoding="utf-8")):
             assert (ROOT / name).is_file(), f"{path}: {name}"
 

@@ -152,3 +152,8 @@ def test_a_card_that_paddle_holds_no_code_for_is_one_line_with_its_capability(
     monkeypatch.setattr(runtime, "require_paddle", lambda: fake)
     with pytest.raises(ConfigError, match=r"H100, compute capability 9\.0: .*no kernel.*Paddle 3"):
         runtime.check_gpu()
+
+
+def test_the_package_can_train_for_a_user_without_a_home() -> None:
+    ran = python("import lungdx_paddle.training.trainer", HOME="/dev/null/nobody")
+    assert ran.returncode == 0, ran.stderr

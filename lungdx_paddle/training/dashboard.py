@@ -13,16 +13,19 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from visualdl import LogWriter
-from visualdl.component.base_component import pr_curve_raw, roc_curve_raw
-from visualdl.proto.record_pb2 import Record
 
 from lungdx_paddle.disk import sync
 from lungdx_paddle.errors import CheckpointError
 from lungdx_paddle.evaluation.ranking import ThresholdCounts
 from lungdx_paddle.files import read_file, writable_folder, write_together, writing
 from lungdx_paddle.progress import log
+from lungdx_paddle.runtime import ensure_home
 from lungdx_paddle.words import count_of
+
+ensure_home()  # VisualDL makes a folder there when it is imported
+from visualdl import LogWriter  # noqa: E402
+from visualdl.component.base_component import pr_curve_raw, roc_curve_raw  # noqa: E402
+from visualdl.proto.record_pb2 import Record  # noqa: E402
 
 LOG_NAME = "vdlrecords.run.log"
 """One fixed name: the VisualDL server reads only the newest log file of a folder, so a

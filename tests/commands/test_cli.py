@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lungdx_paddle import runtime
 from lungdx_paddle.commands import cli
 from lungdx_paddle.errors import ConfigError
 
@@ -153,6 +154,7 @@ def test_a_tilde_that_the_shell_left_is_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(runtime, "_users_home", None)  # where none was replaced
     made = cli.parser("Trains.", "python tools/train.py")
     made.add_argument("--out", type=Path)
     made.add_argument("crops", type=Path, nargs="*")

@@ -211,15 +211,14 @@ def test_a_training_that_starts_anew_removes_the_results_before(
     train(by_patient, "cpu")
     run = load_run(by_patient.output_folder)
     assert run.is_finished
-    (log,) = (run.folder / "vdl").iterdir()
-    for name in ("eval", "not_finite"):
-        (run.folder / name).mkdir()
-        (run.folder / name / "metrics.json").touch()
+    for name in ("eval", "not_finite", "vdl"):
+        (run.folder / name).mkdir(exist_ok=True)
+        (run.folder / name / "before").touch()
     train_until(by_patient, 15)
     assert not load_run(by_patient.output_folder).is_finished
     left = {path.name for path in by_patient.output_folder.iterdir()}
     assert not left & {"metrics.json", "predictions.csv", "eval", "not_finite"}
-    assert not log.exists()
+    assert not (run.folder / "vdl" / "before").exists()
     with pytest.raises(CheckpointError, match="expected a finished training, found one at step 10"):
         _ = load_run(by_patient.output_folder).metrics
 
