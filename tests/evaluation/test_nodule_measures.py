@@ -87,11 +87,9 @@ def test_a_nodule_has_the_largest_of_its_crops_and_means_of_the_rest(
 def test_a_crop_among_others_has_the_measures_that_it_has_alone(
     row: ManifestRow, disc: Draw, rule: str
 ) -> None:
-    outside = 0 if rule == "paper" else 25
+    first, second, third = (0, 0, 0) if rule == "paper" else (10, 150, 25)
     noise = np.random.default_rng(0).integers(0, 9, (32, 32), np.uint8)
-    images = np.stack(
-        [disc(3, 90, outside), disc(8, 200, outside, 1.3), disc(5, 60, outside) + noise]
-    )
+    images = np.stack([disc(3, 90, first), disc(8, 200, second, 1.3), disc(5, 60, third) + noise])
     rows = [replace(row, crop=rule, nodule=n) for n in range(3)]
     together = measure(rows, images)
     for name in ("diameter_mm", "roundness", "mean_gray", "largest_gray"):
