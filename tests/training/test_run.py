@@ -205,6 +205,15 @@ def test_crops_by_another_window_or_rule_are_refused(by_patient: Config) -> None
         evaluate_run(run, device="cpu")
 
 
+@pytest.mark.parametrize("own", ["train.log_every=5", "data.phantom_patients=9", "name=other"])
+def test_a_training_is_resumed_under_settings_that_change_no_number(
+    make_config: Make, train_until: Until, own: str
+) -> None:
+    train_until(make_config("run"), 15)
+    train(make_config("run", own), "cpu", resume=True)
+    assert load_run(make_config("run").output_folder).is_finished
+
+
 def test_a_training_that_starts_anew_removes_the_results_before(
     by_patient: Config, train_until: Until
 ) -> None:
