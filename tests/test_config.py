@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lungdx_paddle import runtime
 from lungdx_paddle.config import differences, find_config, load_config, save_config
 from lungdx_paddle.errors import ConfigError, OutputError
 from lungdx_paddle.settings import Config, DataConfig
@@ -114,6 +115,7 @@ def test_a_tilde_is_the_home_folder(
     configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(runtime, "_users_home", None)  # where none was replaced
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     (tmp_path / "own.yaml").write_text("output: ~/runs/one\n", encoding="utf-8")
     assert load_config(tmp_path / "own.yaml").output_folder == tmp_path / "runs" / "one"
