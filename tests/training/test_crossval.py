@@ -72,8 +72,10 @@ def test_each_image_is_scored_by_the_network_that_was_not_trained_on_it(
                 there = pooled.probabilities[task][place[row.image]]
                 np.testing.assert_allclose(there, probabilities[i], rtol=1e-5)
     assert metrics.test.images == len(pooled.rows) == len(load_dataset(config.data))
-    assert not metrics.leakage.leaks
-    assert load_run(config.output_folder).metrics == metrics
+    assert not metrics.leakage.leaks and metrics.folds == config.data.folds
+    run = load_run(config.output_folder)
+    assert run.metrics == metrics
+    assert {load_run(path).metrics.folds for path in run.members} == {0}  # one network each
 
 
 def test_each_image_has_the_baseline_of_its_folds_training_part(
