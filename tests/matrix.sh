@@ -96,7 +96,7 @@ row() {
       [ "$(id -u)" = 0 ] || { echo "not run: only root becomes nobody"; exit $not_run; }
       needs setpriv
       environment 3.11
-      nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+      local nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
       "${nobody[@]}" "$work/env/bin/python" -c '' || {
         echo "not run: nobody may not start $(python_of 3.11), as in a folder of root's"; exit $not_run; }
       pip install -q -e '.[cpu,test]' && chown -R 65534:65534 "$work" || return

@@ -18,6 +18,7 @@ from lungdx_paddle.training.trainer import train
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 PREPROCESS = BENCHMARKS / "preprocess.py"
+MACHINE = {"cpu": "C", "cores": 2, "system": "L", "commit": "0", "date": "D", "versions": {}}
 
 
 def run(
@@ -118,8 +119,7 @@ def test_growth_times_series_and_crops_and_draws_them(tmp_path: Path) -> None:
 def test_growth_says_what_a_second_core_gains(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     growth = pytest.importorskip("growth")
-    machine = {"cpu": "C", "cores": 2, "system": "L", "commit": "0", "date": "D", "versions": {}}
-    record = {"rounds": 3, "slices_a_series": 64, "machine": machine}
+    record = {"rounds": 3, "slices_a_series": 64, "machine": MACHINE}
     record["series"] = [{"size": 16, "seconds": {"1": 8.0, "2": 5.0}}]
     record["crops"] = [{"size": 512, "seconds": {"1": 0.2, "2": 0.1}}]
     rows = [re.sub(" +", " ", line) for line in growth.table(record).splitlines()]
@@ -144,8 +144,7 @@ def test_a_soak_says_what_grows_and_what_went_wrong(monkeypatch: pytest.MonkeyPa
     assert growth["training"]["mb_an_hour"] == 0
     assert growth["serve"]["mb_an_hour"] == pytest.approx(60)
     assert (growth["node"]["handles_early"], growth["node"]["handles_late"]) == (66, 126)
-    machine = {"cpu": "C", "cores": 2, "system": "L", "commit": "0", "date": "D", "versions": {}}
-    record = {"minutes": 120, "growth": growth, "machine": machine}
+    record = {"minutes": 120, "growth": growth, "machine": MACHINE}
     page = soak.table({**record, "done": {"serve": 9}, "wrong": {"serve: ReadTimeout": 2}})
     assert "went wrong: serve: ReadTimeout 2" in page
     (serve,) = (line for line in page.splitlines() if line.startswith("| serve"))

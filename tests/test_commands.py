@@ -181,8 +181,10 @@ def test_eval_does_not_write_over_the_runs_own_results(
 def test_the_best_config_trains_its_folds_and_answers_as_one(
     chain: Path, succeed: Callable[..., str]
 ) -> None:
-    few = "train.steps=2 train.log_every=2 data.folds=2 output=output/best"
-    few += " model.conv1=4 model.conv2=6 model.fc=10"
+    few = (
+        "train.steps=2 train.log_every=2 data.folds=2 output=output/best "
+        "model.conv1=4 model.conv2=6 model.fc=10"
+    )
     succeed(SCANS.replace("--out crops", "--crop context --out context"), chain)
     printed = succeed(f"{BEST} {few}", chain)
     assert "2 folds by patient, each by a network without it" in printed

@@ -24,9 +24,6 @@ DIFFERENT = "says something else than the XML file of its series that counts"
 COMPLETENESS = ("reading sessions", "readings", "outline points")
 """What decides which of several files of a series counts, the first that is not the same."""
 
-XML_HERE = 20
-"""Up to so many files are read in this process: each takes 0.01 to 0.03 s."""
-
 
 @dataclass(frozen=True)
 class LeftOutXml(Skipped):
@@ -62,7 +59,7 @@ def find_annotations(
     files = alone or [file for file in files if is_marks(file)]
     found: dict[str, list[Annotations]] = {}
     few = len(files) < FEW_FILES
-    results = run_all(pool, _read, files, here=XML_HERE)
+    results = run_all(pool, _read, files, here=20)  # 0.01 to 0.03 s each
     for new in bar(results, total=len(files), desc="XML", unit="file", disable=few, leave=False):
         if isinstance(new, Skipped):
             skipped.append(new)

@@ -36,9 +36,6 @@ from lungdx_paddle.workers import run_all
 FILES_AT_ONCE = 200
 """Headers that a worker reads at a time, a quarter of a second's work."""
 
-PORTIONS_HERE = 5
-"""Up to so many, 1000 files, are read in this process: a second's work."""
-
 SAME_DIRECTION = 1e-3
 """Direction cosines that differ by less are one orientation (0.06 degrees)."""
 
@@ -152,7 +149,8 @@ def find_series(source: Path, pool: Executor | None = None) -> tuple[list[Series
     portions = [files[i : i + FILES_AT_ONCE] for i in range(0, len(files), FILES_AT_ONCE)]
     few = len(files) < FEW_FILES
     with bar(total=len(files), desc="headers", unit="file", disable=few, leave=False) as done:
-        for slices, others in run_all(pool, _read_headers, portions, here=PORTIONS_HERE):
+        # Of 1000 files, a second's work, here.
+        for slices, others in run_all(pool, _read_headers, portions, here=5):
             for s in slices:  # by series: eight LIDC patients have two
                 found.setdefault(s.series_uid, []).append(s)
             skipped.extend(others)
